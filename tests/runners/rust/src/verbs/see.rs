@@ -1,0 +1,210 @@
+//! Verbs that look: info, list, explain, stats, usage, accounts, dead letters, events, the log.
+
+use std::sync::Arc;
+
+use libsession_core::{EndReason, EventKind, Stats};
+
+use crate::answer::{self, Answer, Fail, class_name, list, word};
+use crate::words::Words;
+use crate::world::{World, lock};
+
+pub(super) fn answer(world: &Arc<World>, verb: &str, words: &Words) -> Option<Answer> {
+    Some(match verb {
+        "info" => info(world, words),
+        "sessions" => sessions(world),
+        "list" => listing(world, words),
+        "explain" => explain(world, words),
+        "explains" => explains(world, words),
+        "stats" => stats(world, words),
+        "check" => check(world),
+        "usage" => usage(world, words),
+        "audit" => audit(world, words),
+        "audit_records" => audit_records(world, words),
+        "dead_letters" => dead_letters(world, words),
+        "calls" => calls(world, words),
+        "events" => events(world, words),
+        "log" => log(world, words),
+        _ => return None,
+    })
+}
+
+fn fields(words: &Words, from: usize, field: impl Fn(&str) -> Answer) -> Answer {
+    let all: Result<Vec<String>, Fail> = words.plain.iter().skip(from).map(|name| field(name)).collect();
+    Ok(all?.join(" "))
+}
+
+fn info(world: &Arc<World>, words: &Words) -> Answer {
+    let label = words.at(0)?;
+    let info = if world.is_request(label) {
+        world.request(label)?.0.info()?
+    } else {
+        match world.manager()?.explain(world.id(label)?)? {
+            None => return Ok("absent".into()),
+            Some(explain) => match (explain.live, explain.ended) {
+                (Some(info), _) => info,
+                (None, Some(ended)) => return Ok(format!("gone {}", ended.reason)),
+                (None, None) => return Ok("absent".into()),
+            },
+        }
+    };
+    fields(words, 1, |field| answer::info_field(&info, field))
+}
+
+fn sessions(world: &Arc<World>) -> Answer {
+    Ok(world.manager()?.count()?.to_string())
+}
+
+fn listing(world: &Arc<World>, words: &Words) -> Answer {
+    let (manager, filter) = (world.manager()?, super::session::filter(world, words)?);
+    let limit = words.number("limit")?.unwrap_or(1000);
+    let (mut labels, mut cursor) = (Vec::new(), 0);
+    loop {
+        let page = manager.list(&filter, cursor, limit)?;
+        labels.extend(page.sessions.iter().map(|info| world.label_of(info.id)));
+        match page.next {
+            Some(next) => cursor = next,
+            None => break,
+        }
+    }
+    labels.sort();
+    Ok(list(labels, " "))
+}
+
+fn explain(world: &Arc<World>, words: &Words) -> Answer {
+    match world.manager()?.explain(world.id(words.at(0)?)?)? {
+        Some(explain) => fields(words, 1, |field| answer::explain_field(&explain, field)),
+        None => Ok("absent".into()),
+    }
+}
+
+fn explains(world: &Arc<World>, words: &Words) -> Answer {
+    let part = words.text_at(1)?;
+    let explain = world.manager()?.explain(world.id(words.at(0)?)?)?.ok_or("nothing is known of it")?;
+    let text = world.with_labels(&explain.text);
+    let trace = explain.trace.iter().any(|line| world.with_labels(line).contains(&part));
+    Ok((trace || text.contains(&part)).to_string())
+}
+
+fn stats(world: &Arc<World>, words: &Words) -> Answer {
+    let stats = world.manager()?.stats()?;
+    fields(words, 0, |field| stat(&stats, field))
+}
+
+fn stat(stats: &Stats, field: &str) -> Answer {
+    if let Some(reason) = field.strip_prefix("ended.") {
+        let reason = EndReason::from_name(reason).ok_or_else(|| format!("there is no reason '{reason}'"))?;
+        return Ok(stats.ended.iter().find(|one| one.0 == reason).map_or(0, |one| one.1).to_string());
+    }
+    let number = match field {
+        "reaper" => return Ok(stats.reaper.into()),
+        "breakers_open" => return Ok(list(stats.breakers_open.clone(), ",")),
+        "live" => stats.live,
+        "peak" => stats.peak,
+        "created" => stats.created,
+        "refused" => stats.refused,
+        "in_flight" => stats.in_flight,
+        "lock_waiters" => stats.lock_waiters,
+        "tombstones" => stats.tombstones,
+        "damaged" => stats.damaged,
+        "callbacks_delivered" => stats.callbacks_delivered,
+        "callbacks_failed" => stats.callbacks_failed,
+        "callbacks_overrun" => stats.callbacks_overrun,
+        "dead_letters" => stats.dead_letters,
+        "stuck_workers" => stats.stuck_workers,
+        "replaced_token_uses" => stats.replaced_token_uses,
+        _ => return Err(format!("stats have no field '{field}'").into()),
+    };
+    Ok(number.to_string())
+}
+
+fn check(world: &Arc<World>) -> Answer {
+    let violations = world.manager()?.check()?;
+    Ok(if violations.is_empty() { "ok".into() } else { violations.join("; ") })
+}
+
+fn usage(world: &Arc<World>, words: &Words) -> Answer {
+    let usage = world.manager()?.usage(&words.text_at(0)?)?;
+    if words.plain.len() == 1 {
+        return Ok(format!("{}/{}", usage.in_use, usage.capacity));
+    }
+    fields(words, 1, |field| {
+        Ok(match field {
+            "capacity" => usage.capacity.to_string(),
+            "in_use" => usage.in_use.to_string(),
+            "available" => usage.available.to_string(),
+            "high_water" => usage.high_water.to_string(),
+            "denials" => usage.denials.to_string(),
+            "holders" => {
+                let mut holders: Vec<String> = usage
+                    .holders
+                    .iter()
+                    .map(|one| {
+                        let name = word(&world.with_labels(&one.holder));
+                        format!("{name}:{}:{}:{}", one.kind, one.connections, one.units)
+                    })
+                    .collect();
+                holders.sort();
+                list(holders, ",")
+            }
+            _ => return Err(format!("a usage has no field '{field}'").into()),
+        })
+    })
+}
+
+fn audit(world: &Arc<World>, words: &Words) -> Answer {
+    let audit = world.manager()?.audit(&words.text_at(0)?)?;
+    if audit.differences.is_empty() && audit.counted == audit.recounted {
+        return Ok(format!("equal {}", audit.counted));
+    }
+    Ok(format!("counted {} recounted {}: {}", audit.counted, audit.recounted, audit.differences.join("; ")))
+}
+
+fn audit_records(world: &Arc<World>, words: &Words) -> Answer {
+    let (manager, pool) = (world.manager()?, words.text_at(0)?);
+    let after = lock(&world.told).audit.get(&pool).copied().unwrap_or(0);
+    let records = manager.audit_records(&pool, after, 10_000)?;
+    if let Some(last) = records.last() {
+        lock(&world.told).audit.insert(pool, last.seq);
+    }
+    let texts = records.iter().map(|record| {
+        let reason = record.reason.map_or(String::new(), |reason| format!(" {reason}"));
+        let (session, holder) = (world.label_of(record.session_id), word(&record.holder));
+        format!("{} {session} {holder} {}>{}{reason}", record.kind.name(), record.before, record.after)
+    });
+    Ok(list(texts.collect(), ", "))
+}
+
+fn dead_letters(world: &Arc<World>, words: &Words) -> Answer {
+    let of = words.plain.first().map(|label| world.id(label)).transpose()?;
+    let letters = world.manager()?.dead_letters(0, 10_000)?;
+    let texts = letters.iter().filter(|letter| of.is_none_or(|id| letter.session_id == id)).map(|letter| {
+        let class = class_name(&letter.class.namespace, &letter.class.name);
+        let late = if letter.completed_late { " late" } else { "" };
+        let session = world.label_of(letter.session_id);
+        format!("{session} {class}.{} {} {}{late}", letter.kind, letter.attempts, word(&letter.error))
+    });
+    Ok(list(texts.collect(), ", "))
+}
+
+fn calls(world: &Arc<World>, words: &Words) -> Answer {
+    let kind = EventKind::from_name(words.at(1)?).ok_or("there is no such callback")?;
+    Ok(world.calls(words.at(0)?, kind).to_string())
+}
+
+fn events(world: &Arc<World>, words: &Words) -> Answer {
+    let label = words.at(0)?;
+    let told = lock(&world.told).events.get(label).copied().unwrap_or(0);
+    let new = world.deliveries(label, told);
+    lock(&world.told).events.insert(label.into(), told + new.len());
+    Ok(list(new, " "))
+}
+
+fn log(world: &Arc<World>, words: &Words) -> Answer {
+    world.settle();
+    let of = words.plain.first().copied().unwrap_or_default();
+    let told = lock(&world.told).log.get(of).copied().unwrap_or(0);
+    let entries = world.entries(told);
+    lock(&world.told).log.insert(of.into(), told + entries.len());
+    let texts = entries.into_iter().filter(|(label, _)| of.is_empty() || label == of).map(|(_, text)| text);
+    Ok(list(texts.collect(), ", "))
+}
