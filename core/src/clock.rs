@@ -1,0 +1,405 @@
+//! Time: the system's clock, the manual clock of tests, and the timers that run on either.
+//!
+//! Engine time is milliseconds since the clock began, on a clock that no wall clock step moves and that stands still
+//! while the machine is suspended. What was spent suspended is kept apart: it counts for absolute deadlines only.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Milliseconds of engine time.
+pub type Millis = u64;
+
+/// No deadline: later than any instant.
+pub const NEVER: Millis = (1 << 42) - 1;
+
+/// The longest timeout: 100 years.
+pub const MAX_TIMEOUT: Duration = Duration::from_secs(100 * 366 * 86_400);
+
+/// Whole milliseconds of a duration, rounded up, at most [`NEVER`].
+pub(crate) fn millis(duration: Duration) -> Millis {
+    let ms = duration.as_nanos().div_ceil(1_000_000);
+    u64::try_from(ms).unwrap_or(NEVER).min(NEVER)
+}
+
+/// One reading of the clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Now {
+    /// Engine time: stands still in suspend.
+    pub ms: Millis,
+    /// What was spent suspended since the clock began; `ms + suspended` is the time of absolute deadlines.
+    pub suspended: Millis,
+}
+
+impl Now {
+    /// The time that absolute deadlines run on.
+    pub fn absolute(self) -> Millis {
+        self.ms.saturating_add(self.suspended).min(NEVER)
+    }
+}
+
+/// Where a manager's time comes from.
+#[derive(Clone, Debug)]
+pub enum Clock {
+    /// The operating system's clocks.
+    System(Arc<SystemClock>),
+    /// Stands still until told.
+    Manual(ManualClock),
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self::System(Arc::new(SystemClock::new()))
+    }
+}
+
+impl Clock {
+    /// Now. A few nanoseconds; the system's reading is coarse (a few milliseconds).
+    pub fn now(&self) -> Now {
+        match self {
+            Self::System(clock) => clock.now(),
+            Self::Manual(clock) => clock.now(),
+        }
+    }
+
+    /// Wall clock, milliseconds since 1970, for display and persistence only.
+    pub fn wall_ms(&self) -> i64 {
+        match self {
+            Self::System(_) => read(ClockId::RealtimeCoarse),
+            Self::Manual(clock) => clock.wall_ms(),
+        }
+    }
+
+    /// The manual clock, if it is one.
+    pub fn manual(&self) -> Option<&ManualClock> {
+        match self {
+            Self::System(_) => None,
+            Self::Manual(clock) => Some(clock),
+        }
+    }
+
+    /// The quantum of idle deadlines: 50 ms at most, 1 ms on a manual clock.
+    pub(crate) fn quantum(&self) -> Millis {
+        match self {
+            Self::System(_) => 32,
+            Self::Manual(_) => 1,
+        }
+    }
+}
+
+/// The operating system's clocks, read coarsely.
+#[derive(Debug)]
+pub struct SystemClock {
+    base_ms: i64,
+    base_gap: i64,
+    gap: AtomicI64,
+    gap_read_at: AtomicU64,
+}
+
+impl SystemClock {
+    fn new() -> Self {
+        let clock = Self {
+            base_ms: read(ClockId::Monotonic) - 1,
+            base_gap: read(ClockId::Boottime) - read(ClockId::Monotonic),
+            gap: AtomicI64::new(0),
+            gap_read_at: AtomicU64::new(0),
+        };
+        clock.gap.store(clock.base_gap, Ordering::Relaxed);
+        clock
+    }
+
+    fn now(&self) -> Now {
+        let ms = u64::try_from(read(ClockId::MonotonicCoarse) - self.base_ms).unwrap_or(0).min(NEVER);
+        // The gap to the clock that runs on in suspend is read once a second: it can only have moved by a suspend.
+        if ms.wrapping_sub(self.gap_read_at.load(Ordering::Relaxed)) >= 1000 {
+            let gap = read(ClockId::Boottime) - read(ClockId::Monotonic);
+            if gap - self.gap.load(Ordering::Relaxed) > 5 {
+                self.gap.store(gap, Ordering::Relaxed);
+            }
+            self.gap_read_at.store(ms, Ordering::Relaxed);
+        }
+        let suspended = u64::try_from(self.gap.load(Ordering::Relaxed) - self.base_gap).unwrap_or(0);
+        Now { ms, suspended }
+    }
+}
+
+fn read(clock: ClockId) -> i64 {
+    let now = clock_gettime(clock);
+    now.tv_sec * 1000 + now.tv_nsec / 1_000_000
+}
+
+/// What a manual clock drives: a manager.
+pub(crate) trait Driven: Send + Sync {
+    /// The next instant at which something is due.
+    fn next_due(&self) -> Option<Millis>;
+    /// Does everything that is due now.
+    fn run_due(&self);
+    /// Waits in real time until no started callback runs that has not said `hang()`, at most until `until`; tells how
+    /// many still run.
+    fn settle(&self, until: Instant) -> usize;
+}
+
+/// A clock that stands still until it is told: an 8-hour timeout in microseconds. Cheap to clone; all clones are one.
+///
+/// It begins at 0 ms of engine time, on 2026-01-01 00:00:00 UTC of wall time. Several managers may share it.
+#[derive(Clone)]
+pub struct ManualClock(Arc<ManualInner>);
+
+struct ManualInner {
+    ms: AtomicU64,
+    suspended: AtomicU64,
+    wall_offset: AtomicI64,
+    settle_ms: AtomicU64,
+    driven: Mutex<Vec<Weak<dyn Driven>>>,
+    advancing: Mutex<()>,
+}
+
+/// 2026-01-01 00:00:00 UTC.
+const MANUAL_WALL_BASE: i64 = 1_767_225_600_000;
+
+impl Default for ManualClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl std::fmt::Debug for ManualClock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ManualClock({} ms)", self.now().ms)
+    }
+}
+
+impl ManualClock {
+    /// A clock at 0.
+    pub fn new() -> Self {
+        Self(Arc::new(ManualInner {
+            ms: AtomicU64::new(0),
+            suspended: AtomicU64::new(0),
+            wall_offset: AtomicI64::new(MANUAL_WALL_BASE),
+            settle_ms: AtomicU64::new(1000),
+            driven: Mutex::new(Vec::new()),
+            advancing: Mutex::new(()),
+        }))
+    }
+
+    /// Engine time.
+    pub fn now(&self) -> Now {
+        Now { ms: self.0.ms.load(Ordering::SeqCst), suspended: self.0.suspended.load(Ordering::SeqCst) }
+    }
+
+    /// Wall time in milliseconds since 1970.
+    pub fn wall_ms(&self) -> i64 {
+        let now = self.now();
+        let elapsed = i64::try_from(now.absolute()).unwrap_or(i64::MAX);
+        self.0.wall_offset.load(Ordering::SeqCst).saturating_add(elapsed)
+    }
+
+    /// Steps the wall clock to `unix_ms`. No deadline moves.
+    pub fn set_wall(&self, unix_ms: i64) {
+        let elapsed = i64::try_from(self.now().absolute()).unwrap_or(i64::MAX);
+        self.0.wall_offset.store(unix_ms.saturating_sub(elapsed), Ordering::SeqCst);
+    }
+
+    /// How long `advance` waits, in real time, for started callbacks to return: 1 s by default.
+    pub fn set_settle(&self, settle: Duration) {
+        self.0.settle_ms.store(millis(settle), Ordering::SeqCst);
+    }
+
+    /// Goes forward by `by`, from due instant to due instant, and does at each what is due there.
+    ///
+    /// At each instant it waits in real time for the callbacks that were started, at most the settle time, so that
+    /// callback deadlines pass in virtual time. Returns how many callbacks still run at the target.
+    ///
+    /// Errors: `invalid` beyond 100 years, `reentrant` inside a callback. Threads: any, one at a time.
+    pub fn advance(&self, by: Duration) -> Result<usize> {
+        if crate::event::current::inside_callback() {
+            return Err(Error::new(ErrorKind::Reentrant, "the clock can't be advanced inside a callback"));
+        }
+        if by > MAX_TIMEOUT {
+            return Err(Error::invalid(format!("can't advance by {} s: the bound is 100 years", by.as_secs())));
+        }
+        let _one_at_a_time = self.0.advancing.lock();
+        let target = self.0.ms.load(Ordering::SeqCst).saturating_add(millis(by)).min(NEVER - 1);
+        self.settle();
+        loop {
+            let driven = self.driven();
+            let next = driven.iter().filter_map(|driven| driven.next_due()).min();
+            let now = self.0.ms.load(Ordering::SeqCst);
+            match next {
+                Some(next) if next <= target => {
+                    self.0.ms.store(next.max(now), Ordering::SeqCst);
+                    for driven in &driven {
+                        driven.run_due();
+                    }
+                    self.settle();
+                }
+                _ => break,
+            }
+        }
+        self.0.ms.store(target, Ordering::SeqCst);
+        Ok(self.settle())
+    }
+
+    /// The machine sleeps for `by`: idle clocks stand still, absolute ones go on.
+    ///
+    /// Errors and threads: as [`advance`](Self::advance).
+    pub fn suspend(&self, by: Duration) -> Result<()> {
+        if crate::event::current::inside_callback() {
+            return Err(Error::new(ErrorKind::Reentrant, "the clock can't be suspended inside a callback"));
+        }
+        if by > MAX_TIMEOUT {
+            return Err(Error::invalid(format!("can't suspend for {} s: the bound is 100 years", by.as_secs())));
+        }
+        {
+            let _one_at_a_time = self.0.advancing.lock();
+            self.0.suspended.fetch_add(millis(by), Ordering::SeqCst);
+        }
+        self.advance(Duration::ZERO).map(drop)
+    }
+
+    pub(crate) fn drive(&self, driven: Weak<dyn Driven>) {
+        let mut all = self.0.driven.lock();
+        all.retain(|one| one.strong_count() > 0);
+        all.push(driven);
+    }
+
+    fn driven(&self) -> Vec<Arc<dyn Driven>> {
+        self.0.driven.lock().iter().filter_map(Weak::upgrade).collect()
+    }
+
+    fn settle(&self) -> usize {
+        let until = Instant::now() + Duration::from_millis(self.0.settle_ms.load(Ordering::SeqCst));
+        self.driven().iter().map(|driven| driven.settle(until)).sum()
+    }
+}
+
+/// Runs when its instant has come, on the thread that keeps time: it must be short and must not call out.
+pub(crate) type TimerAction = Box<dyn FnOnce() + Send>;
+
+/// Names a timer, to cancel it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct TimerKey {
+    at: Millis,
+    seq: u64,
+}
+
+/// Called when an instant earlier than all before was set.
+pub(crate) type Bell = Arc<dyn Fn() + Send + Sync>;
+
+/// What is due at an instant and is no session deadline: callback deadlines, back-off, lock waits.
+///
+/// Equal instants fire in the order in which they were set.
+#[derive(Default)]
+pub(crate) struct Timers {
+    queue: Mutex<TimerQueue>,
+    bell: Mutex<Option<Bell>>,
+}
+
+#[derive(Default)]
+struct TimerQueue {
+    due: BTreeMap<TimerKey, TimerAction>,
+    seq: u64,
+}
+
+impl Timers {
+    /// Sets what is rung when a timer becomes the earliest.
+    pub fn set_bell(&self, bell: Option<Bell>) {
+        *self.bell.lock() = bell;
+    }
+
+    /// Runs `action` at `at`.
+    pub fn set(&self, at: Millis, action: TimerAction) -> TimerKey {
+        let (key, first) = {
+            let mut queue = self.queue.lock();
+            queue.seq += 1;
+            let key = TimerKey { at, seq: queue.seq };
+            queue.due.insert(key, action);
+            (key, queue.due.first_key_value().is_some_and(|(first, _)| *first == key))
+        };
+        if first {
+            let bell = self.bell.lock().clone();
+            if let Some(bell) = bell {
+                bell();
+            }
+        }
+        key
+    }
+
+    /// Forgets a timer; tells whether it was still set.
+    pub fn cancel(&self, key: TimerKey) -> bool {
+        // The action is dropped after the lock is released: what it owns may have a destructor.
+        let action = self.queue.lock().due.remove(&key);
+        action.is_some()
+    }
+
+    /// The earliest instant.
+    pub fn next_due(&self) -> Option<Millis> {
+        self.queue.lock().due.first_key_value().map(|(key, _)| key.at)
+    }
+
+    /// Runs everything due at `now`; tells how many.
+    pub fn fire(&self, now: Millis) -> usize {
+        let mut fired = 0;
+        loop {
+            let action = {
+                let mut queue = self.queue.lock();
+                match queue.due.first_entry() {
+                    Some(entry) if entry.key().at <= now => entry.remove(),
+                    _ => return fired,
+                }
+            };
+            action();
+            fired += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_instants_fire_in_the_order_in_which_they_were_set() {
+        let timers = Timers::default();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        for (at, name) in [(20, "c"), (10, "a"), (10, "b")] {
+            let seen = seen.clone();
+            timers.set(at, Box::new(move || seen.lock().push(name)));
+        }
+        let cancelled = timers.set(10, Box::new(|| panic!("cancelled")));
+        assert!(timers.cancel(cancelled));
+        assert_eq!(timers.next_due(), Some(10));
+        assert_eq!(timers.fire(15), 2);
+        assert_eq!(timers.fire(20), 1);
+        assert_eq!(*seen.lock(), ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn a_stepped_wall_clock_moves_no_engine_time() {
+        let clock = ManualClock::new();
+        clock.set_wall(5);
+        assert_eq!((clock.now().ms, clock.wall_ms()), (0, 5));
+        clock.advance(Duration::from_millis(7)).expect("advance");
+        assert_eq!((clock.now().ms, clock.wall_ms()), (7, 12));
+    }
+
+    #[test]
+    fn suspended_time_counts_for_absolute_deadlines_only() {
+        let clock = ManualClock::new();
+        clock.suspend(Duration::from_secs(3)).expect("suspend");
+        assert_eq!(clock.now(), Now { ms: 0, suspended: 3000 });
+        assert_eq!(clock.now().absolute(), 3000);
+    }
+
+    #[test]
+    fn durations_round_up_to_milliseconds() {
+        assert_eq!(millis(Duration::from_nanos(1)), 1);
+        assert_eq!(millis(Duration::MAX), NEVER);
+    }
+}

@@ -1,0 +1,249 @@
+//! Asking those who decide: in order, within their deadlines, never under a lock.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::Engine;
+use crate::clock::millis;
+use crate::config::Profile;
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::handler::{Answer, Verdict};
+use crate::event::{ClassRef, Event};
+use crate::reason::{EventKind, ThreadKind};
+use crate::table::{Ask, Card, Found, SessionRef};
+
+/// How a caller waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// In the calling thread.
+    Blocking,
+    /// By continuation.
+    Async,
+}
+
+/// The answers of the classes that were asked, in order.
+pub(crate) type Answers = Vec<(ClassRef, Answer)>;
+/// What goes on after the answers.
+pub(crate) type Answered = Box<dyn FnOnce(Answers) + Send>;
+
+/// Why a decision is not ALLOW; `None` if it is. What is not answered counts as the safe side.
+pub(crate) fn refusal(kind: EventKind, class: &ClassRef, answer: &Answer) -> Option<Error> {
+    let denied = |text: &str| {
+        let text = format!("{kind} of event class '{}' refused: {text}", class.name);
+        Some(Error::new(ErrorKind::Denied, text))
+    };
+    let error = match answer {
+        Answer::Verdict(Verdict::Deny(text)) => return denied(text),
+        Answer::Verdict(_) => None,
+        Answer::Failed(text) => denied(&format!("it failed: {text}")),
+        Answer::Overrun => denied("it gave no answer by its deadline"),
+        Answer::AsyncRequired => Some(Error::new(
+            ErrorKind::AsyncRequired,
+            format!("{kind} of event class '{}' is asynchronous: use the asynchronous call", class.name),
+        )),
+        Answer::Skipped("breaker_open") => denied("its breaker is open"),
+        Answer::Skipped(_) if class.required => denied("it is required and not registered in this process"),
+        Answer::Skipped(_) => None,
+    };
+    // A logout is stopped by a DENY and by nothing else.
+    if kind == EventKind::Logout { None } else { error }
+}
+
+impl Engine {
+    /// Asks the classes about one event, first to last, until one refuses; then goes on.
+    pub fn ask_each(self: &Arc<Self>, wait: Wait, classes: Vec<ClassRef>, event: Arc<Event>, then: Answered) {
+        let mut answers = Vec::with_capacity(classes.len());
+        if wait == Wait::Blocking {
+            for class in classes {
+                let answer = self.dispatcher.ask(&class, event.clone(), false);
+                let stop = event.kind.decides()
+                    && event.kind != EventKind::Expiring
+                    && refusal(event.kind, &class, &answer).is_some();
+                answers.push((class, answer));
+                if stop {
+                    break;
+                }
+            }
+            then(answers);
+        } else {
+            let classes = classes.into_iter().collect();
+            self.ask_next(classes, event, answers, then);
+        }
+    }
+
+    fn ask_next(
+        self: &Arc<Self>,
+        mut classes: std::collections::VecDeque<ClassRef>,
+        event: Arc<Event>,
+        mut answers: Answers,
+        then: Answered,
+    ) {
+        let Some(class) = classes.pop_front() else { return then(answers) };
+        let engine = self.clone();
+        let asked = event.clone();
+        self.dispatcher.ask_async(
+            &class.clone(),
+            event,
+            Box::new(move |answer| {
+                let stop = asked.kind.decides()
+                    && asked.kind != EventKind::Expiring
+                    && refusal(asked.kind, &class, &answer).is_some();
+                answers.push((class, answer));
+                if stop {
+                    then(answers);
+                } else {
+                    engine.ask_next(classes, asked, answers, then);
+                }
+            }),
+        );
+    }
+
+    /// The classes of a list that are to be asked about a kind, in order.
+    pub fn asked_classes(&self, classes: &[ClassRef], kind: EventKind) -> Vec<ClassRef> {
+        classes.iter().filter(|class| self.is_asked(class, kind)).cloned().collect()
+    }
+
+    fn is_compat(&self, class: &ClassRef) -> bool {
+        self.config.profile == Profile::Iris && self.dispatcher.is_compat_veto(class)
+    }
+
+    /// The questions ahead of an end: which class, which callback. A `compat_veto` class is told the end itself.
+    fn questions(&self, card: &Card, timeout: bool) -> Vec<(ClassRef, EventKind)> {
+        let mut questions = Vec::new();
+        for class in card.classes.iter() {
+            if self.is_compat(class) {
+                for kind in [EventKind::Timeout, EventKind::End] {
+                    if (timeout || kind == EventKind::End) && self.dispatcher.handles(class, kind) {
+                        questions.push((class.clone(), kind));
+                    }
+                }
+            }
+            if self.dispatcher.handles(class, EventKind::Expiring) {
+                questions.push((class.clone(), EventKind::Expiring));
+            }
+        }
+        questions
+    }
+
+    fn question(&self, card: &Card, kind: EventKind, ask: Option<&Ask>, thread: ThreadKind) -> Event {
+        let mut event = self.event_of(kind, card, thread);
+        event.level = Some(crate::reason::EndLevel::Request);
+        event.reason = Some(ask.map_or(crate::reason::EndReason::Ended, |ask| ask.reason));
+        event.remaining = Some(ask.map_or(Duration::ZERO, |ask| self.until(ask.deadline.min(card.absolute_deadline))));
+        event
+    }
+
+    /// Reads one answer: the extension it asks for. A `compat_veto` class that did not extend has had its end.
+    fn extension(&self, session: SessionRef, class: &ClassRef, event: &Event, answer: &Answer) -> Option<Duration> {
+        match (event.kind, answer) {
+            (EventKind::Expiring, Answer::Verdict(Verdict::Extend(by))) => Some(*by),
+            (EventKind::Expiring, _) => None,
+            (_, Answer::Verdict(Verdict::Extend(by))) => Some(*by),
+            (_, Answer::Verdict(_)) if event.keeps_session() => Some(Duration::MAX),
+            (EventKind::End, Answer::Verdict(_)) => {
+                self.table.mark_told(session, class);
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// The reaper's question: never waits; the answers extend the deadline that was asked about, if it still stands.
+    pub fn ask_expiring(&self, ask: &Ask) {
+        let bits = EventKind::Expiring.bit() | EventKind::Timeout.bit() | EventKind::End.bit();
+        if self.dispatcher.kinds() & bits == 0 {
+            return;
+        }
+        let Found::Live(card) = self.table.card(self.at(), ask.session) else { return };
+        let questions = self.questions(&card, true);
+        if questions.is_empty() {
+            return;
+        }
+        let Some(engine) = self.strong() else { return };
+        let open = Arc::new(Mutex::new((questions.len(), None::<(Duration, ClassRef)>)));
+        for (class, kind) in questions {
+            let event = Arc::new(self.question(&card, kind, Some(ask), ThreadKind::Reaper));
+            let (engine, open, ask, asked) = (engine.clone(), open.clone(), ask.clone(), event.clone());
+            self.dispatcher.ask_later(
+                &class.clone(),
+                event,
+                Box::new(move |answer| {
+                    let by = engine.extension(ask.session, &class, &asked, &answer);
+                    let best = {
+                        let mut open = open.lock();
+                        open.0 -= 1;
+                        if let Some(by) = by
+                            && open.1.as_ref().is_none_or(|(best, _)| by > *best)
+                        {
+                            open.1 = Some((by, class));
+                        }
+                        if open.0 == 0 { open.1.take() } else { None }
+                    };
+                    if let Some((by, class)) = best.filter(|_| ask.may_extend) {
+                        engine.table.extend(engine.at(), ask.session, ask.deadline, &class, millis(by));
+                    }
+                }),
+            );
+        }
+    }
+
+    /// The question of an explicit end of level `request`, while the caller waits: who extended it, and by how much.
+    pub fn ask_end(
+        self: &Arc<Self>,
+        wait: Wait,
+        card: Card,
+        thread: ThreadKind,
+        then: Box<dyn FnOnce(Option<(ClassRef, Duration)>) + Send>,
+    ) {
+        let questions: std::collections::VecDeque<_> = self.questions(&card, false).into();
+        self.ask_end_next(wait, Arc::new(card), thread, questions, None, then);
+    }
+
+    fn ask_end_next(
+        self: &Arc<Self>,
+        wait: Wait,
+        card: Arc<Card>,
+        thread: ThreadKind,
+        mut questions: std::collections::VecDeque<(ClassRef, EventKind)>,
+        best: Option<(Duration, ClassRef)>,
+        then: Box<dyn FnOnce(Option<(ClassRef, Duration)>) + Send>,
+    ) {
+        let Some((class, kind)) = questions.pop_front() else {
+            let granted = best.filter(|_| card.may_extend).and_then(|(by, class)| {
+                match self.table.extend(self.at(), card.session, 0, &class, millis(by)) {
+                    Found::Live(Some(granted)) => Some((class, Duration::from_millis(granted))),
+                    _ => None,
+                }
+            });
+            return then(granted);
+        };
+        let event = Arc::new(self.question(&card, kind, None, thread));
+        let engine = self.clone();
+        let asked = event.clone();
+        let asked_class = class.clone();
+        let go_on = move |answer: Answer| {
+            let by = engine.extension(card.session, &asked_class, &asked, &answer);
+            let best = match (by, best) {
+                (Some(by), Some((most, class))) if most >= by => Some((most, class)),
+                (Some(by), _) => Some((by, asked_class)),
+                (None, best) => best,
+            };
+            engine.ask_end_next(wait, card, thread, questions, best, then);
+        };
+        match wait {
+            Wait::Blocking => go_on(self.dispatcher.ask(&class, event, false)),
+            Wait::Async => self.dispatcher.ask_async(&class, event, Box::new(go_on)),
+        }
+    }
+}
+
+/// Runs an asynchronous call that blocks: its continuation runs before it returns.
+pub(crate) fn now<T: Send + 'static>(call: impl FnOnce(Box<dyn FnOnce(Result<T>) + Send>)) -> Result<T> {
+    let slot = Arc::new(Mutex::new(None));
+    let filled = slot.clone();
+    call(Box::new(move |result| *filled.lock() = Some(result)));
+    let result = slot.lock().take();
+    result.unwrap_or_else(|| Err(Error::new(ErrorKind::Internal, "a blocking call did not come to its end")))
+}

@@ -1,0 +1,438 @@
+//! Beginning a request: look up, wait for the lock, enter the application.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::Engine;
+use super::ask::{Wait, now, refusal};
+use super::create::{begin_defaults, check_begin};
+use super::requests::InFlight;
+use crate::clock::{TimerKey, millis};
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::current;
+use crate::id::{SessionId, Token};
+use crate::manager::Then;
+use crate::reason::{ApplicationTimeout, EndReason, EventKind, LockMode, ThreadKind, TouchKind};
+use crate::request::Request;
+use crate::session::{Begin, BeginOptions, Touched};
+use crate::table::{Began, BeginSpec, Found, RequestKey, SessionRef};
+
+/// One try to begin, or to lock.
+enum Tried<T> {
+    Done(T),
+    Busy(SessionRef, LockMode, String),
+}
+
+impl Engine {
+    pub fn begin(self: &Arc<Self>, token: &str, options: BeginOptions) -> Result<Begin> {
+        self.enter()?;
+        check_begin(&options)?;
+        let entered = options.application.as_deref().map(|name| self.application(Some(name))).transpose()?;
+        let Some(token) = Token::parse(token) else { return Ok(Begin::Absent) };
+        let timeout = options.lock_timeout.unwrap_or(self.config.lock_timeout);
+        let begun = self.wait_for_lock(timeout, || self.try_begin(&token, &options))?;
+        match (begun, entered) {
+            (Begun::Live(request, from), Some(to)) if from != to => {
+                now(|then| self.enter_application(Wait::Blocking, request, from, to, then))
+            }
+            (begun, _) => Ok(self.begun(begun)),
+        }
+    }
+
+    pub fn begin_async(self: &Arc<Self>, token: &str, options: BeginOptions, then: Then<Begin>) {
+        let checked = self
+            .enter()
+            .and_then(|()| check_begin(&options))
+            .and_then(|()| options.application.as_deref().map(|name| self.application(Some(name))).transpose());
+        let entered = match checked {
+            Ok(entered) => entered,
+            Err(error) => return then(Err(error)),
+        };
+        let Some(token) = Token::parse(token) else { return then(Ok(Begin::Absent)) };
+        let timeout = options.lock_timeout.unwrap_or(self.config.lock_timeout);
+        let (tried, engine) = (self.clone(), self.clone());
+        let then = Box::new(move |begun: Result<Begun>| match (begun, entered) {
+            (Ok(Begun::Live(request, from)), Some(to)) if from != to => {
+                engine.enter_application(Wait::Async, request, from, to, then);
+            }
+            (begun, _) => then(begun.map(|begun| engine.begun(begun))),
+        });
+        self.await_lock(timeout, Arc::new(move || tried.try_begin(&token, &options)), then);
+    }
+
+    fn begun(&self, begun: Begun) -> Begin {
+        match begun {
+            Begun::Live(request, _) => {
+                self.tell_request(&request, EventKind::StartRequest);
+                Begin::Live(request)
+            }
+            Begun::Absent => Begin::Absent,
+            Begun::Gone(reason) => Begin::Gone(reason),
+        }
+    }
+
+    fn try_begin(self: &Arc<Self>, token: &Token, options: &BeginOptions) -> Result<Tried<Begun>> {
+        self.enter()?;
+        // The lock that an application prefers is known once the session is.
+        let lock = self.applications.first().map_or(LockMode::Exclusive, |app| app.config.lock);
+        let uniform = self.applications.iter().all(|app| app.config.lock == lock);
+        let lock = if uniform || options.lock.is_some() { lock } else { self.preferred_lock(token, lock) };
+        let (touch, lock) = begin_defaults(options, lock);
+        let spec = BeginSpec { touch, lock, process: std::process::id() };
+        match self.table.begin(self.at(), token, &spec) {
+            Found::Live(Began::Request { key, is_new, application, .. }) => {
+                if current::depth() > 0 && current::deciding(self.id, key.session.id) {
+                    self.table.finish(self.at(), &key, &Default::default());
+                    return Err(reentrant());
+                }
+                let in_flight = InFlight::live(self.clone(), key.session, key.number, *token, is_new);
+                Ok(Tried::Done(Begun::Live(Request(Arc::new(in_flight)), application)))
+            }
+            Found::Live(Began::Busy(session, text)) => {
+                if current::depth() > 0 && current::deciding(self.id, session.id) {
+                    return Err(reentrant());
+                }
+                Ok(Tried::Busy(session, lock, text))
+            }
+            Found::Live(Began::Corrupt) => Err(Error::new(
+                ErrorKind::Corrupt,
+                "the session's data can't be read; a copy is in quarantine, and the session can still be ended",
+            )),
+            Found::Absent => Ok(Tried::Done(Begun::Absent)),
+            Found::Gone(reason) => {
+                self.pump();
+                Ok(Tried::Done(Begun::Gone(reason)))
+            }
+        }
+    }
+
+    fn preferred_lock(&self, token: &Token, default: LockMode) -> LockMode {
+        let Found::Live(session) = self.table.find_token(self.at(), token) else { return default };
+        match self.table.card(self.at(), session) {
+            Found::Live(card) => self.app(card.application).config.lock,
+            _ => default,
+        }
+    }
+
+    /// Asks the session's classes about the application that the request names; the request holds its lock meanwhile.
+    fn enter_application(self: &Arc<Self>, wait: Wait, request: Request, from: u32, to: u32, then: Then<Begin>) {
+        let app = self.app(to);
+        if !app.config.enabled {
+            return then(Err(Error::new(ErrorKind::Denied, format!("the application '{}' is disabled", app.name))));
+        }
+        let card = match request.0.resolve(self.table.card(self.at(), request.0.session)) {
+            Ok(card) => card,
+            Err(error) => return then(outcome(error)),
+        };
+        let asked = self.asked_classes(&card.classes, EventKind::ApplicationChange);
+        let mut event = self.event_of(EventKind::ApplicationChange, &card, ThreadKind::Request);
+        event.old_application = Some(event.application);
+        event.application = app.name.clone();
+        event.request = Some(request.clone());
+        let engine = self.clone();
+        self.ask_each(
+            wait,
+            asked,
+            Arc::new(event),
+            Box::new(move |answers| {
+                let refused =
+                    answers.iter().find_map(|(class, answer)| refusal(EventKind::ApplicationChange, class, answer));
+                if let Some(error) = refused {
+                    // The request is finished before the caller hears of it.
+                    if let Err(error) = request.0.discard() {
+                        log::debug!(target: "libsession", "a refused request: {error}");
+                    }
+                    drop(request);
+                    return then(Err(error));
+                }
+                let app = engine.app(to);
+                let idle = changed_idle(app.config.timeout_on_application_change, card.idle, app.idle);
+                let classes = if app.config.event_classes_on_entry { &app.classes[..] } else { &[] };
+                let found = engine.table.change_application(engine.at(), card.session, from, to, idle, classes);
+                match request.0.resolve(found) {
+                    // Another request of the session came first; this one serves whatever it is in now.
+                    Ok(_) => then(Ok(engine.begun(Begun::Live(request, to)))),
+                    Err(error) => then(outcome(error)),
+                }
+            }),
+        );
+    }
+
+    pub fn touch(&self, token: &str, kind: TouchKind) -> Result<Touched> {
+        self.enter()?;
+        let Some(token) = Token::parse(token) else { return Ok(Touched::Absent) };
+        let at = self.at();
+        Ok(match self.table.touch(at, &token, kind) {
+            Found::Live((_, deadline)) if deadline >= crate::clock::NEVER => Touched::Live(None),
+            Found::Live((_, deadline)) => {
+                Touched::Live(Some(Duration::from_millis(deadline.saturating_sub(at.now.ms))))
+            }
+            Found::Absent => Touched::Absent,
+            Found::Gone(reason) => {
+                self.pump();
+                Touched::Gone(reason)
+            }
+        })
+    }
+
+    pub fn id_of(&self, token: &str) -> Result<Option<SessionId>> {
+        self.enter()?;
+        let Some(token) = Token::parse(token) else { return Ok(None) };
+        match self.table.find_token(self.at(), &token) {
+            Found::Live(session) => Ok(Some(session.id)),
+            _ => {
+                self.pump();
+                Ok(None)
+            }
+        }
+    }
+
+    pub fn lock(self: &Arc<Self>, key: RequestKey, mode: LockMode, timeout: Option<Duration>) -> Result<Found<()>> {
+        let timeout = timeout.unwrap_or(self.config.lock_timeout);
+        crate::config::check_duration("lock_timeout", timeout)?;
+        self.wait_for_lock(timeout, || self.try_lock(&key, mode))
+    }
+
+    pub fn lock_async(
+        self: &Arc<Self>,
+        key: RequestKey,
+        mode: LockMode,
+        timeout: Option<Duration>,
+        then: Then<Found<()>>,
+    ) {
+        let timeout = timeout.unwrap_or(self.config.lock_timeout);
+        if let Err(error) = crate::config::check_duration("lock_timeout", timeout) {
+            return then(Err(error));
+        }
+        let engine = self.clone();
+        self.await_lock(timeout, Arc::new(move || engine.try_lock(&key, mode)), then);
+    }
+
+    fn try_lock(&self, key: &RequestKey, mode: LockMode) -> Result<Tried<Found<()>>> {
+        self.enter_closing()?;
+        Ok(match self.table.lock(self.at(), key, mode) {
+            Found::Live(Ok(())) => Tried::Done(Found::Live(())),
+            Found::Live(Err(text)) => Tried::Busy(key.session, mode, text),
+            Found::Absent => Tried::Done(Found::Absent),
+            Found::Gone(reason) => Tried::Done(Found::Gone(reason)),
+        })
+    }
+
+    /// Tries until it is not busy, or the time is over; blocks in between.
+    fn wait_for_lock<T>(
+        self: &Arc<Self>,
+        timeout: Duration,
+        mut attempt: impl FnMut() -> Result<Tried<T>>,
+    ) -> Result<T> {
+        let mut waiting = None;
+        loop {
+            let (session, mode, holder) = match attempt()? {
+                Tried::Done(done) => return Ok(done),
+                Tried::Busy(session, mode, holder) => (session, mode, holder),
+            };
+            if timeout.is_zero() {
+                return Err(lock_timeout(timeout, &holder));
+            }
+            let waiting = waiting.get_or_insert_with(|| Waiting::start(self, timeout));
+            let signal = waiting.signal.clone();
+            let watch = self.table.watch(session, mode, Arc::new(move || signal.ring()));
+            let Some(watch) = watch else { continue };
+            let in_time = waiting.wait();
+            self.table.unwatch(session, watch);
+            if !in_time {
+                // The last word is the lock's: it may have come free in the same instant.
+                return match attempt()? {
+                    Tried::Done(done) => Ok(done),
+                    Tried::Busy(_, _, holder) => Err(lock_timeout(timeout, &holder)),
+                };
+            }
+        }
+    }
+
+    /// As [`wait_for_lock`](Self::wait_for_lock), by continuation.
+    fn await_lock<T: Send + 'static>(
+        self: &Arc<Self>,
+        timeout: Duration,
+        attempt: Arc<dyn Fn() -> Result<Tried<T>> + Send + Sync>,
+        then: Then<T>,
+    ) {
+        let awaiting = Arc::new(Awaiting {
+            engine: self.clone(),
+            attempt,
+            timeout,
+            then: Mutex::new(Some(then)),
+            watch: Mutex::new(None),
+            timer: Mutex::new(None),
+            expired: AtomicBool::new(false),
+        });
+        awaiting.go();
+    }
+}
+
+/// An outcome of the look-up is no error of it.
+fn outcome(error: Error) -> Result<Begin> {
+    match (error.kind(), error.reason()) {
+        (ErrorKind::Absent, _) => Ok(Begin::Absent),
+        (ErrorKind::Gone, Some(reason)) => Ok(Begin::Gone(reason)),
+        _ => Err(error),
+    }
+}
+
+/// What a try to begin found.
+enum Begun {
+    Live(Request, u32),
+    Absent,
+    Gone(EndReason),
+}
+
+fn changed_idle(policy: ApplicationTimeout, old: u64, new: u64) -> Option<u64> {
+    // 0 is never: longer than any.
+    let longer = |a: u64, b: u64| if a == 0 || b == 0 { 0 } else { a.max(b) };
+    let shorter = |a: u64, b: u64| if a == 0 || b == 0 { a.max(b) } else { a.min(b) };
+    match policy {
+        ApplicationTimeout::Keep => None,
+        ApplicationTimeout::Adopt => Some(new),
+        ApplicationTimeout::Min => Some(shorter(old, new)),
+        ApplicationTimeout::Max => Some(longer(old, new)),
+    }
+}
+
+fn reentrant() -> Error {
+    Error::new(
+        ErrorKind::Reentrant,
+        "a decider can't begin a request of the session it decides about: use the request of its event",
+    )
+}
+
+fn lock_timeout(timeout: Duration, holder: &str) -> Error {
+    let waited = timeout.as_millis();
+    Error::new(ErrorKind::LockTimeout, format!("the session's lock was not free within {waited} ms: {holder}"))
+}
+
+/// Wakes a blocked thread.
+#[derive(Default)]
+struct Signal {
+    state: Mutex<(bool, bool)>,
+    changed: Condvar,
+}
+
+impl Signal {
+    fn ring(&self) {
+        self.state.lock().0 = true;
+        self.changed.notify_all();
+    }
+
+    fn expire(&self) {
+        self.state.lock().1 = true;
+        self.changed.notify_all();
+    }
+}
+
+/// A blocked thread's wait, bounded on the manager's clock.
+struct Waiting {
+    engine: Arc<Engine>,
+    signal: Arc<Signal>,
+    timer: Option<TimerKey>,
+    until: Instant,
+}
+
+impl Waiting {
+    fn start(engine: &Arc<Engine>, timeout: Duration) -> Self {
+        let signal = Arc::new(Signal::default());
+        let timer = engine.clock.manual().is_some().then(|| {
+            let (at, signal) = (engine.clock.now().ms.saturating_add(millis(timeout)), signal.clone());
+            engine.timers.set(at, Box::new(move || signal.expire()))
+        });
+        let until =
+            Instant::now().checked_add(timeout).unwrap_or_else(|| Instant::now() + Duration::from_secs(86_400 * 365));
+        Self { engine: engine.clone(), signal, timer, until }
+    }
+
+    /// Waits for the signal; `false` when the time is over.
+    fn wait(&self) -> bool {
+        let mut state = self.signal.state.lock();
+        loop {
+            if std::mem::take(&mut state.0) {
+                return true;
+            }
+            if state.1 {
+                return false;
+            }
+            if self.timer.is_some() {
+                self.signal.changed.wait(&mut state);
+            } else if self.signal.changed.wait_until(&mut state, self.until).timed_out() {
+                return std::mem::take(&mut state.0);
+            }
+        }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(timer) = self.timer {
+            self.engine.timers.cancel(timer);
+        }
+    }
+}
+
+/// A wait by continuation.
+struct Awaiting<T> {
+    engine: Arc<Engine>,
+    attempt: Arc<dyn Fn() -> Result<Tried<T>> + Send + Sync>,
+    timeout: Duration,
+    then: Mutex<Option<Then<T>>>,
+    watch: Mutex<Option<(SessionRef, u64)>>,
+    timer: Mutex<Option<TimerKey>>,
+    expired: AtomicBool,
+}
+
+impl<T: Send + 'static> Awaiting<T> {
+    fn go(self: &Arc<Self>) {
+        loop {
+            if self.then.lock().is_none() {
+                return;
+            }
+            let (session, mode, holder) = match (self.attempt)() {
+                Ok(Tried::Busy(session, mode, holder)) => (session, mode, holder),
+                Ok(Tried::Done(done)) => return self.end(Ok(done)),
+                Err(error) => return self.end(Err(error)),
+            };
+            if self.timeout.is_zero() || self.expired.load(Ordering::Acquire) {
+                return self.end(Err(lock_timeout(self.timeout, &holder)));
+            }
+            let me = self.clone();
+            let watch = self.engine.table.watch(session, mode, Arc::new(move || me.go()));
+            let Some(watch) = watch else { continue };
+            *self.watch.lock() = Some((session, watch));
+            let mut timer = self.timer.lock();
+            if timer.is_none() {
+                let me = Arc::downgrade(self);
+                let at = self.engine.clock.now().ms.saturating_add(millis(self.timeout));
+                let expire = Box::new(move || {
+                    if let Some(me) = me.upgrade() {
+                        me.expired.store(true, Ordering::Release);
+                        me.go();
+                    }
+                });
+                *timer = Some(self.engine.timers.set(at, expire));
+            }
+            return;
+        }
+    }
+
+    fn end(&self, result: Result<T>) {
+        let then = self.then.lock().take();
+        if let Some(timer) = self.timer.lock().take() {
+            self.engine.timers.cancel(timer);
+        }
+        if let Some((session, watch)) = self.watch.lock().take() {
+            self.engine.table.unwatch(session, watch);
+        }
+        if let Some(then) = then {
+            then(result);
+        }
+    }
+}

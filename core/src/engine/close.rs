@@ -1,0 +1,98 @@
+//! Closing: once, bounded, with a report.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::{CLOSED, CLOSING, Engine, OPEN};
+use crate::event::current;
+use crate::reason::{EndLevel, EndReason, ThreadKind};
+use crate::session::{CloseReport, Filter};
+use crate::table::{EndSpec, Ended};
+
+impl Engine {
+    pub fn close(self: &Arc<Self>, grace: Duration) -> CloseReport {
+        if self.forked() {
+            // The child has a copy of the memory and none of the threads: there is nothing to close.
+            return CloseReport::default();
+        }
+        let deferred = current::inside(self.id);
+        if self.state.compare_exchange(OPEN, CLOSING, Ordering::AcqRel, Ordering::Acquire).is_err() {
+            return if deferred {
+                CloseReport { deferred: true, ..CloseReport::default() }
+            } else {
+                self.wait_closed()
+            };
+        }
+        if deferred {
+            let engine = self.clone();
+            let closer = std::thread::Builder::new().name("lses-close".into());
+            if let Err(error) = closer.spawn(move || engine.shut(grace)) {
+                log::error!(target: "libsession", "the deferred close can't be started: {error}");
+                self.state.store(OPEN, Ordering::Release);
+            }
+            return CloseReport { deferred: true, ..CloseReport::default() };
+        }
+        self.shut(grace)
+    }
+
+    fn wait_closed(&self) -> CloseReport {
+        let mut report = self.report.lock();
+        loop {
+            match &*report {
+                Some(report) => return report.clone(),
+                None => self.reported.wait(&mut report),
+            }
+        }
+    }
+
+    fn shut(self: &Arc<Self>, grace: Duration) -> CloseReport {
+        let until = Instant::now() + grace;
+        self.reaper.stop(true);
+        let in_flight = self.table.stats().in_flight;
+        let spec = EndSpec {
+            reason: EndReason::Shutdown,
+            level: EndLevel::Force,
+            thread: ThreadKind::Admin,
+            actor: None,
+            note: None,
+        };
+        let mut ended = 0;
+        // A creation that had begun may still publish its session: it is looked for until there is none.
+        while self.table.count() > 0 {
+            let mut cursor = Some(0);
+            while let Some(from) = cursor {
+                let (page, next) = self.table.list(self.at(), &Filter::default(), from, 1024, usize::MAX);
+                for (session, _) in page {
+                    if let Ended::Now(_) = self.table.end(self.at(), session, &spec) {
+                        ended += 1;
+                    }
+                }
+                self.pump();
+                cursor = next;
+            }
+        }
+        if !self.config.threads || self.config.dispatch == crate::event::DispatchMode::Poll {
+            while Instant::now() < until && self.dispatcher.dispatch(64, Duration::ZERO).is_ok_and(|count| count > 0) {}
+        }
+        let delivery = self.dispatcher.close(until.saturating_duration_since(Instant::now()));
+        self.table.set_bell(None);
+        self.timers.set_bell(None);
+        let report = CloseReport {
+            ended,
+            in_flight,
+            delivered: delivery.delivered_in_grace as u64,
+            undelivered: delivery.undelivered as u64,
+            stuck: delivery.stuck as u64,
+            deferred: false,
+        };
+        self.state.store(CLOSED, Ordering::Release);
+        *self.report.lock() = Some(report.clone());
+        self.reported.notify_all();
+        report
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.state.load(Ordering::Acquire) == CLOSED
+    }
+}

@@ -1,0 +1,165 @@
+//! From the outbox to the dispatcher: what is told, to whom, in which order.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Engine;
+use crate::data::Tree;
+use crate::event::dispatcher::Delivery;
+use crate::event::{ClassRef, Event, PoolState};
+use crate::id::SessionId;
+use crate::reason::{EndLevel, EndReason, EventKind, ThreadKind};
+use crate::table::{Card, OutboxRow, PoolLevel};
+
+/// Rows that are taken at once.
+const ROWS: usize = 256;
+
+const POOL_EVENTS: u32 = EventKind::PoolLow.bit()
+    | EventKind::PoolExhausted.bit()
+    | EventKind::PoolRecovered.bit()
+    | EventKind::PoolOverdraft.bit();
+
+impl Engine {
+    /// An event with what every kind has.
+    pub fn event(&self, kind: EventKind, application: u32, session: SessionId, thread: ThreadKind) -> Event {
+        let app = self.app(application);
+        Event {
+            kind,
+            event_id: 0,
+            session_id: session,
+            application: app.name.clone(),
+            old_application: None,
+            namespace: app.namespace.clone(),
+            user: None,
+            old_user: None,
+            reason: None,
+            level: None,
+            thread,
+            remaining: None,
+            pool: None,
+            at_ms: self.clock.now().ms,
+            wall_ms: self.clock.wall_ms(),
+            snapshot: Some(Arc::new(Tree::default())),
+            request: None,
+            choice: Arc::default(),
+        }
+    }
+
+    /// An event about a live session.
+    pub fn event_of(&self, kind: EventKind, card: &Card, thread: ThreadKind) -> Event {
+        Event {
+            user: card.user.clone(),
+            snapshot: card.snapshot.clone(),
+            ..self.event(kind, card.application, card.session.id, thread)
+        }
+    }
+
+    /// Hands over everything that is in the outbox.
+    pub fn pump(&self) {
+        loop {
+            let rows = self.table.outbox_take(ROWS);
+            if rows.is_empty() {
+                break;
+            }
+            for row in rows {
+                self.deliver(row);
+            }
+        }
+        if self.dispatcher.kinds() & POOL_EVENTS != 0 {
+            self.tell_pools();
+        }
+    }
+
+    fn deliver(&self, row: OutboxRow) {
+        let mut base = self.event(EventKind::End, row.application, row.session, row.thread);
+        base.event_id = row.event_id;
+        base.user = row.user.clone();
+        base.reason = Some(row.reason);
+        base.level = Some(row.level);
+        base.at_ms = row.at_ms;
+        base.wall_ms = row.wall_ms;
+        base.snapshot = row.snapshot.clone();
+        let timed_out =
+            matches!(row.reason, EndReason::IdleTimeout | EndReason::AbsoluteTimeout | EndReason::ExpiredWhileDown);
+        let mut deliveries = Vec::new();
+        let told = |class: &ClassRef| row.level == EndLevel::Request && row.told.contains(class);
+        let mut add = |kind: EventKind| {
+            let event = Arc::new(Event { kind, ..base.clone() });
+            for class in row.classes.iter().rev().filter(|class| !told(class)) {
+                if !self.dispatcher.registered(class) || self.dispatcher.handles(class, kind) {
+                    deliveries.push(Delivery {
+                        class: class.clone(),
+                        event: event.clone(),
+                        redelivered: row.redelivered,
+                    });
+                }
+            }
+        };
+        if timed_out && self.dispatcher.kinds() & EventKind::Timeout.bit() != 0 {
+            add(EventKind::Timeout);
+        }
+        add(EventKind::End);
+        let table = self.table.clone();
+        let (event_id, attachments) = (row.event_id, row.attachments);
+        if row.level == EndLevel::Kill {
+            self.dispatcher.record_undelivered(row.session, deliveries, "killed");
+            drop(attachments);
+            table.outbox_acknowledge(event_id);
+            return;
+        }
+        let after = Box::new(move || {
+            drop(attachments);
+            table.outbox_acknowledge(event_id);
+        });
+        self.dispatcher.notify(row.session, deliveries, Some(after), row.thread != ThreadKind::Reaper);
+    }
+
+    /// Tells all of these classes that have a callback for it, in this order.
+    pub fn tell(&self, classes: impl Iterator<Item = ClassRef>, event: Event) {
+        if self.dispatcher.kinds() & event.kind.bit() == 0 {
+            return;
+        }
+        let event = Arc::new(event);
+        let deliveries: Vec<_> = classes
+            .filter(|class| self.dispatcher.handles(class, event.kind))
+            .map(|class| Delivery { class, event: event.clone(), redelivered: false })
+            .collect();
+        if !deliveries.is_empty() {
+            self.dispatcher.notify(event.session_id, deliveries, None, event.thread != ThreadKind::Reaper);
+        }
+    }
+
+    fn tell_pools(&self) {
+        for (pool, level, in_use) in self.table.take_pool_levels() {
+            let kind = match level {
+                PoolLevel::Low => EventKind::PoolLow,
+                PoolLevel::Exhausted => EventKind::PoolExhausted,
+                PoolLevel::Recovered => EventKind::PoolRecovered,
+            };
+            let config = self.pool_config(pool);
+            let mut event = self.event(kind, 0, SessionId::NIL, ThreadKind::Request);
+            event.application = "".into();
+            event.namespace = "".into();
+            event.pool = Some(PoolState { pool: config.name.as_str().into(), in_use, capacity: config.capacity });
+            let classes = self.dispatcher.class_health().into_iter().map(|health| health.class);
+            self.tell(classes, event);
+        }
+    }
+
+    /// Whether any class of a list is to be asked about a kind.
+    pub fn asks(&self, classes: &[ClassRef], kind: EventKind) -> bool {
+        if self.dispatcher.kinds() & kind.bit() == 0 && !classes.iter().any(|class| class.required) {
+            return false;
+        }
+        classes.iter().any(|class| self.is_asked(class, kind))
+    }
+
+    pub fn is_asked(&self, class: &ClassRef, kind: EventKind) -> bool {
+        self.dispatcher.handles(class, kind) || (class.required && !self.dispatcher.registered(class))
+    }
+
+    /// Time until an instant.
+    pub fn until(&self, instant: u64) -> Duration {
+        Duration::from_millis(instant.saturating_sub(self.clock.now().ms))
+    }
+}

@@ -1,0 +1,167 @@
+//! Ends: by id, by request, in bulk; the receipt.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Engine;
+use super::ask::{Wait, now};
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::SessionId;
+use crate::manager::Then;
+use crate::reason::{EndLevel, EndReason, ThreadKind};
+use crate::session::{EndOptions, EndOutcome, Filter, Progress, Receipt};
+use crate::table::{EndSpec, Ended, Found, SessionRef};
+
+/// Sessions that one step of a bulk change looks at.
+const SCAN: usize = 1024;
+
+impl Engine {
+    pub fn end(self: &Arc<Self>, id: SessionId, options: EndOptions) -> Result<EndOutcome> {
+        now(|then| self.end_with(Wait::Blocking, id, options, then))
+    }
+
+    pub fn end_with(self: &Arc<Self>, wait: Wait, id: SessionId, options: EndOptions, then: Then<EndOutcome>) {
+        if let Err(error) = self.enter().and_then(|()| check(&options)) {
+            return then(Err(error));
+        }
+        match self.table.find(self.at(), id) {
+            Found::Live(session) => self.end_session(wait, session, ThreadKind::Admin, options, then),
+            Found::Absent => then(Ok(EndOutcome::Absent)),
+            Found::Gone(_) => {
+                self.pump();
+                let receipt = self.table.receipt(self.at(), id);
+                then(Ok(receipt.map_or(EndOutcome::Absent, EndOutcome::Gone)));
+            }
+        }
+    }
+
+    /// Ends a live session, after the question if the level allows it.
+    pub fn end_session(
+        self: &Arc<Self>,
+        wait: Wait,
+        session: SessionRef,
+        thread: ThreadKind,
+        options: EndOptions,
+        then: Then<EndOutcome>,
+    ) {
+        if let Err(error) = check(&options) {
+            return then(Err(error));
+        }
+        if options.level != EndLevel::Request {
+            return then(Ok(self.end_now(session, thread, options)));
+        }
+        let card = match self.table.card(self.at(), session) {
+            Found::Live(card) => card,
+            _ => return then(Ok(self.end_now(session, thread, options))),
+        };
+        let engine = self.clone();
+        let go_on = Box::new(move |granted: Option<(crate::event::ClassRef, Duration)>| match granted {
+            Some((class, by)) => then(Ok(EndOutcome::Extended { class: class.name.to_string(), by })),
+            None => then(Ok(engine.end_now(session, thread, options))),
+        });
+        self.ask_end(wait, card, thread, go_on);
+    }
+
+    /// The commit, and what follows it.
+    fn end_now(&self, session: SessionRef, thread: ThreadKind, options: EndOptions) -> EndOutcome {
+        let wait = options.wait;
+        let spec =
+            EndSpec { reason: options.reason, level: options.level, thread, actor: options.actor, note: options.note };
+        let ended = self.table.end(self.at(), session, &spec);
+        self.pump();
+        match ended {
+            Ended::Now(receipt) => EndOutcome::Ended(self.with_callbacks(receipt, wait)),
+            Ended::Before(receipt) => EndOutcome::Gone(self.with_callbacks(receipt, wait)),
+            Ended::Absent => EndOutcome::Absent,
+        }
+    }
+
+    fn with_callbacks(&self, mut receipt: Receipt, wait: Option<Duration>) -> Receipt {
+        if let Some(wait) = wait {
+            let outcomes = self.dispatcher.wait_for(receipt.event_id, wait);
+            receipt.callbacks = outcomes
+                .into_iter()
+                .map(|outcome| (outcome.class.name.to_string(), outcome.kind.name().to_owned(), outcome.outcome))
+                .collect();
+        }
+        receipt
+    }
+
+    /// The last request of a session that was asked to end has finished.
+    pub fn end_after_request(self: &Arc<Self>, wait: Wait, session: SessionRef, then: Box<dyn FnOnce() + Send>) {
+        let options = EndOptions { level: EndLevel::Request, ..EndOptions::default() };
+        self.end_session(wait, session, ThreadKind::Request, options, Box::new(move |_| then()));
+    }
+
+    pub fn end_where(&self, filter: &Filter, options: &EndOptions, cursor: u64, limit: usize) -> Result<Progress> {
+        check(options)?;
+        let step = EndOptions { wait: None, ..options.clone() };
+        self.change_where(filter, cursor, limit, true, |session| {
+            matches!(self.end_now(session, ThreadKind::Admin, step.clone()), EndOutcome::Ended(_))
+        })
+    }
+
+    /// Changes what matches, at most `limit` sessions looked at; sessions of protected applications may be spared.
+    pub fn change_where(
+        &self,
+        filter: &Filter,
+        cursor: u64,
+        limit: usize,
+        spare: bool,
+        mut change: impl FnMut(SessionRef) -> bool,
+    ) -> Result<Progress> {
+        self.enter()?;
+        if limit == 0 {
+            return Err(Error::invalid("limit 0 would change nothing; it must be at least 1"));
+        }
+        let mut progress = Progress { next: Some(cursor), ..Progress::default() };
+        let mut left = limit;
+        while let (Some(cursor), true) = (progress.next, left > 0) {
+            let scan = left.min(SCAN);
+            let (page, next) = self.table.list(self.at(), filter, cursor, usize::MAX, scan);
+            let looked = next.map_or(page.len() as u64, |next| next - cursor).max(page.len() as u64);
+            progress.scanned += looked;
+            progress.next = next;
+            left -= scan;
+            for (session, info) in page {
+                let protected = self
+                    .applications
+                    .iter()
+                    .any(|app| app.name == info.application && app.config.protected_from_bulk_end);
+                if spare && protected {
+                    progress.protected += 1;
+                } else if change(session) {
+                    progress.changed += 1;
+                }
+            }
+        }
+        Ok(progress)
+    }
+}
+
+fn check(options: &EndOptions) -> Result<()> {
+    for (what, text, bound) in [("actor", &options.actor, 256), ("note", &options.note, 1024)] {
+        if let Some(text) = text
+            && text.len() > bound
+        {
+            return Err(Error::invalid(format!("the {what} of {} bytes is over the bound of {bound}", text.len())));
+        }
+    }
+    if let Some(wait) = options.wait {
+        crate::config::check_duration("wait", wait)?;
+    }
+    if !matches!(
+        options.reason,
+        EndReason::Ended
+            | EndReason::Revoked
+            | EndReason::Evicted
+            | EndReason::IdleTimeout
+            | EndReason::AbsoluteTimeout
+    ) {
+        return Err(Error::new(
+            ErrorKind::Invalid,
+            format!("a session can't be ended by hand for '{}': use ended, revoked or evicted", options.reason),
+        ));
+    }
+    Ok(())
+}

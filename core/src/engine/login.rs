@@ -1,0 +1,222 @@
+//! Users come and go: holder, trade and token change in one step.
+
+use std::sync::Arc;
+
+use super::Engine;
+use super::ask::{Wait, refusal};
+use crate::clock::millis;
+use crate::config::{TradeFailure, check_user};
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::Token;
+use crate::manager::Then;
+use crate::reason::{EndLevel, EndReason, EventKind, ThreadKind};
+use crate::request::Request;
+use crate::session::{EndOptions, Login, Logout};
+use crate::table::{Card, ChangeRefused, EndSpec, Ended, Found, Holder, HolderChange, HolderChanged};
+
+/// How often a change is tried again when the user changed meanwhile.
+const TRIES: usize = 8;
+
+impl Engine {
+    fn card_of(&self, request: &Request) -> Result<Card> {
+        request.0.in_flight()?;
+        request.0.resolve(self.table.card(self.at(), request.0.session))
+    }
+
+    /// Who is charged for a user of this session.
+    fn holder(&self, card: &Card, user: &Arc<str>, client: Option<&str>) -> Holder {
+        let per_client = card.charge.as_ref().is_some_and(|charge| self.pool_config(charge.pool).holder_per_client);
+        match client {
+            Some(client) if per_client => Holder::User(format!("{user}@{client}").into()),
+            _ => Holder::User(user.clone()),
+        }
+    }
+
+    fn client_of(&self, request: &Request) -> Option<String> {
+        match self.table.look(self.at(), request.0.session) {
+            Found::Live((info, _)) => info.client.address,
+            _ => None,
+        }
+    }
+
+    pub fn rotate(&self, request: &Request) -> Result<Token> {
+        for _ in 0..TRIES {
+            let card = self.card_of(request)?;
+            let change = HolderChange {
+                user: card.user.clone(),
+                expected: card.user.clone(),
+                holder: card.charge.as_ref().map_or(Holder::Session, |charge| charge.holder.clone()),
+                keep_on_denial: true,
+                rotate: Some(millis(self.config.rotation_grace)),
+                trade_only: false,
+            };
+            if let Some(HolderChanged { token: Some(token), .. }) = self.change_holder(request, &change)? {
+                request.0.set_token(token);
+                return Ok(token);
+            }
+        }
+        Err(changed())
+    }
+
+    /// `None` if the user was another one meanwhile.
+    fn change_holder(&self, request: &Request, change: &HolderChange) -> Result<Option<HolderChanged>> {
+        let found = self.table.change_holder(self.at(), request.0.session, change);
+        match request.0.resolve(found)? {
+            Ok(done) => Ok(Some(done)),
+            Err(ChangeRefused::Changed) => Ok(None),
+            Err(ChangeRefused::License(reason)) => {
+                let pool = self
+                    .card_of(request)?
+                    .charge
+                    .map_or(String::new(), |charge| self.pool_config(charge.pool).name.clone());
+                Err(Error::license_denied(&pool, reason, self.retry_after(reason)))
+            }
+        }
+    }
+
+    pub fn login(self: &Arc<Self>, wait: Wait, request: &Request, user: &str, then: Then<Login>) {
+        let card = match check_user(user).and_then(|()| self.card_of(request)) {
+            Ok(card) => card,
+            Err(error) => return then(Err(error)),
+        };
+        let user: Arc<str> = user.into();
+        let mut event = self.event_of(EventKind::Login, &card, ThreadKind::Request);
+        event.old_user = event.user.replace(user.clone());
+        event.request = Some(request.clone());
+        let asked = self.asked_classes(&card.classes, EventKind::Login);
+        let (engine, request) = (self.clone(), request.clone());
+        self.ask_each(
+            wait,
+            asked,
+            Arc::new(event),
+            Box::new(move |answers| {
+                let refused = answers.iter().find_map(|(class, answer)| refusal(EventKind::Login, class, answer));
+                then(match refused {
+                    Some(error) => Err(error),
+                    None => engine.log_in(&request, &card, user),
+                });
+            }),
+        );
+    }
+
+    fn log_in(&self, request: &Request, card: &Card, user: Arc<str>) -> Result<Login> {
+        let client = self.client_of(request);
+        let keep =
+            card.charge.as_ref().is_none_or(|charge| self.pool_config(charge.pool).trade_failure == TradeFailure::Keep);
+        let change = HolderChange {
+            holder: self.holder(card, &user, client.as_deref()),
+            user: Some(user),
+            expected: card.user.clone(),
+            keep_on_denial: keep,
+            rotate: Some(millis(self.config.rotation_grace)),
+            trade_only: false,
+        };
+        let Some(done) = self.change_holder(request, &change)? else { return Err(changed()) };
+        let Some(token) = done.token else { return Err(changed()) };
+        request.0.set_token(token);
+        self.pump_pools();
+        let trade_denied = done.trade_denied.map(|reason| {
+            let pool = card.charge.as_ref().map_or("", |charge| &self.pool_config(charge.pool).name);
+            Error::license_denied(pool, reason, self.retry_after(reason))
+        });
+        Ok(Login { token, trade_denied })
+    }
+
+    pub fn trade(&self, request: &Request) -> Result<()> {
+        let card = self.card_of(request)?;
+        let Some(user) = card.user.clone() else {
+            return Err(Error::invalid("nobody is logged in: there is nothing to trade"));
+        };
+        let client = self.client_of(request);
+        let change = HolderChange {
+            holder: self.holder(&card, &user, client.as_deref()),
+            user: Some(user.clone()),
+            expected: Some(user),
+            keep_on_denial: false,
+            rotate: None,
+            trade_only: true,
+        };
+        let done = self.change_holder(request, &change)?;
+        self.pump_pools();
+        done.map(drop).ok_or_else(changed)
+    }
+
+    pub fn logout(self: &Arc<Self>, wait: Wait, request: &Request, force: bool, then: Then<Logout>) {
+        let card = match self.card_of(request) {
+            Ok(card) => card,
+            Err(error) => return then(Err(error)),
+        };
+        let mut event = self.event_of(EventKind::Logout, &card, ThreadKind::Request);
+        event.old_user = event.user.take();
+        event.request = Some(request.clone());
+        let asked = self.asked_classes(&card.classes, EventKind::Logout);
+        let (engine, request) = (self.clone(), request.clone());
+        self.ask_each(
+            wait,
+            asked,
+            Arc::new(event),
+            Box::new(move |answers| {
+                let refused = answers.iter().find_map(|(class, answer)| refusal(EventKind::Logout, class, answer));
+                then(match refused.filter(|_| !force) {
+                    Some(error) => Err(error),
+                    None => engine.log_out(&request),
+                });
+            }),
+        );
+    }
+
+    fn log_out(self: &Arc<Self>, request: &Request) -> Result<Logout> {
+        for _ in 0..TRIES {
+            let card = self.card_of(request)?;
+            let change = HolderChange {
+                user: None,
+                expected: card.user.clone(),
+                holder: Holder::Session,
+                keep_on_denial: false,
+                rotate: Some(0),
+                trade_only: false,
+            };
+            match self.change_holder(request, &change) {
+                Ok(Some(HolderChanged { token: Some(token), .. })) => {
+                    request.0.set_token(token);
+                    self.pump_pools();
+                    return Ok(Logout::Done(token));
+                }
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::LicenseDenied => return self.end_unlicensed(request),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(changed())
+    }
+
+    /// A logout never fails for a license: without a unit of its own the session ends.
+    fn end_unlicensed(&self, request: &Request) -> Result<Logout> {
+        let spec = EndSpec {
+            reason: EndReason::LicenseDenied,
+            level: EndLevel::Force,
+            thread: ThreadKind::Request,
+            actor: None,
+            note: None,
+        };
+        let ended = self.table.end(self.at(), request.0.session, &spec);
+        self.pump();
+        match ended {
+            Ended::Now(receipt) | Ended::Before(receipt) => Ok(Logout::Ended(receipt)),
+            Ended::Absent => Err(Error::absent()),
+        }
+    }
+
+    pub fn end_request(self: &Arc<Self>, request: &Request, options: EndOptions) -> Result<crate::session::EndOutcome> {
+        request.0.in_flight()?;
+        let session = request.0.session;
+        super::ask::now(|then| self.end_session(Wait::Blocking, session, ThreadKind::Request, options, then))
+    }
+}
+
+fn changed() -> Error {
+    Error::new(
+        ErrorKind::Conflict,
+        "the session's user was changed by another request while the callbacks were asked; nothing was changed",
+    )
+}

@@ -1,0 +1,322 @@
+//! What a session means: the verbs of the table put together with deciders, deliveries and time.
+
+pub(crate) mod ask;
+mod begin;
+mod close;
+mod create;
+mod deliver;
+mod end;
+mod login;
+mod look;
+mod reaper;
+pub(crate) mod requests;
+
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::clock::{Clock, NEVER, Timers, millis};
+use crate::config::{Application, Config, DEFAULT_ABSOLUTE_TIMEOUT, Pool, Profile, timeout_ms};
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::dispatcher::{DispatchConfig, Dispatcher};
+use crate::event::{ClassRef, EventClass};
+use crate::fork;
+use crate::license::rules::PoolRule;
+use crate::reason::LicenseClass;
+use crate::session::CloseReport;
+use crate::table::memory::MemoryTable;
+use crate::table::{ApplicationRule, At, PoolDefinition, Table, TableConfig};
+
+use self::reaper::Reaper;
+
+const OPEN: u8 = 0;
+const CLOSING: u8 = 1;
+const CLOSED: u8 = 2;
+
+/// One manager.
+pub(crate) struct Engine {
+    pub id: u64,
+    pub config: Config,
+    pub clock: Clock,
+    pub timers: Arc<Timers>,
+    pub table: Arc<dyn Table>,
+    pub dispatcher: Arc<Dispatcher>,
+    pub applications: Vec<App>,
+    pub reaper: Arc<Reaper>,
+    state: AtomicU8,
+    report: Mutex<Option<CloseReport>>,
+    reported: Condvar,
+    forks: u64,
+    refused: AtomicU64,
+    me: Weak<Engine>,
+}
+
+/// An application with everything resolved.
+pub(crate) struct App {
+    pub config: Application,
+    pub name: Arc<str>,
+    pub namespace: Arc<str>,
+    pub classes: Arc<[ClassRef]>,
+    pub pool: Option<u32>,
+    pub license_class: LicenseClass,
+    pub idle: u64,
+    pub absolute: u64,
+}
+
+impl Engine {
+    pub fn new(mut config: Config) -> Result<Arc<Self>> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        if config.applications.is_empty() {
+            config.applications.push(Application::new("default"));
+        }
+        config.check()?;
+        fork::watch();
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        let clock = config.clock.clone();
+        let timers = Arc::new(Timers::default());
+        let applications = config.applications.iter().map(|application| resolve(&config, application)).collect();
+        let table: Arc<dyn Table> = Arc::new(MemoryTable::new(table_config(&config, &clock)));
+        let dispatcher = Dispatcher::new(dispatch_config(&config, id), clock.clone(), timers.clone());
+        let engine = Arc::new_cyclic(|me| Self {
+            id,
+            clock,
+            timers,
+            table,
+            dispatcher,
+            applications,
+            reaper: Arc::new(Reaper::new()),
+            state: AtomicU8::new(OPEN),
+            report: Mutex::new(None),
+            reported: Condvar::new(),
+            forks: fork::generation(),
+            refused: AtomicU64::new(0),
+            me: me.clone(),
+            config,
+        });
+        if let Some(manual) = engine.clock.manual() {
+            let driven: Weak<dyn crate::clock::Driven> = engine.me.clone() as Weak<Engine>;
+            manual.drive(driven);
+        } else {
+            let reaper = engine.reaper.clone();
+            engine.table.set_bell(Some(Arc::new(move || reaper.ring())));
+            let reaper = engine.reaper.clone();
+            engine.timers.set_bell(Some(Arc::new(move || reaper.ring())));
+        }
+        Ok(engine)
+    }
+
+    /// To be called first by whatever a host calls.
+    pub fn enter(&self) -> Result<()> {
+        if self.forks != fork::generation() {
+            return Err(forked());
+        }
+        match self.state.load(Ordering::Acquire) {
+            OPEN => Ok(()),
+            CLOSING => Err(Error::new(ErrorKind::Closing, "the manager is closing")),
+            _ => Err(Error::new(ErrorKind::Closed, "the manager was closed")),
+        }
+    }
+
+    /// As [`enter`](Self::enter), for what may still be read and finished while the manager closes.
+    pub fn enter_closing(&self) -> Result<()> {
+        if self.forks != fork::generation() {
+            return Err(forked());
+        }
+        if self.state.load(Ordering::Acquire) == CLOSED {
+            return Err(Error::new(ErrorKind::Closed, "the manager was closed"));
+        }
+        Ok(())
+    }
+
+    pub fn forked(&self) -> bool {
+        self.forks != fork::generation()
+    }
+
+    pub fn at(&self) -> At {
+        At { now: self.clock.now(), wall: self.clock.wall_ms() }
+    }
+
+    pub fn app(&self, number: u32) -> &App {
+        &self.applications[number as usize]
+    }
+
+    /// The number of an application by its name; the first one if none is named.
+    pub fn application(&self, name: Option<&str>) -> Result<u32> {
+        let Some(name) = name else { return Ok(0) };
+        match self.applications.iter().position(|app| &*app.name == name) {
+            Some(number) => Ok(number as u32),
+            None => Err(Error::invalid(format!(
+                "there is no application '{}'; configured are: {}",
+                shorten(name),
+                self.applications.iter().map(|app| &*app.name).collect::<Vec<_>>().join(", ")
+            ))),
+        }
+    }
+
+    /// The number of a pool by its name.
+    pub fn pool(&self, name: &str) -> Result<u32> {
+        match self.config.pools.iter().position(|pool| pool.name == name) {
+            Some(number) => Ok(number as u32),
+            None => Err(Error::invalid(format!(
+                "there is no pool '{}'; configured are: {}",
+                shorten(name),
+                self.config.pools.iter().map(|pool| &*pool.name).collect::<Vec<_>>().join(", ")
+            ))),
+        }
+    }
+
+    pub fn pool_config(&self, number: u32) -> &Pool {
+        &self.config.pools[number as usize]
+    }
+
+    pub fn register(&self, class: EventClass) -> Result<()> {
+        self.enter()?;
+        class.check()?;
+        if let Some(deadline) = class.deadline {
+            crate::config::check_duration("deadline", deadline)?;
+            if deadline.is_zero() {
+                return Err(Error::invalid("the deadline of an event class can't be 0"));
+            }
+        }
+        self.dispatcher.register(class)?;
+        // What happened to the pools before anybody listened is not told.
+        self.table.take_pool_levels();
+        Ok(())
+    }
+
+    /// Makes sure that somebody keeps time.
+    pub fn start_threads(&self) {
+        if self.config.threads && self.clock.manual().is_none() {
+            self.reaper.start(&self.me);
+        }
+    }
+
+    pub fn strong(&self) -> Option<Arc<Engine>> {
+        self.me.upgrade()
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.reaper.stop(false);
+        if self.state.load(Ordering::Acquire) == OPEN && !self.forked() {
+            self.dispatcher.close(std::time::Duration::ZERO);
+        }
+    }
+}
+
+fn forked() -> Error {
+    Error::new(
+        ErrorKind::Forked,
+        "this manager keeps its table in memory and was made before a fork: make it after the fork, in each process",
+    )
+}
+
+/// A name for an error message.
+fn shorten(name: &str) -> String {
+    match name.char_indices().nth(64) {
+        Some((end, _)) => format!("{}…", &name[..end]),
+        None => name.to_owned(),
+    }
+}
+
+fn resolve(config: &Config, application: &Application) -> App {
+    let namespace: Arc<str> = application.namespace.as_str().into();
+    let classes = application
+        .event_classes
+        .iter()
+        .map(|name| ClassRef {
+            namespace: namespace.clone(),
+            name: name.as_str().into(),
+            required: application.required_event_classes.contains(name),
+        })
+        .collect();
+    let pool = match &application.pool {
+        Some(name) => config.pools.iter().position(|pool| pool.name == *name),
+        None if config.pools.len() == 1 => Some(0),
+        None => None,
+    };
+    let class =
+        application.license_class.unwrap_or(if pool.is_some() { LicenseClass::Named } else { LicenseClass::None });
+    let absolute = application.absolute_timeout.unwrap_or(match config.profile {
+        Profile::Default => Some(DEFAULT_ABSOLUTE_TIMEOUT),
+        Profile::Iris => None,
+    });
+    App {
+        name: application.name.as_str().into(),
+        namespace,
+        classes,
+        pool: pool.map(|pool| pool as u32),
+        license_class: class,
+        idle: timeout_ms(application.idle_timeout),
+        absolute: timeout_ms(absolute),
+        config: application.clone(),
+    }
+}
+
+fn table_config(config: &Config, clock: &Clock) -> TableConfig {
+    let extensions = match config.profile {
+        Profile::Default => 0,
+        Profile::Iris => 3,
+    };
+    TableConfig {
+        applications: config
+            .applications
+            .iter()
+            .map(|application| ApplicationRule {
+                name: application.name.as_str().into(),
+                namespace: application.namespace.as_str().into(),
+                max_sessions: application.max_sessions.unwrap_or(u64::MAX),
+                max_extensions: application.max_extensions.unwrap_or(extensions),
+                extension_cap: millis(application.extension_cap),
+                ask_lead: millis(application.ask_lead),
+                protected: application.protected_from_bulk_end,
+                trace: application.debug.unwrap_or(config.debug),
+            })
+            .collect(),
+        pools: config
+            .pools
+            .iter()
+            .map(|pool| PoolDefinition {
+                name: pool.name.as_str().into(),
+                capacity: pool.capacity,
+                rule: PoolRule {
+                    unit_rule: pool.unit_rule,
+                    max_connections: u64::from(pool.max_connections),
+                    max_sessions_per_holder: pool.max_sessions_per_holder.map(u64::from),
+                },
+                anonymous_cap: pool.anonymous_cap,
+                low: pool.low,
+                audit_records: pool.audit_records,
+            })
+            .collect(),
+        max_sessions: config.max_sessions,
+        quotas: config.quotas,
+        quantum: clock.quantum(),
+        max_request: millis(config.max_request).min(NEVER),
+        tombstone: millis(config.tombstone),
+        idle_counts_suspend: config.idle_counts_suspend,
+        lifecycle_log: config.lifecycle_log,
+    }
+}
+
+fn dispatch_config(config: &Config, id: u64) -> DispatchConfig {
+    DispatchConfig {
+        manager_id: id,
+        mode: config.dispatch,
+        own_threads: config.threads,
+        workers: config.workers,
+        decider_workers: config.decider_workers,
+        max_stuck: config.max_stuck,
+        queue: config.queue,
+        callback_deadline: millis(config.callback_deadline),
+        retries: config.retries,
+        breaker_failures: config.breaker_failures,
+        breaker_probe: millis(config.breaker_probe),
+        dead_letters: config.dead_letters,
+        dead_letter_bytes: config.dead_letter_bytes,
+        thread_hooks: config.thread_hooks.clone(),
+        ..DispatchConfig::default()
+    }
+}

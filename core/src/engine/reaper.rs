@@ -1,0 +1,286 @@
+//! The one thread that keeps time, and the one that watches it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Weak;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::Engine;
+use crate::clock::{Driven, Millis, NEVER};
+use crate::event::current;
+
+/// Sessions that one step claims.
+const BATCH: usize = 64;
+/// A reaper that is later than this is stalled.
+const STALLED: Duration = Duration::from_millis(500);
+/// How long `stats` says `degraded` after a restart.
+const DEGRADED: Duration = Duration::from_secs(10);
+/// The longest sleep while something is due some day: a suspended machine moves absolute deadlines nearer.
+const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+/// The system's clock is coarse: what is due at an instant is seen a little later.
+const COARSE: Duration = Duration::from_millis(4);
+
+/// The state of the time-keeping thread.
+pub(crate) struct Reaper {
+    plan: Mutex<Plan>,
+    changed: Condvar,
+    watched: Condvar,
+    started: AtomicBool,
+}
+
+#[derive(Default)]
+struct Plan {
+    /// Which reaper thread is the right one.
+    epoch: u64,
+    /// Rung since the reaper last looked, and when first.
+    rung: Option<Instant>,
+    /// When it wants to wake; `None` when nothing is due.
+    wake: Option<Instant>,
+    stop: bool,
+    stalled: bool,
+    restarts: u64,
+    degraded: Option<(Instant, String)>,
+    threads: Vec<std::thread::JoinHandle<()>>,
+}
+
+/// How the reaper does.
+pub(crate) struct Health {
+    pub state: &'static str,
+    pub degraded: Option<String>,
+    pub restarts: u64,
+}
+
+impl Reaper {
+    pub fn new() -> Self {
+        Self {
+            plan: Mutex::default(),
+            changed: Condvar::new(),
+            watched: Condvar::new(),
+            started: AtomicBool::new(false),
+        }
+    }
+
+    /// Something earlier than all before was filed.
+    pub fn ring(&self) {
+        let mut plan = self.plan.lock();
+        if plan.rung.is_none() {
+            plan.rung = Some(Instant::now());
+            self.changed.notify_one();
+            self.watched.notify_one();
+        }
+    }
+
+    pub fn start(&self, engine: &Weak<Engine>) {
+        if self.started.load(Ordering::Acquire) || self.started.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let mut plan = self.plan.lock();
+        if plan.stop {
+            return;
+        }
+        // The first look finds whatever was filed before there was a thread.
+        plan.rung = Some(Instant::now());
+        spawn_reaper(&mut plan, engine.clone());
+        let watcher = engine.clone();
+        spawn(&mut plan, "lses-watchdog", move || watch(&watcher));
+    }
+
+    /// Stops both threads; with `join` waits for them, unless it is called on one of them.
+    pub fn stop(&self, join: bool) {
+        let threads = {
+            let mut plan = self.plan.lock();
+            plan.stop = true;
+            plan.epoch += 1;
+            plan.stalled = false;
+            self.changed.notify_all();
+            self.watched.notify_all();
+            std::mem::take(&mut plan.threads)
+        };
+        if join {
+            let me = std::thread::current().id();
+            for thread in threads {
+                if thread.thread().id() != me && thread.join().is_err() {
+                    log::error!(target: "libsession", "a time-keeping thread had panicked");
+                }
+            }
+        }
+    }
+
+    /// For tests: the running thread stops looking until it is told to go on.
+    pub fn stall(&self, stall: bool) {
+        let mut plan = self.plan.lock();
+        plan.stalled = stall;
+        self.changed.notify_all();
+    }
+
+    pub fn health(&self, threads: bool) -> Health {
+        let plan = self.plan.lock();
+        let now = Instant::now();
+        let degraded = plan.degraded.as_ref();
+        let state = if plan.stop {
+            "closed"
+        } else if !threads {
+            "none"
+        } else if late(&plan, now) || degraded.is_some_and(|(since, _)| now.duration_since(*since) < DEGRADED) {
+            "degraded"
+        } else {
+            "running"
+        };
+        Health { state, degraded: degraded.map(|(_, text)| text.clone()), restarts: plan.restarts }
+    }
+}
+
+fn late(plan: &Plan, now: Instant) -> bool {
+    let due = plan.rung.into_iter().chain(plan.wake).min();
+    due.is_some_and(|due| now.saturating_duration_since(due) >= STALLED)
+}
+
+fn spawn(plan: &mut Plan, name: &str, body: impl FnOnce() + Send + 'static) {
+    match std::thread::Builder::new().name(name.into()).spawn(body) {
+        Ok(thread) => plan.threads.push(thread),
+        Err(error) => {
+            log::error!(target: "libsession", "the thread {name} can't be started: {error}");
+            plan.degraded = Some((Instant::now(), format!("the thread {name} can't be started: {error}")));
+        }
+    }
+}
+
+fn spawn_reaper(plan: &mut Plan, engine: Weak<Engine>) {
+    plan.epoch += 1;
+    let epoch = plan.epoch;
+    spawn(plan, "lses-reaper", move || keep_time(&engine, epoch));
+}
+
+/// The reaper's thread: does what is due, sleeps until the next instant.
+fn keep_time(engine: &Weak<Engine>, epoch: u64) {
+    loop {
+        let Some(strong) = engine.upgrade() else { return };
+        let reaper = strong.reaper.clone();
+        {
+            let mut plan = reaper.plan.lock();
+            while plan.stalled && plan.epoch == epoch && !plan.stop {
+                reaper.changed.wait(&mut plan);
+            }
+            if plan.stop || plan.epoch != epoch {
+                return;
+            }
+            plan.rung = None;
+        }
+        if catch_unwind(AssertUnwindSafe(|| strong.run_due())).is_err() {
+            log::error!(target: "libsession", "a sweep panicked; the next one goes on");
+        }
+        let now = strong.clock.now().ms;
+        let sleep = strong.next_due().map(|next| Duration::from_millis(next.saturating_sub(now)));
+        // From here on nothing keeps the manager alive while this thread sleeps.
+        drop(strong);
+        let mut plan = reaper.plan.lock();
+        if plan.rung.is_none() {
+            let wake = sleep.map(|sleep| Instant::now() + sleep.min(LONGEST_SLEEP) + COARSE);
+            plan.wake = wake;
+            reaper.watched.notify_one();
+            while plan.rung.is_none() && !plan.stop && plan.epoch == epoch {
+                match wake {
+                    Some(wake) => {
+                        if reaper.changed.wait_until(&mut plan, wake).timed_out() {
+                            break;
+                        }
+                    }
+                    None => reaper.changed.wait(&mut plan),
+                }
+            }
+        }
+        if plan.stop || plan.epoch != epoch {
+            return;
+        }
+    }
+}
+
+/// The watchdog's thread: sees a reaper that is late and starts another.
+fn watch(engine: &Weak<Engine>) {
+    loop {
+        let Some(strong) = engine.upgrade() else { return };
+        let reaper = strong.reaper.clone();
+        drop(strong);
+        let mut plan = reaper.plan.lock();
+        if plan.stop {
+            return;
+        }
+        let now = Instant::now();
+        if late(&plan, now) {
+            let text = "the reaper was stalled; another one was started".to_owned();
+            log::error!(target: "libsession", "{text}");
+            plan.degraded = Some((now, text));
+            plan.restarts += 1;
+            plan.stalled = false;
+            plan.rung = None;
+            plan.wake = None;
+            spawn_reaper(&mut plan, engine.clone());
+            reaper.changed.notify_all();
+            continue;
+        }
+        let due = plan.rung.into_iter().chain(plan.wake).min();
+        match due {
+            Some(due) => {
+                reaper.watched.wait_until(&mut plan, due + STALLED);
+            }
+            None => reaper.watched.wait(&mut plan),
+        }
+    }
+}
+
+impl Driven for Engine {
+    fn next_due(&self) -> Option<Millis> {
+        let table = self.table.next_due(self.clock.now()).filter(|next| *next < NEVER);
+        table.into_iter().chain(self.timers.next_due()).min()
+    }
+
+    fn run_due(&self) {
+        if self.forked() {
+            return;
+        }
+        self.sweep();
+        self.timers.fire(self.clock.now().ms);
+    }
+
+    fn settle(&self, until: Instant) -> usize {
+        if self.forked() { 0 } else { self.dispatcher.settle(until) }
+    }
+}
+
+impl Engine {
+    /// Ends and asks whatever is due; tells how many sessions it ended.
+    pub fn sweep(&self) -> usize {
+        let mut ended = 0;
+        loop {
+            let claim = self.table.claim_due(self.at(), BATCH);
+            ended += claim.ended;
+            for ask in &claim.asks {
+                self.ask_expiring(ask);
+            }
+            self.pump();
+            if !claim.more {
+                return ended;
+            }
+        }
+    }
+
+    pub fn reap_now(&self) -> crate::Result<usize> {
+        self.enter()?;
+        let ended = self.sweep();
+        self.timers.fire(self.clock.now().ms);
+        Ok(ended)
+    }
+
+    pub fn tick(&self) -> crate::Result<Option<Duration>> {
+        self.enter()?;
+        if current::inside(self.id) {
+            return Err(crate::Error::new(crate::ErrorKind::Reentrant, "tick can't be called inside a callback"));
+        }
+        self.run_due();
+        self.dispatcher.dispatch(usize::MAX, Duration::ZERO)?;
+        let now = self.clock.now().ms;
+        Ok(self.next_due().map(|next| Duration::from_millis(next.saturating_sub(now))))
+    }
+}

@@ -1,0 +1,321 @@
+//! Requests in flight and drafts: their own writes over what is committed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::Engine;
+use super::ask::Wait;
+use super::create::change_draft_classes;
+use crate::config::{check_timeout, timeout_ms};
+use crate::data::{Tree, Writes};
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::ClassRef;
+use crate::id::Token;
+use crate::manager::Then;
+use crate::reason::{EndReason, EventKind, LockMode, ThreadKind};
+use crate::request::Request;
+use crate::table::{At, ClassChange, Draft, Found, NewSession, RequestKey, SessionRef};
+
+/// A request in flight, or a draft.
+pub(crate) struct InFlight {
+    pub engine: Arc<Engine>,
+    pub session: SessionRef,
+    pub is_new: bool,
+    number: Option<u32>,
+    state: Mutex<State>,
+}
+
+struct State {
+    writes: Writes,
+    token: Token,
+    phase: Phase,
+    draft: Option<Box<DraftState>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Open,
+    Finished,
+    Gone(EndReason),
+}
+
+/// What callbacks may set on a draft.
+pub(super) struct DraftState {
+    base: Tree,
+    pub classes: Arc<[ClassRef]>,
+    pub idle: u64,
+    pub absolute: u64,
+}
+
+impl InFlight {
+    pub fn live(engine: Arc<Engine>, session: SessionRef, number: u32, token: Token, is_new: bool) -> Self {
+        let state = State { writes: Writes::default(), token, phase: Phase::Open, draft: None };
+        Self { engine, session, is_new, number: Some(number), state: Mutex::new(state) }
+    }
+
+    pub(super) fn draft(engine: Arc<Engine>, draft: Draft, new: &mut NewSession) -> Self {
+        let state =
+            DraftState { base: new.data.clone(), classes: new.classes.clone(), idle: new.idle, absolute: new.absolute };
+        let state =
+            State { writes: Writes::default(), token: draft.token, phase: Phase::Open, draft: Some(Box::new(state)) };
+        Self { engine, session: draft.session, is_new: true, number: None, state: Mutex::new(state) }
+    }
+
+    pub(super) fn close_draft(&self) -> Option<(Writes, DraftState)> {
+        let mut state = self.state.lock();
+        state.phase = Phase::Finished;
+        let draft = state.draft.take()?;
+        Some((std::mem::take(&mut state.writes), *draft))
+    }
+
+    pub fn token(&self) -> Token {
+        self.state.lock().token
+    }
+
+    pub fn set_token(&self, token: Token) {
+        self.state.lock().token = token;
+    }
+
+    pub fn is_draft(&self) -> bool {
+        self.number.is_none()
+    }
+
+    fn key(&self) -> Option<RequestKey> {
+        self.number.map(|number| RequestKey { session: self.session, number })
+    }
+
+    fn open(state: &State) -> Result<()> {
+        match state.phase {
+            Phase::Open => Ok(()),
+            Phase::Finished => Err(Error::new(ErrorKind::Closed, "the request is finished")),
+            Phase::Gone(reason) => Err(Error::gone(reason)),
+        }
+    }
+
+    /// The key of a request that is in flight, for what a draft can't do.
+    pub fn in_flight(&self) -> Result<RequestKey> {
+        self.engine.enter_closing()?;
+        Self::open(&self.state.lock())?;
+        self.key().ok_or_else(|| {
+            Error::new(
+                ErrorKind::Reentrant,
+                "the session is a draft: this is not possible before on_start has returned",
+            )
+        })
+    }
+
+    /// Remembers that the session ended, so that every later call says so.
+    pub fn resolve<T>(&self, found: Found<T>) -> Result<T> {
+        match found {
+            Found::Live(live) => Ok(live),
+            Found::Absent => Err(Error::absent()),
+            Found::Gone(reason) => {
+                let mut state = self.state.lock();
+                if state.phase == Phase::Open {
+                    state.phase = Phase::Gone(reason);
+                    state.writes.clear();
+                }
+                drop(state);
+                self.engine.pump();
+                Err(Error::gone(reason))
+            }
+        }
+    }
+
+    /// Shows the writes and what is committed below them.
+    pub fn with<R>(&self, look: impl FnOnce(&mut Writes, &Tree) -> Result<R>) -> Result<R> {
+        self.engine.enter_closing()?;
+        let mut guard = self.state.lock();
+        Self::open(&guard)?;
+        let state = &mut *guard;
+        if let Some(draft) = &state.draft {
+            return look(&mut state.writes, &draft.base);
+        }
+        let Some(key) = self.key() else { return Err(Error::new(ErrorKind::Closed, "the draft is closed")) };
+        let mut look = Some(look);
+        let mut result = None;
+        let found = self.engine.table.read(self.engine.at(), &key, &mut |tree| {
+            if let Some(look) = look.take() {
+                result = Some(look(&mut state.writes, tree));
+            }
+        });
+        drop(guard);
+        self.resolve(found)??;
+        result.unwrap_or_else(|| Err(Error::new(ErrorKind::Internal, "the table did not show its data")))
+    }
+
+    pub fn save(&self) -> Result<()> {
+        self.engine.enter_closing()?;
+        let writes = {
+            let mut state = self.state.lock();
+            Self::open(&state)?;
+            if state.draft.is_some() || state.writes.is_empty() {
+                return Ok(());
+            }
+            std::mem::take(&mut state.writes)
+        };
+        let Some(key) = self.key() else { return Ok(()) };
+        let found = self.engine.table.save(self.engine.at(), &key, &writes);
+        let saved = self.resolve(found)?;
+        if saved.is_err() {
+            // Nothing was written: the writes stay. Who wrote meanwhile from another thread loses nothing either.
+            let mut state = self.state.lock();
+            if state.writes.is_empty() {
+                state.writes = writes;
+            }
+        }
+        saved
+    }
+
+    pub fn discard(&self) -> Result<()> {
+        self.engine.enter_closing()?;
+        let mut state = self.state.lock();
+        Self::open(&state)?;
+        state.writes = Writes::default();
+        Ok(())
+    }
+
+    /// Commits and ends the request; the session may end with it.
+    pub fn finish(&self, wait: Wait, then: Then<()>) {
+        if let Err(error) = self.engine.enter_closing() {
+            return then(Err(error));
+        }
+        let Some(key) = self.key() else {
+            return then(Err(Error::new(ErrorKind::Reentrant, "a draft is finished by the creation itself")));
+        };
+        let writes = {
+            let mut state = self.state.lock();
+            if let Err(error) = Self::open(&state) {
+                return then(Err(error));
+            }
+            state.phase = Phase::Finished;
+            std::mem::take(&mut state.writes)
+        };
+        let engine = self.engine.clone();
+        let tells = engine.dispatcher.kinds() & EventKind::EndRequest.bit() != 0;
+        let card = if tells { engine.table.card(engine.at(), self.session).live().ok() } else { None };
+        match engine.table.finish(engine.at(), &key, &writes) {
+            Found::Live(finished) => {
+                if let Some(card) = card {
+                    let card = engine.table.card(engine.at(), self.session).live().unwrap_or(card);
+                    let event = engine.event_of(EventKind::EndRequest, &card, ThreadKind::Request);
+                    engine.tell(card.classes.iter().cloned(), event);
+                }
+                if !finished.end_now {
+                    return then(finished.committed);
+                }
+                engine.end_after_request(wait, self.session, Box::new(move || then(finished.committed)));
+            }
+            Found::Absent => then(Err(Error::absent())),
+            Found::Gone(reason) => {
+                self.state.lock().phase = Phase::Gone(reason);
+                engine.pump();
+                then(Err(Error::gone(reason)));
+            }
+        }
+    }
+
+    pub fn set_idle_timeout(&self, timeout: Option<Duration>) -> Result<()> {
+        check_timeout("idle_timeout", timeout)?;
+        let idle = timeout_ms(timeout);
+        if self.change_draft(|draft| draft.idle = idle)?.is_some() {
+            return Ok(());
+        }
+        self.in_flight()?;
+        self.resolve(self.engine.table.set_timeouts(self.engine.at(), self.session, Some(idle), None))?
+    }
+
+    pub fn set_absolute_timeout(&self, timeout: Duration) -> Result<()> {
+        check_timeout("absolute_timeout", Some(timeout))?;
+        let absolute = timeout_ms(Some(timeout));
+        let drafted = self.change_draft(|draft| {
+            let earlier = draft.absolute == 0 || absolute <= draft.absolute;
+            if earlier {
+                draft.absolute = absolute;
+            }
+            earlier
+        })?;
+        match drafted {
+            Some(true) => return Ok(()),
+            Some(false) => return Err(Error::invalid("an absolute timeout can only be set earlier")),
+            None => {}
+        }
+        self.in_flight()?;
+        self.resolve(self.engine.table.set_timeouts(self.engine.at(), self.session, None, Some(absolute)))?
+    }
+
+    fn change_draft<R>(&self, change: impl FnOnce(&mut DraftState) -> R) -> Result<Option<R>> {
+        self.engine.enter_closing()?;
+        let mut state = self.state.lock();
+        Self::open(&state)?;
+        Ok(state.draft.as_mut().map(|draft| change(draft)))
+    }
+
+    pub fn change_classes(&self, change: ClassChange) -> Result<bool> {
+        if let Some(changed) = self.change_draft(|draft| change_draft_classes(&mut draft.classes, &change))? {
+            return Ok(changed);
+        }
+        self.in_flight()?;
+        self.resolve(self.engine.table.change_classes(self.engine.at(), self.session, change))
+    }
+
+    pub fn classes(&self) -> Result<Arc<[ClassRef]>> {
+        if let Some(classes) = self.change_draft(|draft| draft.classes.clone())? {
+            return Ok(classes);
+        }
+        self.in_flight()?;
+        Ok(self.resolve(self.engine.table.card(self.engine.at(), self.session))?.classes)
+    }
+
+    /// The namespace of the session.
+    pub fn namespace(&self) -> Result<Arc<str>> {
+        if self.is_draft() {
+            return Ok(self.engine.app(0).namespace.clone());
+        }
+        let card = self.resolve(self.engine.table.card(self.engine.at(), self.session))?;
+        Ok(self.engine.app(card.application).namespace.clone())
+    }
+
+    pub fn lock_mode(&self) -> Result<Option<LockMode>> {
+        let key = self.in_flight()?;
+        self.resolve(self.engine.table.lock_of(self.engine.at(), &key))
+    }
+
+    pub fn at(&self) -> At {
+        self.engine.at()
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        let open = {
+            let state = self.state.get_mut();
+            state.phase == Phase::Open && self.number.is_some()
+        };
+        if open {
+            // Whatever comes of it, there is nobody left to tell but the log.
+            self.finish(
+                Wait::Blocking,
+                Box::new(|finished| match finished {
+                    Err(error) if error.kind().code() > 0 && error.kind() != ErrorKind::Forked => {
+                        log::warn!(target: "libsession", "a request that was left open could not be committed: {error}");
+                    }
+                    _ => {}
+                }),
+            );
+        }
+    }
+}
+
+impl Engine {
+    pub fn tell_request(&self, request: &Request, kind: EventKind) {
+        if self.dispatcher.kinds() & kind.bit() == 0 {
+            return;
+        }
+        if let Found::Live(card) = self.table.card(self.at(), request.0.session) {
+            self.tell(card.classes.iter().cloned(), self.event_of(kind, &card, ThreadKind::Request));
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! License units: the pure rules, and what they are told and tell.
+
+pub(crate) mod account;
+pub mod audit;
+pub mod rules;
+
+pub use audit::{Audit, AuditKind, AuditRecord, HolderUsage, Usage};

@@ -1,0 +1,94 @@
+//! Units and admission as arithmetic: no clock, no lock, no store.
+
+use crate::reason::{DenyReason, UnitRule};
+
+/// What the rules of a pool need to know of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolRule {
+    /// How a holder is charged.
+    pub unit_rule: UnitRule,
+    /// Step, cliff or limit.
+    pub max_connections: u64,
+    /// Most sessions of one holder.
+    pub max_sessions_per_holder: Option<u64>,
+}
+
+/// Units of a holder with `connections` sessions who holds `held` now.
+///
+/// `held` matters for `iris` only: beyond the cliff nothing shrinks until the last connection goes.
+pub fn units(rule: PoolRule, connections: u64, held: u64) -> u64 {
+    if connections == 0 {
+        return 0;
+    }
+    match rule.unit_rule {
+        UnitRule::Session => connections,
+        UnitRule::User | UnitRule::Hard => 1,
+        UnitRule::Staircase => connections.div_ceil(rule.max_connections),
+        UnitRule::Iris => {
+            let charged = if connections <= rule.max_connections { 1 } else { connections };
+            charged.max(held)
+        }
+    }
+}
+
+/// The units a holder would hold with one session more, or why that session is refused.
+pub fn admit(rule: PoolRule, connections: u64, held: u64, available: u64) -> Result<u64, DenyReason> {
+    let more = connections.saturating_add(1);
+    let limit = match rule.unit_rule {
+        UnitRule::Hard => Some(rule.max_connections.min(rule.max_sessions_per_holder.unwrap_or(u64::MAX))),
+        _ => rule.max_sessions_per_holder,
+    };
+    if limit.is_some_and(|limit| more > limit) {
+        return Err(DenyReason::HolderLimit);
+    }
+    let units = units(rule, more, held);
+    if units.saturating_sub(held) > available {
+        return Err(DenyReason::PoolExhausted);
+    }
+    Ok(units)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(unit_rule: UnitRule) -> PoolRule {
+        PoolRule { unit_rule, max_connections: 25, max_sessions_per_holder: None }
+    }
+
+    #[test]
+    fn the_staircase_has_a_step_of_25() {
+        for (connections, expected) in [(0, 0), (1, 1), (25, 1), (26, 2), (50, 2), (51, 3)] {
+            assert_eq!(units(rule(UnitRule::Staircase), connections, 0), expected);
+        }
+    }
+
+    #[test]
+    fn iris_falls_off_its_cliff_at_26_and_does_not_shrink_until_0() {
+        let iris = rule(UnitRule::Iris);
+        let mut held = 0;
+        for connections in 1..=26 {
+            held = units(iris, connections, held);
+            assert_eq!(held, if connections <= 25 { 1 } else { 26 });
+        }
+        held = units(iris, 27, held);
+        assert_eq!(held, 27);
+        for connections in (1..27).rev() {
+            held = units(iris, connections, held);
+            assert_eq!(held, 27, "{connections}");
+        }
+        assert_eq!(units(iris, 0, held), 0);
+    }
+
+    #[test]
+    fn hard_denies_the_connection_after_the_maximum() {
+        assert_eq!(admit(rule(UnitRule::Hard), 24, 1, 0), Ok(1));
+        assert_eq!(admit(rule(UnitRule::Hard), 25, 1, 10), Err(DenyReason::HolderLimit));
+    }
+
+    #[test]
+    fn a_full_pool_admits_who_needs_no_more_units() {
+        assert_eq!(admit(rule(UnitRule::Staircase), 24, 1, 0), Ok(1));
+        assert_eq!(admit(rule(UnitRule::Staircase), 25, 1, 0), Err(DenyReason::PoolExhausted));
+    }
+}

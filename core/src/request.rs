@@ -1,0 +1,310 @@
+//! One use of a session: what a request reads, writes, and asks of its session.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::data::{Direction, Subscript, Tree, Value, Writes};
+use crate::engine::ask::{Wait, now};
+use crate::error::Result;
+use crate::event::ClassRef;
+use crate::event::class::{check_name, check_namespace};
+use crate::id::{SessionId, Token};
+use crate::manager::Then;
+use crate::reason::LockMode;
+use crate::session::{EndOptions, EndOutcome, Login, Logout, SessionInfo};
+use crate::table::{Card, ClassChange};
+
+/// A request in flight, or, for an `on_start` callback, the draft of a session. Cheap to clone: all clones are one.
+///
+/// It reads committed data under its own writes; they commit together at [`finish`](Self::finish), [`save`](Self::save)
+/// or [`unlock`](Self::unlock). Dropping the last clone finishes and commits.
+///
+/// Every call of a request whose session ended meanwhile answers `gone` with the reason; after `finish` it is `closed`.
+/// Threads: any; calls of one request are serialised.
+#[derive(Clone)]
+pub struct Request(pub(crate) Arc<crate::engine::requests::InFlight>);
+
+impl std::fmt::Debug for Request {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Request({})", self.id())
+    }
+}
+
+impl Request {
+    /// The session's public id.
+    pub fn id(&self) -> SessionId {
+        self.0.session.id
+    }
+    /// The session's token as this request knows it: the one it began with, or the newest it rotated to.
+    pub fn token(&self) -> Token {
+        self.0.token()
+    }
+    /// Whether this is the session's first request. True for exactly one.
+    pub fn is_new(&self) -> bool {
+        self.0.is_new
+    }
+    /// The session as it is now.
+    pub fn info(&self) -> Result<SessionInfo> {
+        self.0.in_flight()?;
+        let found = self.0.engine.table.look(self.0.at(), self.0.session);
+        self.0.resolve(found).map(|(info, _)| info)
+    }
+    /// The session's application now.
+    pub fn application(&self) -> Result<Arc<str>> {
+        Ok(self.0.engine.app(self.card()?.application).name.clone())
+    }
+    /// The user, if one is logged in.
+    pub fn user(&self) -> Result<Option<Arc<str>>> {
+        Ok(self.card()?.user)
+    }
+    /// Who is charged for the session's license, if anybody.
+    pub fn license_holder(&self) -> Result<Option<Arc<str>>> {
+        Ok(self.info()?.license.map(|(_, holder)| holder))
+    }
+    // --- data (SPEC section 6) ---
+    /// The value at `path`.
+    pub fn get(&self, path: &[Subscript]) -> Result<Option<Value>> {
+        self.0.with(|writes, base| Ok(writes.get(base, path)))
+    }
+    /// The value and the version of its first subscript; a later write to it in this request conflicts if that moved.
+    pub fn get_versioned(&self, path: &[Subscript]) -> Result<(Option<Value>, u64)> {
+        self.0.with(|writes, base| {
+            let version = version(base, path);
+            expect(writes, path, version);
+            Ok((writes.get(base, path), version))
+        })
+    }
+    /// Fails the commit with `conflict` if the first subscript is not at this version then.
+    pub fn expect_version(&self, first: &Subscript, version: u64) -> Result<()> {
+        self.0.with(|writes, _| {
+            writes.expect(first.clone(), version);
+            Ok(())
+        })
+    }
+    /// Sets a value. Errors: `quota`, `invalid`; nothing changed.
+    pub fn set(&self, path: &[Subscript], value: Value) -> Result<()> {
+        let quotas = self.0.engine.config.quotas;
+        self.0.with(|writes, base| writes.set(base, &quotas, path, value))
+    }
+    /// Removes a subtree; the empty path removes all. Tells whether there was something.
+    pub fn kill(&self, path: &[Subscript]) -> Result<bool> {
+        self.0.with(|writes, base| {
+            let was = writes.defined(base, path) != 0;
+            writes.kill(base, path)?;
+            Ok(was)
+        })
+    }
+    /// Removes a subtree and returns its value.
+    pub fn pop(&self, path: &[Subscript]) -> Result<Option<Value>> {
+        self.0.with(|writes, base| writes.pop(base, path))
+    }
+    /// `$DATA`: 0 nothing, 1 a value, 10 children, 11 both.
+    pub fn defined(&self, path: &[Subscript]) -> Result<u8> {
+        self.0.with(|writes, base| Ok(writes.defined(base, path)))
+    }
+    /// `$ORDER`: the subscript below `path` that follows `after`.
+    pub fn next(
+        &self,
+        path: &[Subscript],
+        after: Option<&Subscript>,
+        direction: Direction,
+    ) -> Result<Option<Subscript>> {
+        self.0.with(|writes, base| Ok(writes.next(base, path, after, direction)))
+    }
+    /// Lays a tree over the subtree at `path`; deletes nothing.
+    pub fn merge(&self, path: &[Subscript], tree: &Tree) -> Result<()> {
+        let quotas = self.0.engine.config.quotas;
+        self.0.with(|writes, base| writes.merge(base, &quotas, path, tree))
+    }
+    /// Every node below `path` (relative paths), in collation order.
+    pub fn entries(&self, path: &[Subscript]) -> Result<Vec<(Vec<Subscript>, Value)>> {
+        self.0.with(|writes, base| {
+            let entries = writes.entries(base, path).into_iter();
+            Ok(entries.map(|(mut whole, value)| (whole.split_off(path.len().min(whole.len())), value)).collect())
+        })
+    }
+    /// Nodes that have a value.
+    pub fn count(&self) -> Result<usize> {
+        self.0.with(|writes, base| Ok(writes.count(base)))
+    }
+    /// Bytes of the data with this request's writes.
+    pub fn bytes_used(&self) -> Result<usize> {
+        self.0.with(|writes, base| Ok(writes.bytes_used(base)))
+    }
+    /// Sets a value if it is `expected` now; commits at once, before and apart from this request's other writes.
+    /// `None` is no value. Errors: `conflict` if it is not.
+    pub fn compare_and_set(&self, path: &[Subscript], expected: Option<&Value>, new: Option<Value>) -> Result<()> {
+        let key = self.0.in_flight()?;
+        let found = self.0.engine.table.compare_and_set(self.0.at(), &key, path, expected, new);
+        self.0.resolve(found)?
+    }
+    /// Commits the writes so far. Errors: `conflict` names the keys, `quota`; nothing is written and the writes stay.
+    pub fn save(&self) -> Result<()> {
+        self.0.save()
+    }
+    /// Drops the writes so far.
+    pub fn discard(&self) -> Result<()> {
+        self.0.discard()
+    }
+    /// Commits and ends the request. A commit that fails writes nothing; the request ends and its lock is freed all the
+    /// same. If `request_end` was asked and this was the last request in flight, the session ends in this call.
+    pub fn finish(&self) -> Result<()> {
+        now(|then| self.0.finish(Wait::Blocking, then))
+    }
+    // --- lock (SPEC section 7) ---
+    /// Frees the lock early; `save` commits first.
+    pub fn unlock(&self, save: bool) -> Result<()> {
+        if save {
+            self.0.save()?;
+        }
+        let key = self.0.in_flight()?;
+        self.0.resolve(self.0.engine.table.unlock(self.0.at(), &key)).map(drop)
+    }
+    /// Takes the lock again. Blocks up to `timeout` (default the manager's). Errors: `lock_timeout` names the holder.
+    pub fn lock(&self, mode: LockMode, timeout: Option<Duration>) -> Result<()> {
+        let key = self.0.in_flight()?;
+        let found = self.0.engine.lock(key, mode, timeout)?;
+        self.0.resolve(found)
+    }
+    /// As [`lock`](Self::lock), never blocking: `then` is called once, at once if the lock is free, else from the thread that frees it.
+    pub fn lock_async(&self, mode: LockMode, timeout: Option<Duration>, then: Then<()>) {
+        let key = match self.0.in_flight() {
+            Ok(key) => key,
+            Err(error) => return then(Err(error)),
+        };
+        let request = self.clone();
+        let then = move |found: Result<_>| then(found.and_then(|found| request.0.resolve(found)));
+        self.0.engine.lock_async(key, mode, timeout, Box::new(then));
+    }
+    /// The lock this request holds now.
+    pub fn lock_mode(&self) -> Result<Option<LockMode>> {
+        self.0.lock_mode()
+    }
+    // --- life ---
+    /// Sets the idle timeout, at once, counted from the last use; `None` is never.
+    pub fn set_idle_timeout(&self, timeout: Option<Duration>) -> Result<()> {
+        self.0.set_idle_timeout(timeout)
+    }
+    /// Sets the absolute timeout, counted from the creation. Errors: `invalid` if that is later than it is now.
+    pub fn set_absolute_timeout(&self, timeout: Duration) -> Result<()> {
+        self.0.set_absolute_timeout(timeout)
+    }
+    /// Ends the session when its last request in flight finishes; new begins get `gone` from now on. `false` takes it back.
+    pub fn request_end(&self, end: bool) -> Result<()> {
+        self.0.in_flight()?;
+        self.0.resolve(self.0.engine.table.request_end(self.0.at(), self.0.session, end))
+    }
+    /// Ends the session now. This request's later calls answer `gone`.
+    pub fn end(&self, options: EndOptions) -> Result<EndOutcome> {
+        self.0.engine.end_request(self, options)
+    }
+    /// A new token for the same session; the old one works for the grace. Data, id and license stay.
+    pub fn rotate(&self) -> Result<Token> {
+        self.0.engine.rotate(self)
+    }
+    /// The host has authenticated `user`: asks `on_login`, then changes user and holder and rotates, in one step.
+    /// Errors: `denied` by a callback, `invalid`; nothing changed.
+    pub fn login(&self, user: &str) -> Result<Login> {
+        now(|then| self.0.engine.login(Wait::Blocking, self, user, then))
+    }
+    /// As [`login`](Self::login); asynchronous callbacks are awaited.
+    pub fn login_async(&self, user: &str, then: Then<Login>) {
+        self.0.engine.login(Wait::Async, self, user, then);
+    }
+    /// Tries the license trade again after a login whose trade was denied.
+    pub fn trade(&self) -> Result<()> {
+        self.0.engine.trade(self)
+    }
+    /// The user leaves; the session lives on under a new token, its own holder again. Errors: `denied` by `on_logout`, unless `force`.
+    pub fn logout(&self, force: bool) -> Result<Logout> {
+        now(|then| self.0.engine.logout(Wait::Blocking, self, force, then))
+    }
+    /// As [`logout`](Self::logout); asynchronous callbacks are awaited.
+    pub fn logout_async(&self, force: bool, then: Then<Logout>) {
+        self.0.engine.logout(Wait::Async, self, force, then);
+    }
+    // --- event classes (SPEC section 4); namespace `None` is the session's ---
+    /// Puts a class to the front of the session's list, once.
+    pub fn event_class_add(&self, name: &str, namespace: Option<&str>) -> Result<()> {
+        self.0.change_classes(ClassChange::Front(self.class(name, namespace)?)).map(drop)
+    }
+    /// Removes a class (`None`: all of the namespace); tells whether it was there.
+    pub fn event_class_remove(&self, name: Option<&str>, namespace: Option<&str>) -> Result<bool> {
+        let change = match name {
+            Some(name) => ClassChange::Remove(self.class(name, namespace)?),
+            None => ClassChange::RemoveNamespace(self.namespace(namespace)?),
+        };
+        self.0.change_classes(change)
+    }
+    /// Whether the session lists it.
+    pub fn event_class_exists(&self, name: &str, namespace: Option<&str>) -> Result<bool> {
+        let class = self.class(name, namespace)?;
+        Ok(self.0.classes()?.iter().any(|known| known.same(&class.namespace, &class.name)))
+    }
+    /// The session's list (namespace, name), first called first.
+    pub fn event_class_list(&self) -> Result<Vec<(Arc<str>, Arc<str>)>> {
+        Ok(self.0.classes()?.iter().map(|class| (class.namespace.clone(), class.name.clone())).collect())
+    }
+    /// Empties the list.
+    pub fn event_class_clear(&self) -> Result<()> {
+        self.0.change_classes(ClassChange::Clear).map(drop)
+    }
+    /// The `event_class` property of `%CSP.Session`: adds only if absent; "" has no effect.
+    pub fn set_event_class(&self, name: &str) -> Result<()> {
+        if name.is_empty() || self.event_class_exists(name, None)? {
+            return Ok(());
+        }
+        self.event_class_add(name, None)
+    }
+    // --- attachments: native objects that live as long as the session, in this process ---
+    /// Keeps an object with the session under a name; it is dropped on a dispatcher thread after the session's `on_end`.
+    /// Returns the one before.
+    pub fn attach(&self, name: &str, object: Arc<dyn Any + Send + Sync>) -> Result<Option<Arc<dyn Any + Send + Sync>>> {
+        self.0.in_flight()?;
+        check_name("attachment", name)?;
+        self.0.resolve(self.0.engine.table.attach(self.0.session, name, Some(object)))
+    }
+    /// The object under this name.
+    pub fn attachment(&self, name: &str) -> Result<Option<Arc<dyn Any + Send + Sync>>> {
+        self.0.in_flight()?;
+        self.0.resolve(self.0.engine.table.attachment(self.0.session, name))
+    }
+    /// Takes the object away from the session.
+    pub fn detach(&self, name: &str) -> Result<Option<Arc<dyn Any + Send + Sync>>> {
+        self.0.in_flight()?;
+        self.0.resolve(self.0.engine.table.attach(self.0.session, name, None))
+    }
+
+    fn card(&self) -> Result<Card> {
+        self.0.in_flight()?;
+        self.0.resolve(self.0.engine.table.card(self.0.at(), self.0.session))
+    }
+
+    fn namespace(&self, namespace: Option<&str>) -> Result<Arc<str>> {
+        match namespace {
+            Some(namespace) => {
+                check_namespace(namespace)?;
+                Ok(namespace.into())
+            }
+            None => self.0.namespace(),
+        }
+    }
+
+    fn class(&self, name: &str, namespace: Option<&str>) -> Result<ClassRef> {
+        check_name("event class", name)?;
+        Ok(ClassRef::new(self.namespace(namespace)?, name))
+    }
+}
+
+/// The version of what a path begins with.
+fn version(base: &Tree, path: &[Subscript]) -> u64 {
+    path.first().map_or_else(|| base.root_version(), |first| base.version(first))
+}
+
+fn expect(writes: &mut Writes, path: &[Subscript], version: u64) {
+    match path.first() {
+        Some(first) => writes.expect(first.clone(), version),
+        None => writes.expect_root(version),
+    }
+}

@@ -1,0 +1,282 @@
+//! What falls due: the wheel, fed lazily, and the claims of the reaper.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use super::cold::Cold;
+use super::slot::{FREE, IN_FLIGHT, Place, Slot};
+use super::{MemoryTable, wake_all};
+use crate::clock::{Millis, NEVER, Now};
+use crate::deadline;
+use crate::expiry::Wheel;
+use crate::reason::{EndReason, ThreadKind};
+use crate::table::*;
+
+/// Latenesses kept for the statistics.
+const LATENESSES: usize = 1024;
+
+/// What belongs to whoever reaps.
+pub(super) struct Reaping {
+    wheel: Mutex<Filed>,
+    /// The earliest instant filed since the bell was last rung or the wheel last read.
+    earliest: AtomicU64,
+    bell: Mutex<Option<Wake>>,
+    lateness: Mutex<Lateness>,
+}
+
+#[derive(Default)]
+struct Filed {
+    wheel: Wheel,
+    /// Slots that came up: instant, place in the order of creation, slot. The next one last.
+    ready: Vec<(Millis, u64, u32)>,
+    suspended: Millis,
+}
+
+struct Lateness {
+    ring: Box<[u32; LATENESSES]>,
+    next: usize,
+    filled: usize,
+}
+
+impl Reaping {
+    pub fn new() -> Self {
+        Self {
+            wheel: Mutex::default(),
+            earliest: AtomicU64::new(NEVER),
+            bell: Mutex::new(None),
+            lateness: Mutex::new(Lateness { ring: Box::new([0; LATENESSES]), next: 0, filled: 0 }),
+        }
+    }
+
+    pub fn set_bell(&self, bell: Option<Wake>) {
+        *self.bell.lock() = bell;
+    }
+
+    fn ring(&self) {
+        let bell = self.bell.lock().clone();
+        if let Some(bell) = bell {
+            bell();
+        }
+    }
+
+    pub fn note_lateness(&self, late: Millis) {
+        let mut lateness = self.lateness.lock();
+        let next = lateness.next;
+        lateness.ring[next] = u32::try_from(late).unwrap_or(u32::MAX);
+        lateness.next = (next + 1) % LATENESSES;
+        lateness.filled = (lateness.filled + 1).min(LATENESSES);
+    }
+
+    /// The worst and the 99th percentile of the last ends.
+    pub fn lateness(&self) -> (Millis, Millis) {
+        let mut sorted = {
+            let lateness = self.lateness.lock();
+            lateness.ring[..lateness.filled].to_vec()
+        };
+        sorted.sort_unstable();
+        let worst = sorted.last().copied().unwrap_or(0);
+        let p99 = sorted.get((sorted.len() * 99).div_ceil(100).saturating_sub(1)).copied().unwrap_or(0);
+        (u64::from(worst), u64::from(p99))
+    }
+}
+
+/// Why a slot is to be looked at, and when.
+pub(super) enum Next {
+    Ask(Millis),
+    End(Millis, EndReason),
+    Request(Millis),
+    Never,
+}
+
+impl Next {
+    pub fn at(&self) -> Millis {
+        match self {
+            Self::Ask(at) | Self::End(at, _) | Self::Request(at) => *at,
+            Self::Never => NEVER,
+        }
+    }
+}
+
+impl MemoryTable {
+    /// The first deadline and its reason, in engine time; of two at one instant the absolute one.
+    pub(super) fn deadline_of(&self, now: Now, slot: &Slot) -> (Millis, EndReason) {
+        let absolute = Self::absolute_to_engine(slot.absolute.load(Ordering::Relaxed), now);
+        let idle = match slot.state().deadline() {
+            IN_FLIGHT => NEVER,
+            idle => self.idle_to_engine(idle, now),
+        };
+        if absolute <= idle { (absolute, EndReason::AbsoluteTimeout) } else { (idle, EndReason::IdleTimeout) }
+    }
+
+    /// Whether a session is past a deadline.
+    pub(super) fn overdue(&self, now: Now, slot: &Slot, _cold: &Cold) -> Option<(EndReason, Millis)> {
+        let (deadline, reason) = self.deadline_of(now, slot);
+        (now.ms >= deadline && deadline < NEVER).then_some((reason, deadline))
+    }
+
+    /// What happens to a session next.
+    pub(super) fn next_of(&self, now: Now, slot: &Slot, cold: &Cold) -> Next {
+        let (deadline, reason) = self.deadline_of(now, slot);
+        let mut next = if deadline < NEVER { Next::End(deadline, reason) } else { Next::Never };
+        let asked = cold.extra.as_ref().map_or(0, |extra| extra.extension.asked);
+        if deadline < NEVER && asked != deadline && !cold.classes.is_empty() {
+            let timeout = match reason {
+                EndReason::AbsoluteTimeout => cold.absolute_timeout,
+                _ => slot.idle.load(Ordering::Relaxed),
+            };
+            next = Next::Ask(deadline::ask(deadline, timeout, self.application(cold.application).ask_lead));
+        }
+        if let Some(start) = cold.requests.earliest() {
+            let bound = start.saturating_add(self.config.max_request);
+            if bound < next.at() {
+                next = Next::Request(bound);
+            }
+        }
+        next
+    }
+
+    /// Files a slot if it falls due earlier than its entry stands; under its cold lock.
+    pub(super) fn refile(&self, now: Now, index: u32, slot: &Slot, cold: &Option<Box<Cold>>) {
+        let Some(cold) = cold else { return };
+        let when = self.next_of(now, slot, cold).at();
+        let filed = slot.filed.load(Ordering::Relaxed);
+        if when >= NEVER || (filed != 0 && filed <= when) {
+            return;
+        }
+        slot.filed.store(when.max(1), Ordering::Relaxed);
+        self.home().inbox.lock().push(index);
+        if when < self.reaping.earliest.load(Ordering::Acquire) {
+            self.reaping.earliest.fetch_min(when, Ordering::AcqRel);
+            self.reaping.ring();
+        }
+    }
+
+    fn take_inboxes(&self, filed: &mut Filed) {
+        for shard in &self.shards {
+            let entries = std::mem::take(&mut *shard.inbox.lock());
+            for index in entries {
+                if let Some((slot, _)) = self.region.get(index) {
+                    filed.wheel.insert(index, slot.filed.load(Ordering::Relaxed));
+                }
+            }
+        }
+    }
+
+    /// After a suspend every absolute deadline is nearer in engine time than it was filed.
+    fn take_suspend(&self, now: Now, filed: &mut Filed) {
+        if now.suspended == filed.suspended {
+            return;
+        }
+        filed.suspended = now.suspended;
+        for index in 0..self.region.len() {
+            if let Some((slot, cold)) = self.region.get(index) {
+                let cold = cold.lock();
+                self.refile(now, index, slot, &cold);
+            }
+        }
+        self.take_inboxes(filed);
+    }
+
+    pub(super) fn next_claim(&self, now: Now) -> Option<Millis> {
+        let mut filed = self.reaping.wheel.lock();
+        self.take_suspend(now, &mut filed);
+        // First the mark, then the boxes: what is filed after this look rings.
+        self.reaping.earliest.store(NEVER, Ordering::Release);
+        self.take_inboxes(&mut filed);
+        let ready = filed.ready.last().map(|(when, _, _)| *when);
+        let next = ready.into_iter().chain(filed.wheel.next_due()).min();
+        self.reaping.earliest.fetch_min(next.unwrap_or(NEVER), Ordering::AcqRel);
+        next
+    }
+
+    pub(super) fn claim(&self, at: At, limit: usize) -> Claim {
+        let mut claim = Claim::default();
+        let mut filed = self.reaping.wheel.lock();
+        self.take_suspend(at.now, &mut filed);
+        self.take_inboxes(&mut filed);
+        self.collect(at.now, &mut filed);
+        for _ in 0..limit {
+            let Some((_, _, index)) = filed.ready.pop() else { break };
+            self.claim_slot(at, index, &mut filed, &mut claim);
+        }
+        claim.more = !filed.ready.is_empty();
+        if !claim.more {
+            drop(filed);
+            self.graves.purge(at.now.ms);
+        }
+        claim
+    }
+
+    /// Moves what came up from the wheel into the list of what is ready, in the order of instant, then creation.
+    fn collect(&self, now: Now, filed: &mut Filed) {
+        let before = filed.ready.len();
+        while let Some(bucket) = filed.wheel.pop(now.ms) {
+            for index in bucket.entries {
+                let Some((slot, _)) = self.region.get(index) else { continue };
+                let when = slot.filed.load(Ordering::Relaxed);
+                if when == 0 || when >= bucket.at + bucket.span {
+                    continue;
+                }
+                if when > now.ms {
+                    filed.wheel.insert(index, when);
+                } else {
+                    filed.ready.push((when, slot.seq.load(Ordering::Relaxed), index));
+                }
+            }
+        }
+        if filed.ready.len() > before {
+            filed.ready.sort_unstable_by(|a, b| b.cmp(a));
+        }
+    }
+
+    fn claim_slot(&self, at: At, index: u32, filed: &mut Filed, claim: &mut Claim) {
+        let Some((slot, cold)) = self.region.get(index) else { return };
+        let mut guard = cold.lock();
+        slot.filed.store(0, Ordering::Relaxed);
+        let state = slot.state();
+        if state.deadline() == FREE {
+            return;
+        }
+        let place = Place { index, generation: state.generation() };
+        let Some(cold) = guard.as_mut() else { return };
+        let freed = self.expire_requests(at, slot, cold);
+        if let Some((reason, deadline)) = self.overdue(at.now, slot, cold) {
+            let level = super::life::timeout_level(reason);
+            let spec = EndSpec { reason, level, thread: ThreadKind::Reaper, actor: None, note: None };
+            self.bury(at, place, slot, guard, &spec, Some(deadline));
+            claim.ended += 1;
+            return;
+        }
+        if let Next::Ask(ask) = self.next_of(at.now, slot, cold)
+            && ask <= at.now.ms
+        {
+            let (deadline, reason) = self.deadline_of(at.now, slot);
+            let used = self.extensions_used(slot, cold);
+            let may_extend = reason == EndReason::IdleTimeout
+                && used < self.application(cold.application).max_extensions
+                && slot.absolute.load(Ordering::Relaxed) > slot.state().deadline();
+            cold.extra().extension.asked = deadline;
+            claim.asks.push(Ask {
+                session: SessionRef { id: cold.id, place: place.locator() },
+                deadline: slot.state().deadline(),
+                reason,
+                may_extend,
+            });
+        }
+        let when = self.next_of(at.now, slot, cold).at();
+        if when < NEVER {
+            slot.filed.store(when.max(1), Ordering::Relaxed);
+            filed.wheel.insert(index, when.max(1));
+        }
+        if freed {
+            let waiters = cold.take_waiters();
+            drop(guard);
+            wake_all(waiters);
+        }
+    }
+
+    pub(super) fn lateness(&self) -> (Millis, Millis) {
+        self.reaping.lateness()
+    }
+}

@@ -1,0 +1,424 @@
+//! How sessions come and go: slots, creation, change of holder, end.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::MutexGuard;
+
+use super::cold::{Cold, Extra, MAX_REPLACED, Payload, Replaced, Requests};
+use super::grave::{Grave, More};
+use super::log::Entry;
+use super::slot::{FREE, IN_FLIGHT, Place, Slot, State};
+use super::{MemoryTable, Visit, wake_all};
+use crate::clock::{Millis, NEVER};
+use crate::deadline;
+use crate::error::{Error, ErrorKind, Result};
+use crate::reason::{EndLevel, EndReason, LicenseClass};
+use crate::table::*;
+
+/// How long a replaced token answers `gone(replaced)` after its grace.
+const REPLACED_STANDS: Millis = 600_000;
+/// Slots that a thread takes at once.
+const SLOTS_AT_ONCE: u32 = 64;
+
+/// Counters of the table.
+pub(super) struct Counters {
+    pub live: AtomicU64,
+    pub peak: AtomicU64,
+    pub created: AtomicU64,
+    pub ended: [AtomicU64; EndReason::ALL.len()],
+    pub applications: Vec<AtomicU64>,
+    pub damaged: AtomicU64,
+    pub replaced_uses: AtomicU64,
+    pub seq: AtomicU64,
+}
+
+impl Counters {
+    pub fn new(applications: usize) -> Self {
+        Self {
+            live: AtomicU64::new(0),
+            peak: AtomicU64::new(0),
+            created: AtomicU64::new(0),
+            ended: std::array::from_fn(|_| AtomicU64::new(0)),
+            applications: (0..applications).map(|_| AtomicU64::new(0)).collect(),
+            damaged: AtomicU64::new(0),
+            replaced_uses: AtomicU64::new(0),
+            seq: AtomicU64::new(0),
+        }
+    }
+
+    pub fn move_application(&self, from: u32, to: u32) {
+        self.applications[from as usize].fetch_sub(1, Ordering::AcqRel);
+        self.applications[to as usize].fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+/// Adds one below a limit.
+fn add_below(counter: &AtomicU64, limit: u64) -> Option<u64> {
+    counter.try_update(Ordering::AcqRel, Ordering::Acquire, |count| (count < limit).then_some(count + 1)).ok()
+}
+
+/// The level of a timeout: nobody extends the absolute one.
+pub(super) fn timeout_level(reason: EndReason) -> EndLevel {
+    if reason == EndReason::IdleTimeout { EndLevel::Request } else { EndLevel::Force }
+}
+
+impl MemoryTable {
+    pub(super) fn take_slot(&self) -> Result<u32> {
+        let mut free = self.home().free.lock();
+        if let Some(index) = free.pop() {
+            return Ok(index);
+        }
+        let range = self.region.grow(SLOTS_AT_ONCE);
+        let Some(range) = range else {
+            drop(free);
+            // Every number is used: what other threads gave back is all there is.
+            let found = self.shards.iter().find_map(|shard| shard.free.lock().pop());
+            return found.ok_or_else(|| {
+                Error::new(ErrorKind::SessionLimit, "the memory table is full: it has 268,435,456 slots")
+            });
+        };
+        free.extend(range.clone().skip(1).rev());
+        Ok(range.start)
+    }
+
+    pub(super) fn give_slot(&self, index: u32) {
+        self.home().free.lock().push(index);
+    }
+
+    pub(super) fn make(
+        &self,
+        at: At,
+        draft: &Draft,
+        new: NewSession,
+    ) -> Result<std::result::Result<Option<RequestKey>, Refused>> {
+        let place = Place::from_locator(draft.session.place);
+        let Some((slot, mut cold)) = self.slot(place) else {
+            return Err(Error::new(ErrorKind::Internal, "the draft's slot is missing"));
+        };
+        if slot.state() != State::new(place.generation, FREE) || cold.is_some() {
+            return Err(Error::new(ErrorKind::Internal, "the draft was used already"));
+        }
+        let application = self.application(new.application);
+        let Some(live) = add_below(&self.counters.live, self.config.max_sessions) else {
+            return Ok(Err(Refused::Sessions(None, self.config.max_sessions)));
+        };
+        if add_below(&self.counters.applications[new.application as usize], application.max_sessions).is_none() {
+            self.counters.live.fetch_sub(1, Ordering::AcqRel);
+            return Ok(Err(Refused::Sessions(Some(application.name.clone()), application.max_sessions)));
+        }
+        if let Some(charge) = &new.charge
+            && let Err(reason) = self.accounts[charge.pool as usize].acquire(at, draft.session.id, charge)
+        {
+            self.counters.live.fetch_sub(1, Ordering::AcqRel);
+            self.counters.applications[new.application as usize].fetch_sub(1, Ordering::AcqRel);
+            return Ok(Err(Refused::License(reason)));
+        }
+        self.counters.peak.fetch_max(live + 1, Ordering::Relaxed);
+        self.counters.created.fetch_add(1, Ordering::Relaxed);
+
+        let mut requests = Requests::default();
+        let request = new.begin.map(|(touch, lock)| {
+            self.home().in_flight.fetch_add(1, Ordering::Relaxed);
+            requests.add(at.now.ms, touch, lock, std::process::id())
+        });
+        let active = requests.active();
+        let mut extra = None;
+        if new.client != Default::default() || application.trace {
+            let trace = application.trace.then(Default::default);
+            extra = Some(Box::new(Extra { client: new.client, trace, ..Extra::default() }));
+        }
+        let mut inner = Box::new(Cold {
+            id: draft.session.id,
+            application: new.application,
+            user: None,
+            classes: new.classes,
+            data: Payload::new(new.data),
+            wall_created: at.wall,
+            absolute_timeout: new.absolute,
+            last_used: at.now.ms,
+            modified: at.now.ms,
+            requests,
+            had_request: request.is_some(),
+            end_requested: false,
+            charge: new.charge,
+            extra,
+        });
+        inner.trace(|| format!("{} ms: created in {}", at.now.ms, application.name));
+        slot.set_verifier(self.keys.verifier(&draft.token.secret));
+        slot.idle.store(new.idle, Ordering::Relaxed);
+        slot.absolute.store(deadline::absolute(at.now.absolute(), new.absolute), Ordering::Relaxed);
+        slot.created.store(at.now.ms, Ordering::Relaxed);
+        slot.seq.store(self.counters.seq.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+        let due = deadline::idle(self.idle_now(at.now), new.idle, self.config.quantum);
+        *cold = Some(inner);
+        self.log.add(at.now.ms, draft.session.id, Entry::Created(application.name.clone()));
+        slot.publish(State::new(place.generation, if active { IN_FLIGHT } else { due }));
+        self.refile(at.now, place.index, slot, &cold);
+        Ok(Ok(request.map(|number| RequestKey { session: draft.session, number })))
+    }
+
+    pub(super) fn change_timeouts(
+        &self,
+        at: At,
+        mut visit: Visit<'_>,
+        idle: Option<Millis>,
+        absolute: Option<Millis>,
+    ) -> Result<()> {
+        let slot = visit.slot;
+        if let Some(timeout) = absolute {
+            let created = slot.created.load(Ordering::Relaxed);
+            let now = slot.absolute.load(Ordering::Relaxed);
+            // The creation is on the idle clock; what was slept before it is in the old deadline already.
+            let slept = match visit.cold.as_ref().map(|cold| cold.absolute_timeout) {
+                Some(old) if old > 0 => now.saturating_sub(created.saturating_add(old)),
+                _ => 0,
+            };
+            let wanted = deadline::absolute(created.saturating_add(slept), timeout);
+            if wanted > now {
+                return Err(Error::invalid(format!(
+                    "an absolute timeout of {timeout} ms would move the deadline later, from {now} ms to {wanted} ms: it can \
+                     only be set earlier on a live session"
+                )));
+            }
+            slot.absolute.store(wanted, Ordering::Relaxed);
+            if let Some(cold) = visit.cold.as_mut() {
+                cold.absolute_timeout = timeout;
+            }
+        }
+        if let Some(idle) = idle {
+            let used = visit.cold.as_ref().map_or(at.now.ms, |cold| self.last_used(at.now, slot, cold));
+            slot.idle.store(idle, Ordering::Relaxed);
+            if let Some(cold) = visit.cold.as_mut() {
+                cold.last_used = used;
+            }
+            loop {
+                let state = slot.state();
+                if state.deadline() == IN_FLIGHT {
+                    break;
+                }
+                let due = deadline::idle(used, idle, self.config.quantum).max(1);
+                if slot.exchange(state, state.with(due)) {
+                    break;
+                }
+            }
+        }
+        self.refile(at.now, visit.place.index, slot, &visit.cold);
+        Ok(())
+    }
+
+    pub(super) fn trade(
+        &self,
+        at: At,
+        mut visit: Visit<'_>,
+        change: &HolderChange,
+    ) -> Result<HolderChanged, ChangeRefused> {
+        let session = visit.session();
+        let slot = visit.slot;
+        let Some(cold) = visit.cold.as_mut() else { return Err(ChangeRefused::Changed) };
+        if cold.user != change.expected {
+            return Err(ChangeRefused::Changed);
+        }
+        let mut trade_denied = None;
+        if let Some(from) = &cold.charge {
+            let class = match (&change.holder, from.class) {
+                (Holder::User(_), LicenseClass::Anonymous) => LicenseClass::Named,
+                (_, class) => class,
+            };
+            let to = Charge { pool: from.pool, class, holder: change.holder.clone() };
+            if to.holder != from.holder {
+                match self.accounts[from.pool as usize].trade(at, session.id, from, &to) {
+                    Ok(()) => cold.charge = Some(to),
+                    Err(reason) if change.keep_on_denial => trade_denied = Some(reason),
+                    Err(reason) => return Err(ChangeRefused::License(reason)),
+                }
+            }
+        }
+        if change.trade_only {
+            return Ok(HolderChanged { token: None, trade_denied });
+        }
+        if cold.user != change.user {
+            let what = if change.user.is_some() { "login" } else { "logout" };
+            cold.user = change.user.clone();
+            self.log.add(at.now.ms, session.id, Entry::User(what, change.user.clone()));
+            cold.trace(|| format!("{} ms: {what}", at.now.ms));
+        }
+        let token = change.rotate.map(|grace| {
+            let place = visit.place;
+            let token = self.keys.token(place);
+            let old = slot.verifier();
+            let replaced = &mut cold.extra().replaced;
+            replaced.retain(|old| at.now.ms < old.until);
+            if replaced.len() >= MAX_REPLACED {
+                replaced.remove(0);
+            }
+            let grace = at.now.ms.saturating_add(grace);
+            replaced.push(Replaced { verifier: old, grace, until: grace.saturating_add(REPLACED_STANDS) });
+            slot.set_verifier(self.keys.verifier(&token.secret));
+            // A touch that compared the old verifier must look again.
+            self.log.add(at.now.ms, session.id, Entry::Rotated);
+            cold.trace(|| format!("{} ms: token rotated", at.now.ms));
+            token
+        });
+        Ok(HolderChanged { token, trade_denied })
+    }
+
+    /// Ends a session: the one step. Releases the lock, then wakes whoever waited.
+    pub(super) fn bury(
+        &self,
+        at: At,
+        place: Place,
+        slot: &Slot,
+        mut guard: MutexGuard<'_, Option<Box<Cold>>>,
+        spec: &EndSpec,
+        deadline: Option<Millis>,
+    ) -> Grave {
+        let old = slot.publish(State::new(place.generation + 1, FREE));
+        debug_assert_eq!(old.generation(), place.generation);
+        let cold = guard.take();
+        let event_id = self.events.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut grave = Grave {
+            id: crate::id::SessionId::NIL,
+            verifier: slot.verifier(),
+            until: at.now.ms.saturating_add(self.config.tombstone),
+            application: 0,
+            reason: spec.reason,
+            level: spec.level,
+            at: at.now.ms,
+            wall: at.wall,
+            late: deadline.map(|deadline| at.now.ms.saturating_sub(deadline)),
+            licensed: false,
+            event_id,
+            user: None,
+            more: None,
+        };
+        let Some(mut cold) = cold else { return grave };
+        grave.id = cold.id;
+        grave.application = cold.application;
+        grave.user = cold.user.clone();
+        grave.licensed = cold.charge.is_some();
+        if let Some(charge) = &cold.charge {
+            self.accounts[charge.pool as usize].release(at, cold.id, charge);
+        }
+        self.counters.live.fetch_sub(1, Ordering::AcqRel);
+        self.counters.applications[cold.application as usize].fetch_sub(1, Ordering::AcqRel);
+        self.counters.ended[spec.reason as usize - 1].fetch_add(1, Ordering::Relaxed);
+        let in_flight = cold.requests.len() as i64;
+        if in_flight > 0 {
+            self.home().in_flight.fetch_sub(in_flight, Ordering::Relaxed);
+        }
+        if let Some(late) = grave.late {
+            self.reaping.note_lateness(late);
+        }
+        let waiters = cold.take_waiters();
+        let extra = cold.extra.take().map(|extra| *extra);
+        let (replaced, attachments, told) =
+            extra.map_or_else(Default::default, |extra| (extra.replaced, extra.attachments, extra.told));
+        if spec.actor.is_some() || spec.note.is_some() || !replaced.is_empty() {
+            let (actor, note) = (spec.actor.clone(), spec.note.clone());
+            grave.more = Some(Box::new(More { actor, note, replaced }));
+        }
+        self.graves.bury(place.locator(), grave.clone(), at.now.ms);
+        self.log.add(at.now.ms, cold.id, Entry::Ended(spec.reason));
+        if !cold.classes.is_empty() || !attachments.is_empty() {
+            self.outbox.lock().push_back(OutboxRow {
+                event_id,
+                session: cold.id,
+                application: cold.application,
+                user: cold.user.take(),
+                reason: spec.reason,
+                level: spec.level,
+                thread: spec.thread,
+                at_ms: at.now.ms,
+                wall_ms: at.wall,
+                classes: Arc::clone(&cold.classes),
+                told,
+                snapshot: cold.data.snapshot(),
+                attachments: attachments.into_iter().map(|(_, object)| object).collect(),
+                redelivered: false,
+            });
+        }
+        drop(guard);
+        self.give_slot(place.index);
+        wake_all(waiters);
+        grave
+    }
+
+    pub(super) fn card_of(&self, at: At, visit: &Visit<'_>) -> Found<Card> {
+        let Some(cold) = visit.cold.as_ref() else { return Found::Absent };
+        let rule = self.application(cold.application);
+        let absolute = Self::absolute_to_engine(visit.slot.absolute.load(Ordering::Relaxed), at.now);
+        Found::Live(Card {
+            session: visit.session(),
+            application: cold.application,
+            user: cold.user.clone(),
+            classes: cold.classes.clone(),
+            snapshot: cold.data.snapshot(),
+            charge: cold.charge.clone(),
+            idle: visit.slot.idle.load(Ordering::Relaxed),
+            may_extend: self.extensions_used(visit.slot, cold) < rule.max_extensions && absolute > at.now.ms,
+            absolute_deadline: absolute,
+        })
+    }
+
+    /// Extensions in a row since the last user activity.
+    pub(super) fn extensions_used(&self, slot: &Slot, cold: &Cold) -> u32 {
+        match cold.extra.as_ref().map(|extra| &extra.extension) {
+            Some(extension) if extension.deadline == slot.state().deadline() => extension.count,
+            _ => 0,
+        }
+    }
+
+    pub(super) fn grant(
+        &self,
+        at: At,
+        mut visit: Visit<'_>,
+        asked: Millis,
+        class: &ClassRef,
+        by: Millis,
+    ) -> Option<Millis> {
+        let slot = visit.slot;
+        let state = slot.state();
+        let cold = visit.cold.as_mut()?;
+        let rule = self.application(cold.application);
+        let used = self.extensions_used(slot, cold);
+        let absolute = Self::absolute_to_engine(slot.absolute.load(Ordering::Relaxed), at.now);
+        if used >= rule.max_extensions {
+            return None;
+        }
+        // Asked ahead of a deadline, the grant counts from it; asked at an explicit end, from now.
+        let idle = state.deadline();
+        let base = if asked == 0 { self.idle_now(at.now) } else { idle };
+        if asked != 0 && idle != asked {
+            return None;
+        }
+        let until = deadline::extended(base, by, rule.extension_cap, absolute);
+        let granted = until.saturating_sub(base);
+        if granted == 0 {
+            return None;
+        }
+        cold.last_used = self.last_used(at.now, slot, cold);
+        let mut until = until.div_ceil(self.config.quantum) * self.config.quantum;
+        if idle != IN_FLIGHT {
+            until = if idle == NEVER { NEVER } else { until.max(idle) };
+            if !slot.exchange(state, state.with(until)) {
+                // A user's activity came first: that is better than an extension.
+                return None;
+            }
+        }
+        let application = class.name.to_string();
+        let now = at.now.ms;
+        let extra = cold.extra();
+        extra.extension.count = used + 1;
+        extra.extension.deadline = if idle == IN_FLIGHT { idle } else { until };
+        extra.extension.history.push((now, application.clone(), granted));
+        if extra.extension.history.len() > 32 {
+            extra.extension.history.remove(0);
+        }
+        cold.end_requested = false;
+        cold.trace(|| format!("{now} ms: extended by {granted} ms by {application}"));
+        self.log.add(now, cold.id, Entry::Extended(application, granted));
+        self.refile(at.now, visit.place.index, slot, &visit.cold);
+        Some(granted)
+    }
+}

@@ -1,0 +1,76 @@
+//! The lifecycle log: a ring of commits in their order.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::clock::Millis;
+use crate::id::SessionId;
+use crate::reason::EndReason;
+use crate::session::LogEntry;
+
+/// What is logged; rendered when it is read.
+pub(super) enum Entry {
+    Created(Arc<str>),
+    Ended(EndReason),
+    Extended(String, Millis),
+    Rotated,
+    User(&'static str, Option<Arc<str>>),
+    Text(&'static str, String),
+}
+
+pub(super) struct Log {
+    capacity: usize,
+    ring: Mutex<Ring>,
+}
+
+#[derive(Default)]
+struct Ring {
+    seq: u64,
+    entries: VecDeque<(Millis, SessionId, Entry)>,
+}
+
+impl Log {
+    pub fn new(capacity: usize) -> Self {
+        Self { capacity, ring: Mutex::default() }
+    }
+
+    pub fn add(&self, at: Millis, session: SessionId, entry: Entry) {
+        if self.capacity == 0 {
+            return;
+        }
+        let mut ring = self.ring.lock();
+        ring.seq += 1;
+        if ring.entries.len() >= self.capacity {
+            ring.entries.pop_front();
+        }
+        ring.entries.push_back((at, session, entry));
+    }
+
+    pub fn after(&self, after: u64, limit: usize) -> Vec<LogEntry> {
+        let ring = self.ring.lock();
+        let first = ring.seq - ring.entries.len() as u64 + 1;
+        let skip = usize::try_from(after.saturating_add(1).saturating_sub(first)).unwrap_or(usize::MAX);
+        (first..)
+            .zip(&ring.entries)
+            .skip(skip)
+            .take(limit)
+            .map(|(seq, (at, session, entry))| {
+                let (what, detail) = render(entry);
+                LogEntry { seq, at_ms: *at, session_id: *session, what, detail }
+            })
+            .collect()
+    }
+}
+
+fn render(entry: &Entry) -> (&'static str, String) {
+    match entry {
+        Entry::Created(application) => ("created", application.to_string()),
+        Entry::Ended(reason) => ("ended", reason.name().to_owned()),
+        Entry::Extended(class, by) => ("extended", format!("{class} {by}")),
+        Entry::Rotated => ("rotated", String::new()),
+        Entry::User(what, user) => (what, user.as_deref().unwrap_or("").to_owned()),
+        Entry::Text(what, text) => (what, text.clone()),
+    }
+}

@@ -1,0 +1,247 @@
+//! Seeing: listings, details, usage, recounts.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::MemoryTable;
+use super::cold::{Cold, Payload};
+use super::due::Next;
+use super::slot::{FREE, Place, Slot};
+use crate::clock::{Millis, NEVER};
+use crate::license::account::{Charged, holder_name};
+use crate::reason::{EndReason, LockMode};
+use crate::session::{Client, Filter, RequestInfo, SessionInfo, State};
+use crate::table::*;
+
+impl MemoryTable {
+    pub(super) fn info(&self, at: At, slot: &Slot, cold: &Cold) -> SessionInfo {
+        let rule = self.application(cold.application);
+        let (deadline, _) = self.deadline_of(at.now, slot);
+        let idle = slot.idle.load(Ordering::Relaxed);
+        let used = self.last_used(at.now, slot, cold);
+        let slept = self.idle_now(at.now) - at.now.ms;
+        SessionInfo {
+            id: cold.id,
+            state: if cold.had_request { State::Active } else { State::New },
+            application: rule.name.clone(),
+            namespace: rule.namespace.clone(),
+            user: cold.user.clone(),
+            created_ms: slot.created.load(Ordering::Relaxed),
+            created_at: cold.wall_created,
+            last_used_ms: used.saturating_sub(slept),
+            idle_timeout: duration(idle),
+            absolute_timeout: duration(cold.absolute_timeout),
+            deadline_ms: (deadline < NEVER).then_some(deadline),
+            immortal: idle == 0,
+            overdue: at.now.ms >= deadline,
+            in_flight: u32::try_from(cold.requests.len()).unwrap_or(u32::MAX),
+            license: cold.charge.as_ref().map(|charge| {
+                let pool = self.accounts[charge.pool as usize].definition.name.clone();
+                (pool, holder_name(cold.id, &charge.holder))
+            }),
+            data_bytes: cold.data.bytes(),
+            client: cold.extra.as_ref().map_or_else(Client::default, |extra| extra.client.clone()),
+        }
+    }
+
+    pub(super) fn details(&self, at: At, slot: &Slot, cold: &Cold) -> Details {
+        let extra = cold.extra.as_deref();
+        let next = match self.next_of(at.now, slot, cold) {
+            Next::Never => None,
+            Next::Ask(at) => Some(("its event classes are asked before the deadline".to_owned(), at)),
+            Next::End(at, reason) => Some((format!("it ends with {reason}"), at)),
+            Next::Request(at) => Some(("its oldest request counts as finished".to_owned(), at)),
+        };
+        Details {
+            requests: cold
+                .requests
+                .iter()
+                .map(|record| RequestInfo {
+                    started_ms: record.start,
+                    touch: record.touch,
+                    lock: (record.lock != LockMode::None).then_some(record.lock),
+                    process: record.process,
+                })
+                .collect(),
+            lock_waiters: extra.map_or(0, |extra| extra.waiters.len()),
+            extensions: extra.map_or_else(Vec::new, |extra| extra.extension.history.clone()),
+            classes: cold.classes.to_vec(),
+            damaged: matches!(cold.data, Payload::Damaged),
+            next,
+            trace: extra
+                .and_then(|extra| extra.trace.as_ref())
+                .map_or_else(Vec::new, |trace| trace.iter().cloned().collect()),
+            end_requested: cold.end_requested,
+        }
+    }
+
+    /// Shows every live session from a slot on until `look` says stop; answers the next slot.
+    fn scan(&self, from: u32, mut look: impl FnMut(u32, &Slot, &Cold) -> bool) -> Option<u32> {
+        for index in from..self.region.len() {
+            let Some((slot, cold)) = self.region.get(index) else { continue };
+            if slot.state().deadline() == FREE {
+                continue;
+            }
+            let cold = cold.lock();
+            if slot.state().deadline() == FREE {
+                continue;
+            }
+            if let Some(cold) = cold.as_ref()
+                && !look(index, slot, cold)
+            {
+                return Some(index + 1);
+            }
+        }
+        None
+    }
+
+    pub(super) fn page(
+        &self,
+        at: At,
+        filter: &Filter,
+        cursor: u64,
+        limit: usize,
+        scan: usize,
+    ) -> (Vec<(SessionRef, SessionInfo)>, Option<u64>) {
+        let mut found = Vec::new();
+        let mut looked = 0;
+        let Ok(from) = u32::try_from(cursor) else { return (found, None) };
+        let next = self.scan(from, |index, slot, cold| {
+            looked += 1;
+            let info = self.info(at, slot, cold);
+            if matches(filter, &info, cold, at.now.ms) {
+                let place = Place { index, generation: slot.state().generation() };
+                found.push((SessionRef { id: cold.id, place: place.locator() }, info));
+            }
+            found.len() < limit && looked < scan
+        });
+        (found, next.filter(|next| *next < self.region.len()).map(u64::from))
+    }
+
+    /// Every session charged to a pool.
+    pub(super) fn charged(&self, pool: u32) -> Vec<Charged> {
+        let mut charged = Vec::new();
+        self.scan(0, |_, slot, cold| {
+            if let Some(charge) = cold.charge.as_ref().filter(|charge| charge.pool == pool) {
+                let created = slot.created.load(Ordering::Relaxed);
+                charged.push(Charged { session: cold.id, holder: charge.holder.clone(), created });
+            }
+            true
+        });
+        charged
+    }
+
+    pub(super) fn audit_pool(&self, _at: At, pool: u32) -> Audit {
+        let account = &self.accounts[pool as usize];
+        // The scan is not one instant: while sessions come and go it is repeated until nothing moved in between.
+        let mut last = (0, 0, Vec::new());
+        for _ in 0..100 {
+            let before = account.in_use();
+            let moved = (self.counters.created.load(Ordering::Acquire), self.ended());
+            last = account.audit(&self.charged(pool));
+            let still = moved == (self.counters.created.load(Ordering::Acquire), self.ended());
+            if last.2.is_empty() || (still && before == account.in_use()) {
+                break;
+            }
+        }
+        let (counted, recounted, differences) = last;
+        Audit { pool: account.definition.name.clone(), counted, recounted, differences }
+    }
+
+    fn ended(&self) -> u64 {
+        self.counters.ended.iter().map(|count| count.load(Ordering::Acquire)).sum()
+    }
+
+    pub(super) fn violations(&self, at: At) -> Vec<String> {
+        let mut violations = Vec::new();
+        for pool in 0..self.accounts.len() as u32 {
+            let audit = self.audit_pool(at, pool);
+            violations.extend(audit.differences.into_iter().map(|text| format!("pool '{}': {text}", audit.pool)));
+        }
+        for _ in 0..100 {
+            let mut live = 0;
+            let mut applications = vec![0_u64; self.config.applications.len()];
+            let mut unfiled = Vec::new();
+            let moved = (self.counters.created.load(Ordering::Acquire), self.ended());
+            self.scan(0, |_, slot, cold| {
+                live += 1;
+                applications[cold.application as usize] += 1;
+                let filed = slot.filed.load(Ordering::Relaxed);
+                let next = self.next_of(at.now, slot, cold).at();
+                if next < NEVER && (filed == 0 || filed > next) {
+                    unfiled.push(format!("session {} falls due at {next} ms and is filed at {filed} ms", cold.id));
+                }
+                let (deadline, _) = self.deadline_of(at.now, slot);
+                if at.now.ms > deadline.saturating_add(1000) && deadline < NEVER {
+                    unfiled.push(format!("session {} is overdue since {} ms", cold.id, at.now.ms - deadline));
+                }
+                true
+            });
+            let counted = self.counters.live.load(Ordering::Acquire);
+            if moved != (self.counters.created.load(Ordering::Acquire), self.ended()) {
+                continue;
+            }
+            if live != counted {
+                violations.push(format!("{counted} sessions are counted, {live} are live"));
+            }
+            for (rule, (live, counted)) in
+                self.config.applications.iter().zip(applications.iter().zip(&self.counters.applications))
+            {
+                let counted = counted.load(Ordering::Acquire);
+                if *live != counted {
+                    let name = &rule.name;
+                    violations.push(format!("application '{name}': {counted} sessions are counted, {live} are live"));
+                }
+            }
+            violations.extend(unfiled);
+            break;
+        }
+        violations
+    }
+
+    pub(super) fn table_stats(&self) -> TableStats {
+        let counters = &self.counters;
+        let (lateness_max, lateness_p99) = self.lateness();
+        let in_flight: i64 = self.shards.iter().map(|shard| shard.in_flight.load(Ordering::Relaxed)).sum();
+        TableStats {
+            live: counters.live.load(Ordering::Relaxed),
+            peak: counters.peak.load(Ordering::Relaxed),
+            created: counters.created.load(Ordering::Relaxed),
+            ended: EndReason::ALL
+                .iter()
+                .map(|reason| (*reason, counters.ended[*reason as usize - 1].load(Ordering::Relaxed)))
+                .collect(),
+            in_flight: u64::try_from(in_flight).unwrap_or(0),
+            lock_waiters: 0,
+            tombstones: self.graves.len() as u64,
+            damaged: counters.damaged.load(Ordering::Relaxed),
+            replaced_token_uses: counters.replaced_uses.load(Ordering::Relaxed),
+            lateness_max,
+            lateness_p99,
+        }
+    }
+}
+
+fn duration(ms: Millis) -> Option<Duration> {
+    (ms > 0).then(|| Duration::from_millis(ms))
+}
+
+fn matches(filter: &Filter, info: &SessionInfo, cold: &Cold, now: Millis) -> bool {
+    let same = |wanted: &Option<String>, actual: Option<&Arc<str>>| {
+        wanted.as_ref().is_none_or(|wanted| actual.is_some_and(|actual| **actual == **wanted))
+    };
+    let at_least = |wanted: Option<Duration>, since: Millis| {
+        wanted.is_none_or(|wanted| Duration::from_millis(now.saturating_sub(since)) >= wanted)
+    };
+    same(&filter.user, info.user.as_ref())
+        && same(&filter.application, Some(&info.application))
+        && filter.state.is_none_or(|state| state == info.state)
+        && filter.overdue.is_none_or(|overdue| overdue == info.overdue)
+        && same(&filter.pool, info.license.as_ref().map(|(pool, _)| pool))
+        && same(&filter.holder, info.license.as_ref().map(|(_, holder)| holder))
+        && at_least(filter.older_than, info.created_ms)
+        && at_least(filter.idle_for, info.last_used_ms)
+        && filter.damaged.is_none_or(|damaged| damaged == matches!(cold.data, Payload::Damaged))
+        && filter.immortal.is_none_or(|immortal| immortal == info.immortal)
+}

@@ -1,0 +1,695 @@
+//! The memory table: one process, slots that never move, a touch that writes one word.
+//!
+//! Lock order: the wheel, then a slot's cold part, then the leaves (tombstones, license books, outbox, log, free lists).
+//! No lock is held across a wake-up or a callback.
+
+mod cold;
+mod due;
+mod grave;
+mod life;
+mod log;
+mod look;
+mod requests;
+mod slot;
+
+use std::hash::Hasher as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::{Mutex, MutexGuard};
+use siphasher::sip::SipHasher13;
+use siphasher::sip128::{Hasher128, SipHasher13 as SipHasher13x128};
+
+use self::cold::Cold;
+use self::due::Reaping;
+use self::grave::Graves;
+use self::life::Counters;
+use self::log::Log;
+use self::slot::{FREE, Place, Region, Slot};
+use super::*;
+use crate::clock::NEVER;
+use crate::license::account::Account;
+
+/// All sessions of one process.
+pub struct MemoryTable {
+    config: TableConfig,
+    keys: Keys,
+    region: Region,
+    shards: Box<[Shard]>,
+    graves: Graves,
+    accounts: Vec<Account>,
+    reaping: Reaping,
+    outbox: Mutex<std::collections::VecDeque<OutboxRow>>,
+    log: Log,
+    counters: Counters,
+    events: AtomicU64,
+    watches: AtomicU64,
+}
+
+/// What threads of one home share: padded, so that homes don't.
+#[repr(align(128))]
+#[derive(Default)]
+struct Shard {
+    free: Mutex<Vec<u32>>,
+    /// Slots whose wheel entry is to be filed.
+    inbox: Mutex<Vec<u32>>,
+    /// Requests in flight: begun here less finished here.
+    in_flight: std::sync::atomic::AtomicI64,
+}
+
+/// The table's own keys: they die with it.
+struct Keys {
+    verifier: [u8; 16],
+    token: [u8; 16],
+    id: [u8; 16],
+}
+
+impl Keys {
+    fn new() -> Self {
+        Self { verifier: rand::random(), token: rand::random(), id: rand::random() }
+    }
+
+    fn verifier(&self, secret: &[u8; 24]) -> [u64; 2] {
+        let mut hasher = SipHasher13x128::new_with_key(&self.verifier);
+        hasher.write(secret);
+        let hash = hasher.finish128();
+        [hash.h1, hash.h2]
+    }
+
+    fn mask(key: &[u8; 16], random: &[u8]) -> u64 {
+        let mut hasher = SipHasher13::new_with_key(key);
+        hasher.write(random);
+        hasher.finish() & ((1 << 48) - 1)
+    }
+
+    fn place_of_token(&self, token: &Token) -> Place {
+        Place::from_locator(token.locator ^ Self::mask(&self.token, &token.secret[..8]))
+    }
+
+    fn token(&self, place: Place) -> Token {
+        let secret = Token::random_secret();
+        Token::new(place.locator() ^ Self::mask(&self.token, &secret[..8]), secret)
+    }
+
+    fn id(&self, place: Place) -> SessionId {
+        let mut bytes: [u8; 16] = rand::random();
+        let locator = place.locator() ^ Self::mask(&self.id, &bytes[6..]);
+        bytes[..6].copy_from_slice(&locator.to_le_bytes()[..6]);
+        SessionId(bytes)
+    }
+
+    fn place_of_id(&self, id: SessionId) -> Place {
+        let mut locator = [0; 8];
+        locator[..6].copy_from_slice(&id.0[..6]);
+        Place::from_locator(u64::from_le_bytes(locator) ^ Self::mask(&self.id, &id.0[6..]))
+    }
+}
+
+/// A locked session that is live and not overdue.
+struct Visit<'a> {
+    place: Place,
+    slot: &'a Slot,
+    cold: MutexGuard<'a, Option<Box<Cold>>>,
+}
+
+impl Visit<'_> {
+    fn session(&self) -> SessionRef {
+        let id = self.cold.as_ref().map_or(SessionId::NIL, |cold| cold.id);
+        SessionRef { id, place: self.place.locator() }
+    }
+}
+
+impl MemoryTable {
+    /// An empty table.
+    pub fn new(config: TableConfig) -> Self {
+        let cores = std::thread::available_parallelism().map_or(4, std::num::NonZero::get);
+        let shards = (4 * cores).next_power_of_two().clamp(4, 64);
+        Self {
+            keys: Keys::new(),
+            region: Region::new(),
+            shards: (0..shards).map(|_| Shard::default()).collect(),
+            graves: Graves::new(),
+            accounts: config.pools.iter().cloned().map(Account::new).collect(),
+            reaping: Reaping::new(),
+            outbox: Mutex::default(),
+            log: Log::new(config.lifecycle_log),
+            counters: Counters::new(config.applications.len()),
+            events: AtomicU64::new(0),
+            watches: AtomicU64::new(0),
+            config,
+        }
+    }
+
+    /// The shard of the calling thread.
+    fn home(&self) -> &Shard {
+        thread_local! {
+            static HOME: usize = {
+                static NEXT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+                NEXT.fetch_add(1, Ordering::Relaxed)
+            };
+        }
+        &self.shards[HOME.with(|home| *home) & (self.shards.len() - 1)]
+    }
+
+    /// Now on the clock of idle deadlines.
+    fn idle_now(&self, now: Now) -> Millis {
+        if self.config.idle_counts_suspend { now.absolute() } else { now.ms }
+    }
+
+    /// An instant of the clock of idle deadlines as engine time.
+    fn idle_to_engine(&self, instant: Millis, now: Now) -> Millis {
+        if self.config.idle_counts_suspend && instant < NEVER { instant.saturating_sub(now.suspended) } else { instant }
+    }
+
+    /// An instant of the absolute clock as engine time.
+    fn absolute_to_engine(instant: Millis, now: Now) -> Millis {
+        if instant < NEVER { instant.saturating_sub(now.suspended) } else { NEVER }
+    }
+
+    /// Locks a place whatever it holds.
+    fn slot(&self, place: Place) -> Option<(&Slot, MutexGuard<'_, Option<Box<Cold>>>)> {
+        let (slot, cold) = self.region.get(place.index)?;
+        Some((slot, cold.lock()))
+    }
+
+    /// Locks a session by its place if it is live, ending it here and now if it is overdue.
+    fn visit(&self, at: At, session: SessionRef, thread: ThreadKind) -> Found<Visit<'_>> {
+        let place = Place::from_locator(session.place);
+        let Some((slot, cold)) = self.slot(place) else { return Found::Absent };
+        let state = slot.state();
+        let same = cold.as_ref().is_some_and(|cold| cold.id == session.id);
+        if state.generation() != place.generation || state.deadline() == FREE || !same {
+            drop(cold);
+            return self.tombstone(place, at, |grave| (grave.id == session.id).then_some(grave.reason));
+        }
+        self.admit(at, place, slot, cold, thread)
+    }
+
+    /// Locks a session by its token, likewise; tells whether the token is an older one within its grace.
+    fn open(&self, at: At, token: &Token) -> Found<(Visit<'_>, bool)> {
+        let place = self.keys.place_of_token(token);
+        let verifier = self.keys.verifier(&token.secret);
+        let Some((slot, cold)) = self.slot(place) else { return Found::Absent };
+        let state = slot.state();
+        if state.generation() != place.generation || state.deadline() == FREE || cold.is_none() {
+            drop(cold);
+            return self.tombstone(place, at, |grave| grave.reason_for(verifier, at.now.ms));
+        }
+        let mut replaced = false;
+        if !slot.verifies(verifier) {
+            let old = cold
+                .as_ref()
+                .and_then(|cold| cold.extra.as_ref())
+                .and_then(|extra| extra.replaced.iter().find(|old| old.verifier == verifier));
+            match old {
+                Some(old) if at.now.ms < old.grace => replaced = true,
+                Some(old) if at.now.ms < old.until => {
+                    self.counters.replaced_uses.fetch_add(1, Ordering::Relaxed);
+                    return Found::Gone(EndReason::Replaced);
+                }
+                _ => return Found::Absent,
+            }
+        }
+        match self.admit(at, place, slot, cold, ThreadKind::Request) {
+            Found::Live(visit) => Found::Live((visit, replaced)),
+            Found::Absent => Found::Absent,
+            Found::Gone(reason) => Found::Gone(reason),
+        }
+    }
+
+    fn admit<'a>(
+        &'a self,
+        at: At,
+        place: Place,
+        slot: &'a Slot,
+        mut cold: MutexGuard<'a, Option<Box<Cold>>>,
+        thread: ThreadKind,
+    ) -> Found<Visit<'a>> {
+        let Some(inner) = cold.as_mut() else { return Found::Absent };
+        let freed = self.expire_requests(at, slot, inner);
+        if let Some((reason, deadline)) = self.overdue(at.now, slot, inner) {
+            let spec = EndSpec { reason, level: life::timeout_level(reason), thread, actor: None, note: None };
+            self.bury(at, place, slot, cold, &spec, Some(deadline));
+            return Found::Gone(reason);
+        }
+        if freed {
+            let waiters = inner.take_waiters();
+            drop(cold);
+            wake_all(waiters);
+            cold = match self.region.get(place.index) {
+                Some((_, cold)) => cold.lock(),
+                None => return Found::Absent,
+            };
+            if cold.is_none() || slot.state().generation() != place.generation {
+                drop(cold);
+                return self.tombstone(place, at, |grave| Some(grave.reason));
+            }
+        }
+        Found::Live(Visit { place, slot, cold })
+    }
+
+    fn tombstone<T>(&self, place: Place, at: At, reason: impl FnOnce(&grave::Grave) -> Option<EndReason>) -> Found<T> {
+        match self.graves.with(place.locator(), at.now.ms, reason).flatten() {
+            Some(reason) => {
+                if reason == EndReason::Replaced {
+                    self.counters.replaced_uses.fetch_add(1, Ordering::Relaxed);
+                }
+                Found::Gone(reason)
+            }
+            None => Found::Absent,
+        }
+    }
+
+    fn application(&self, number: u32) -> &ApplicationRule {
+        &self.config.applications[number as usize]
+    }
+}
+
+/// Wakes everyone, in the order in which they began to wait; no lock is held.
+fn wake_all(waiters: impl IntoIterator<Item = (u64, LockMode, Wake)>) {
+    for (_, _, wake) in waiters {
+        wake();
+    }
+}
+
+/// Goes on with a live session, or answers for one that is not.
+macro_rules! live {
+    ($found:expr) => {
+        match $found {
+            Found::Live(live) => live,
+            Found::Absent => return Found::Absent,
+            Found::Gone(reason) => return Found::Gone(reason),
+        }
+    };
+}
+use live;
+
+impl Table for MemoryTable {
+    fn draft(&self) -> Result<Draft> {
+        let index = self.take_slot()?;
+        let (slot, _) =
+            self.region.get(index).ok_or_else(|| Error::new(crate::ErrorKind::Internal, "a slot is missing"))?;
+        let place = Place { index, generation: slot.state().generation() };
+        Ok(Draft {
+            session: SessionRef { id: self.keys.id(place), place: place.locator() },
+            token: self.keys.token(place),
+        })
+    }
+
+    fn abandon(&self, draft: &Draft) {
+        let place = Place::from_locator(draft.session.place);
+        if let Some((slot, cold)) = self.slot(place)
+            && slot.state() == slot::State::new(place.generation, FREE)
+            && cold.is_none()
+        {
+            slot.publish(slot::State::new(place.generation + 1, FREE));
+            drop(cold);
+            self.give_slot(place.index);
+        }
+    }
+
+    fn create(
+        &self,
+        at: At,
+        draft: &Draft,
+        new: NewSession,
+    ) -> Result<std::result::Result<Option<RequestKey>, Refused>> {
+        self.make(at, draft, new)
+    }
+
+    fn touch(&self, at: At, token: &Token, kind: TouchKind) -> Found<(SessionRef, Millis)> {
+        self.touch_token(at, token, kind)
+    }
+
+    fn begin(&self, at: At, token: &Token, spec: &BeginSpec) -> Found<Began> {
+        let (visit, replaced) = live!(self.open(at, token));
+        self.begin_request(at, visit, spec, replaced)
+    }
+
+    fn finish(&self, at: At, request: &RequestKey, writes: &Writes) -> Found<Finished> {
+        let visit = live!(self.visit(at, request.session, ThreadKind::Request));
+        self.finish_request(at, visit, request.number, writes)
+    }
+
+    fn save(&self, at: At, request: &RequestKey, writes: &Writes) -> Found<Result<()>> {
+        let mut visit = live!(self.visit_request(at, request));
+        Found::Live(self.commit(at, &mut visit, writes))
+    }
+
+    fn compare_and_set(
+        &self,
+        at: At,
+        request: &RequestKey,
+        path: &[crate::data::Subscript],
+        expected: Option<&Value>,
+        new: Option<Value>,
+    ) -> Found<Result<()>> {
+        let mut visit = live!(self.visit_request(at, request));
+        let Some(cold) = visit.cold.as_mut() else { return Found::Absent };
+        let Some(tree) = cold.data.tree_mut() else { return Found::Live(Err(requests::corrupt())) };
+        let result = tree.compare_and_set(&self.config.quotas, path, expected, new);
+        if result.is_ok() {
+            cold.modified = at.now.ms;
+        }
+        Found::Live(result)
+    }
+
+    fn read(&self, at: At, request: &RequestKey, look: &mut dyn FnMut(&Tree)) -> Found<Result<()>> {
+        let visit = live!(self.visit_request(at, request));
+        let Some(cold) = visit.cold.as_ref() else { return Found::Absent };
+        match &cold.data {
+            cold::Payload::None => look(&Tree::default()),
+            cold::Payload::Tree(tree) => look(tree),
+            cold::Payload::Damaged => return Found::Live(Err(requests::corrupt())),
+        }
+        Found::Live(Ok(()))
+    }
+
+    fn lock(&self, at: At, request: &RequestKey, mode: LockMode) -> Found<std::result::Result<(), String>> {
+        let visit = live!(self.visit_request(at, request));
+        Found::Live(self.lock_request(at, visit, request.number, mode))
+    }
+
+    fn unlock(&self, at: At, request: &RequestKey) -> Found<Option<LockMode>> {
+        let visit = live!(self.visit_request(at, request));
+        Found::Live(self.unlock_request(at, visit, request.number))
+    }
+
+    fn lock_of(&self, at: At, request: &RequestKey) -> Found<Option<LockMode>> {
+        let mut visit = live!(self.visit_request(at, request));
+        let record = visit.cold.as_mut().and_then(|cold| cold.requests.get_mut(request.number).copied());
+        Found::Live(record.map(|record| record.lock).filter(|lock| *lock != LockMode::None))
+    }
+
+    fn watch(&self, session: SessionRef, mode: LockMode, wake: Wake) -> Option<u64> {
+        let place = Place::from_locator(session.place);
+        let (slot, mut cold) = self.slot(place)?;
+        if slot.state().generation() != place.generation {
+            return None;
+        }
+        let cold = cold.as_mut()?;
+        cold.requests.blocker(mode, 0)?;
+        let watch = self.watches.fetch_add(1, Ordering::Relaxed) + 1;
+        cold.extra().waiters.push_back((watch, mode, wake));
+        Some(watch)
+    }
+
+    fn unwatch(&self, session: SessionRef, watch: u64) {
+        let place = Place::from_locator(session.place);
+        let forgotten = self.slot(place).and_then(|(_, mut cold)| {
+            let waiters = &mut cold.as_mut()?.extra.as_mut()?.waiters;
+            let position = waiters.iter().position(|(number, _, _)| *number == watch)?;
+            waiters.remove(position)
+        });
+        drop(forgotten);
+    }
+
+    fn set_timeouts(
+        &self,
+        at: At,
+        session: SessionRef,
+        idle: Option<Millis>,
+        absolute: Option<Millis>,
+    ) -> Found<Result<()>> {
+        let visit = live!(self.visit(at, session, ThreadKind::Request));
+        Found::Live(self.change_timeouts(at, visit, idle, absolute))
+    }
+
+    fn change_classes(&self, at: At, session: SessionRef, change: ClassChange) -> Found<bool> {
+        let mut visit = live!(self.visit(at, session, ThreadKind::Request));
+        let Some(cold) = visit.cold.as_mut() else { return Found::Absent };
+        let changed = change_list(&cold.classes, &change);
+        let Some(classes) = changed else { return Found::Live(false) };
+        cold.classes = classes;
+        self.refile(at.now, visit.place.index, visit.slot, &visit.cold);
+        Found::Live(true)
+    }
+
+    fn change_application(
+        &self,
+        at: At,
+        session: SessionRef,
+        from: u32,
+        to: u32,
+        idle: Option<Millis>,
+        classes: &[ClassRef],
+    ) -> Found<bool> {
+        let mut visit = live!(self.visit(at, session, ThreadKind::Request));
+        let Some(cold) = visit.cold.as_mut() else { return Found::Absent };
+        if cold.application != from {
+            return Found::Live(false);
+        }
+        cold.application = to;
+        for class in classes {
+            if let Some(list) = change_list(&cold.classes, &ClassChange::Back(class.clone())) {
+                cold.classes = list;
+            }
+        }
+        self.counters.move_application(from, to);
+        let text = format!("{} -> {}", self.application(from).name, self.application(to).name);
+        cold.trace(|| format!("{} ms: application {text}", at.now.ms));
+        self.log.add(at.now.ms, cold.id, log::Entry::Text("application", text));
+        match idle {
+            Some(idle) => Found::Live(self.change_timeouts(at, visit, Some(idle), None).is_ok()),
+            None => Found::Live(true),
+        }
+    }
+
+    fn change_holder(
+        &self,
+        at: At,
+        session: SessionRef,
+        change: &HolderChange,
+    ) -> Found<Result<HolderChanged, ChangeRefused>> {
+        let visit = live!(self.visit(at, session, ThreadKind::Request));
+        Found::Live(self.trade(at, visit, change))
+    }
+
+    fn request_end(&self, at: At, session: SessionRef, end: bool) -> Found<()> {
+        let mut visit = live!(self.visit(at, session, ThreadKind::Request));
+        if let Some(cold) = visit.cold.as_mut() {
+            cold.end_requested = end;
+        }
+        Found::Live(())
+    }
+
+    fn end(&self, at: At, session: SessionRef, spec: &EndSpec) -> Ended {
+        match self.visit(at, session, spec.thread) {
+            Found::Live(visit) => {
+                let grave = self.bury(at, visit.place, visit.slot, visit.cold, spec, None);
+                let name = self.application(grave.application).name.clone();
+                Ended::Now(grave.receipt(name))
+            }
+            _ => self.receipt(at, session.id).map_or(Ended::Absent, Ended::Before),
+        }
+    }
+
+    fn find_token(&self, at: At, token: &Token) -> Found<SessionRef> {
+        let (visit, _) = live!(self.open(at, token));
+        Found::Live(visit.session())
+    }
+
+    fn find(&self, at: At, id: SessionId) -> Found<SessionRef> {
+        let place = self.keys.place_of_id(id);
+        let session = SessionRef { id, place: place.locator() };
+        let visit = live!(self.visit(at, session, ThreadKind::Admin));
+        Found::Live(visit.session())
+    }
+
+    fn receipt(&self, at: At, id: SessionId) -> Option<Receipt> {
+        let place = self.keys.place_of_id(id);
+        let grave =
+            self.graves.with(place.locator(), at.now.ms, |grave| (grave.id == id).then(|| grave.clone())).flatten()?;
+        let name = self.application(grave.application).name.clone();
+        Some(grave.receipt(name))
+    }
+
+    fn card(&self, at: At, session: SessionRef) -> Found<Card> {
+        let visit = live!(self.visit(at, session, ThreadKind::Request));
+        self.card_of(at, &visit)
+    }
+
+    fn claim_due(&self, at: At, limit: usize) -> Claim {
+        self.claim(at, limit)
+    }
+
+    fn next_due(&self, now: Now) -> Option<Millis> {
+        self.next_claim(now)
+    }
+
+    fn set_bell(&self, bell: Option<Wake>) {
+        self.reaping.set_bell(bell);
+    }
+
+    fn extend(
+        &self,
+        at: At,
+        session: SessionRef,
+        deadline: Millis,
+        class: &ClassRef,
+        by: Millis,
+    ) -> Found<Option<Millis>> {
+        let visit = live!(self.visit(at, session, ThreadKind::Reaper));
+        Found::Live(self.grant(at, visit, deadline, class, by))
+    }
+
+    fn mark_told(&self, session: SessionRef, class: &ClassRef) {
+        let place = Place::from_locator(session.place);
+        if let Some((slot, mut cold)) = self.slot(place)
+            && slot.state().generation() == place.generation
+            && let Some(cold) = cold.as_mut()
+            && cold.id == session.id
+        {
+            let extra = cold.extra();
+            if !extra.told.contains(class) {
+                extra.told.push(class.clone());
+            }
+        }
+    }
+
+    fn list(
+        &self,
+        at: At,
+        filter: &Filter,
+        cursor: u64,
+        limit: usize,
+        scan: usize,
+    ) -> (Vec<(SessionRef, SessionInfo)>, Option<u64>) {
+        self.page(at, filter, cursor, limit, scan)
+    }
+
+    fn look(&self, at: At, session: SessionRef) -> Found<(SessionInfo, Details)> {
+        let visit = live!(self.visit(at, session, ThreadKind::Admin));
+        match visit.cold.as_ref() {
+            Some(cold) => Found::Live((self.info(at, visit.slot, cold), self.details(at, visit.slot, cold))),
+            None => Found::Absent,
+        }
+    }
+
+    fn count(&self) -> u64 {
+        self.counters.live.load(Ordering::Relaxed)
+    }
+
+    fn usage(&self, at: At, pool: u32) -> Usage {
+        let own = self.charged(pool).into_iter().filter(|charged| charged.holder == Holder::Session).collect();
+        self.accounts[pool as usize].usage(at, own)
+    }
+
+    fn pool_state(&self, pool: u32) -> (u64, u64) {
+        let account = &self.accounts[pool as usize];
+        (account.in_use(), account.definition.capacity)
+    }
+
+    fn recount(&self, at: At, pool: u32) -> Audit {
+        self.audit_pool(at, pool)
+    }
+
+    fn audit_records(&self, pool: u32, after: u64, limit: usize) -> Vec<AuditRecord> {
+        self.accounts[pool as usize].records(after, limit)
+    }
+
+    fn take_pool_levels(&self) -> Vec<(u32, PoolLevel, u64)> {
+        let accounts = (0..).zip(&self.accounts);
+        accounts
+            .flat_map(|(pool, account)| account.take_levels().into_iter().map(move |(level, used)| (pool, level, used)))
+            .collect()
+    }
+
+    fn outbox_take(&self, limit: usize) -> Vec<OutboxRow> {
+        let mut outbox = self.outbox.lock();
+        let count = limit.min(outbox.len());
+        outbox.drain(..count).collect()
+    }
+
+    fn outbox_acknowledge(&self, _event_id: u64) {
+        // A row that was taken is gone already: nothing outlives this process that could deliver it again.
+    }
+
+    fn lifecycle(&self, after: u64, limit: usize) -> Vec<LogEntry> {
+        self.log.after(after, limit)
+    }
+
+    fn note(&self, at: At, session: SessionId, what: &'static str, detail: &str) {
+        self.log.add(at.now.ms, session, log::Entry::Text(what, detail.to_owned()));
+    }
+
+    fn check(&self, at: At) -> Vec<String> {
+        self.violations(at)
+    }
+
+    fn stats(&self) -> TableStats {
+        self.table_stats()
+    }
+
+    fn attach(&self, session: SessionRef, name: &str, object: Option<Attachment>) -> Found<Option<Attachment>> {
+        let place = Place::from_locator(session.place);
+        let Some((slot, mut guard)) = self.slot(place) else { return Found::Absent };
+        let Some(cold) =
+            guard.as_mut().filter(|cold| cold.id == session.id && slot.state().generation() == place.generation)
+        else {
+            drop(guard);
+            return Found::Absent;
+        };
+        let attachments = &mut cold.extra().attachments;
+        let position = attachments.iter().position(|(known, _)| &**known == name);
+        let before = match (position, object) {
+            (Some(position), Some(object)) => Some(std::mem::replace(&mut attachments[position].1, object)),
+            (Some(position), None) => Some(attachments.remove(position).1),
+            (None, Some(object)) => {
+                attachments.push((name.into(), object));
+                None
+            }
+            (None, None) => None,
+        };
+        Found::Live(before)
+    }
+
+    fn attachment(&self, session: SessionRef, name: &str) -> Found<Option<Attachment>> {
+        let place = Place::from_locator(session.place);
+        let Some((_, guard)) = self.slot(place) else { return Found::Absent };
+        let Some(cold) = guard.as_ref().filter(|cold| cold.id == session.id) else { return Found::Absent };
+        let found = cold.extra.as_ref().and_then(|extra| {
+            extra.attachments.iter().find(|(known, _)| &**known == name).map(|(_, object)| object.clone())
+        });
+        Found::Live(found)
+    }
+
+    fn damage(&self, session: SessionRef) -> bool {
+        let place = Place::from_locator(session.place);
+        let damaged = self.slot(place).and_then(|(_, mut cold)| {
+            let cold = cold.as_mut().filter(|cold| cold.id == session.id)?;
+            Some(std::mem::replace(&mut cold.data, cold::Payload::Damaged))
+        });
+        if damaged.is_some() {
+            self.counters.damaged.fetch_add(1, Ordering::Relaxed);
+        }
+        damaged.is_some()
+    }
+}
+
+/// The list after a change; `None` if it stays as it is.
+pub(crate) fn change_list(classes: &Arc<[ClassRef]>, change: &ClassChange) -> Option<Arc<[ClassRef]>> {
+    let position = |class: &ClassRef| classes.iter().position(|known| known.same(&class.namespace, &class.name));
+    match change {
+        ClassChange::Front(class) => {
+            if position(class) == Some(0) {
+                return None;
+            }
+            let rest = classes.iter().filter(|known| !known.same(&class.namespace, &class.name)).cloned();
+            Some(std::iter::once(class.clone()).chain(rest).collect())
+        }
+        ClassChange::Back(class) => match position(class) {
+            Some(_) => None,
+            None => Some(classes.iter().cloned().chain([class.clone()]).collect()),
+        },
+        ClassChange::Remove(class) => {
+            position(class)?;
+            Some(classes.iter().filter(|known| !known.same(&class.namespace, &class.name)).cloned().collect())
+        }
+        ClassChange::RemoveNamespace(namespace) => {
+            let kept: Arc<[ClassRef]> = classes.iter().filter(|known| known.namespace != *namespace).cloned().collect();
+            (kept.len() != classes.len()).then_some(kept)
+        }
+        ClassChange::Clear => (!classes.is_empty()).then(|| Arc::from([])),
+    }
+}

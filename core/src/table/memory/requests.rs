@@ -1,0 +1,256 @@
+//! Uses of a session: touch, begin, finish, commit, lock.
+
+use std::sync::atomic::Ordering;
+
+use super::cold::{Cold, RequestRecord};
+use super::slot::{FREE, IN_FLIGHT, Slot};
+use super::{MemoryTable, Visit, live, wake_all};
+use crate::clock::{Millis, NEVER, Now};
+use crate::data::Writes;
+use crate::deadline;
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::Token;
+use crate::reason::{EndReason, LockMode, ThreadKind, TouchKind};
+use crate::table::*;
+
+/// The session's data can't be read.
+pub(super) fn corrupt() -> Error {
+    Error::new(
+        ErrorKind::Corrupt,
+        "the session's data can't be read; a copy is in quarantine, and the session can still be ended",
+    )
+}
+
+/// A request's record is not there any more: it counted as finished.
+fn overtime() -> EndReason {
+    EndReason::Ended
+}
+
+impl MemoryTable {
+    /// One look at a slot, one word written at most; whatever is not plain goes the long way.
+    pub(super) fn touch_token(&self, at: At, token: &Token, kind: TouchKind) -> Found<(SessionRef, Millis)> {
+        let place = self.keys.place_of_token(token);
+        if let Some((slot, _)) = self.region.get(place.index) {
+            let verifier = self.keys.verifier(&token.secret);
+            let mut state = slot.state();
+            while state.generation() == place.generation && state.deadline() != FREE && slot.verifies(verifier) {
+                let deadline = state.deadline();
+                let idle = slot.idle.load(Ordering::Relaxed);
+                let absolute = slot.absolute.load(Ordering::Relaxed);
+                let now = self.idle_now(at.now);
+                if now >= deadline || at.now.absolute() >= absolute || deadline == NEVER {
+                    break;
+                }
+                let session = SessionRef { id: SessionId::NIL, place: place.locator() };
+                let wanted = if kind == TouchKind::Activity && deadline != IN_FLIGHT {
+                    deadline::idle(now, idle, self.config.quantum).max(deadline)
+                } else {
+                    deadline
+                };
+                // The word is the same only if slot, generation and deadline are: then what was compared was this session's.
+                if wanted == deadline {
+                    let again = slot.state();
+                    if again == state {
+                        return Found::Live((session, self.first(at.now, deadline, absolute)));
+                    }
+                    state = again;
+                } else if slot.exchange(state, state.with(wanted)) {
+                    return Found::Live((session, self.first(at.now, wanted, absolute)));
+                } else {
+                    state = slot.state();
+                }
+            }
+        }
+        self.touch_slowly(at, token, kind)
+    }
+
+    fn first(&self, now: Now, idle: Millis, absolute: Millis) -> Millis {
+        let idle = if idle == IN_FLIGHT { NEVER } else { self.idle_to_engine(idle, now) };
+        idle.min(Self::absolute_to_engine(absolute, now))
+    }
+
+    fn touch_slowly(&self, at: At, token: &Token, kind: TouchKind) -> Found<(SessionRef, Millis)> {
+        let (mut visit, _) = live!(self.open(at, token));
+        let slot = visit.slot;
+        if kind == TouchKind::Activity {
+            if let Some(cold) = visit.cold.as_mut() {
+                cold.last_used = self.idle_now(at.now);
+            }
+            self.restart_idle(at.now, slot, self.idle_now(at.now));
+        }
+        let absolute = slot.absolute.load(Ordering::Relaxed);
+        let session = visit.session();
+        Found::Live((session, self.first(at.now, slot.state().deadline(), absolute)))
+    }
+
+    /// Sets the idle deadline from a use, if no request stops the clock; never earlier than it stands.
+    fn restart_idle(&self, _now: Now, slot: &Slot, used: Millis) {
+        loop {
+            let state = slot.state();
+            if state.deadline() == IN_FLIGHT {
+                return;
+            }
+            let due = deadline::idle(used, slot.idle.load(Ordering::Relaxed), self.config.quantum);
+            if due <= state.deadline() || slot.exchange(state, state.with(due)) {
+                return;
+            }
+        }
+    }
+
+    pub(super) fn begin_request(&self, at: At, mut visit: Visit<'_>, spec: &BeginSpec, replaced: bool) -> Found<Began> {
+        let session = visit.session();
+        let slot = visit.slot;
+        let Some(cold) = visit.cold.as_mut() else { return Found::Absent };
+        if cold.end_requested {
+            return Found::Gone(EndReason::Ended);
+        }
+        if let super::cold::Payload::Damaged = cold.data {
+            return Found::Live(Began::Corrupt);
+        }
+        if let Some(blocker) = cold.requests.blocker(spec.lock, 0) {
+            return Found::Live(Began::Busy(session, holder_text(blocker, at.now)));
+        }
+        let number = cold.requests.add(at.now.ms, spec.touch, spec.lock, spec.process);
+        let is_new = !std::mem::replace(&mut cold.had_request, true);
+        let application = cold.application;
+        cold.trace(|| format!("{} ms: request began ({}, {})", at.now.ms, spec.touch, spec.lock));
+        if spec.touch == TouchKind::Activity {
+            cold.last_used = self.idle_now(at.now);
+            self.stop_idle(slot);
+        }
+        self.home().in_flight.fetch_add(1, Ordering::Relaxed);
+        self.refile(at.now, visit.place.index, slot, &visit.cold);
+        Found::Live(Began::Request { key: RequestKey { session, number }, is_new, replaced, application })
+    }
+
+    /// The idle clock stands still while a user's request is in flight.
+    fn stop_idle(&self, slot: &Slot) {
+        loop {
+            let state = slot.state();
+            if state.deadline() == IN_FLIGHT || slot.exchange(state, state.with(IN_FLIGHT)) {
+                return;
+            }
+        }
+    }
+
+    pub(super) fn visit_request(&self, at: At, request: &RequestKey) -> Found<Visit<'_>> {
+        let mut visit = live!(self.visit(at, request.session, ThreadKind::Request));
+        match visit.cold.as_mut().and_then(|cold| cold.requests.get_mut(request.number)) {
+            Some(_) => Found::Live(visit),
+            None => Found::Gone(overtime()),
+        }
+    }
+
+    pub(super) fn commit(&self, at: At, visit: &mut Visit<'_>, writes: &Writes) -> Result<()> {
+        if writes.is_empty() {
+            return Ok(());
+        }
+        let Some(cold) = visit.cold.as_mut() else { return Err(Error::absent()) };
+        let Some(tree) = cold.data.tree_mut() else { return Err(corrupt()) };
+        writes.commit(tree, &self.config.quotas)?;
+        cold.modified = at.now.ms;
+        Ok(())
+    }
+
+    pub(super) fn finish_request(&self, at: At, mut visit: Visit<'_>, number: u32, writes: &Writes) -> Found<Finished> {
+        let slot = visit.slot;
+        let Some(record) = visit.cold.as_mut().and_then(|cold| cold.requests.get_mut(number)).copied() else {
+            return Found::Gone(overtime());
+        };
+        let committed = self.commit(at, &mut visit, writes);
+        let Some(cold) = visit.cold.as_mut() else { return Found::Absent };
+        self.leave(at.now, slot, cold, &record, at.now.ms);
+        let end_now = cold.end_requested && cold.requests.len() == 0;
+        let waiters = cold.take_waiters();
+        self.refile(at.now, visit.place.index, slot, &visit.cold);
+        drop(visit);
+        wake_all(waiters);
+        Found::Live(Finished { committed, end_now })
+    }
+
+    /// Takes a request out; with the last one of a user the idle clock runs again, from `end`.
+    fn leave(&self, now: Now, slot: &Slot, cold: &mut Cold, record: &RequestRecord, end: Millis) {
+        cold.requests.remove(record.number);
+        self.home().in_flight.fetch_sub(1, Ordering::Relaxed);
+        cold.trace(|| format!("{end} ms: request finished"));
+        if record.touch == TouchKind::Activity {
+            let slept = self.idle_now(now).saturating_sub(now.ms);
+            cold.last_used = end.saturating_add(slept);
+            if !cold.requests.active() {
+                let due = deadline::idle(cold.last_used, slot.idle.load(Ordering::Relaxed), self.config.quantum);
+                let state = slot.state();
+                // No touch writes a word that says "in flight", and every other writer holds this lock.
+                slot.publish(state.with(due));
+            }
+        }
+    }
+
+    /// Counts requests older than the bound as finished; tells whether a lock may have become free.
+    pub(super) fn expire_requests(&self, at: At, slot: &Slot, cold: &mut Cold) -> bool {
+        let mut freed = false;
+        while let Some(start) = cold.requests.earliest() {
+            let end = start.saturating_add(self.config.max_request);
+            if end > at.now.ms {
+                break;
+            }
+            let Some(record) = cold.requests.iter().find(|record| record.start == start).copied() else { break };
+            cold.trace(|| format!("{end} ms: a request is over its bound and counts as finished"));
+            self.leave(at.now, slot, cold, &record, end);
+            freed = true;
+        }
+        freed
+    }
+
+    pub(super) fn lock_request(
+        &self,
+        at: At,
+        mut visit: Visit<'_>,
+        number: u32,
+        mode: LockMode,
+    ) -> std::result::Result<(), String> {
+        let Some(cold) = visit.cold.as_mut() else { return Err("nobody".into()) };
+        if let Some(blocker) = cold.requests.blocker(mode, number) {
+            return Err(holder_text(blocker, at.now));
+        }
+        let mut loosened = false;
+        if let Some(record) = cold.requests.get_mut(number) {
+            loosened = record.lock == LockMode::Exclusive && mode != LockMode::Exclusive;
+            record.lock = mode;
+        }
+        let waiters = if loosened { cold.take_waiters() } else { Default::default() };
+        drop(visit);
+        wake_all(waiters);
+        Ok(())
+    }
+
+    pub(super) fn unlock_request(&self, _at: At, mut visit: Visit<'_>, number: u32) -> Option<LockMode> {
+        let cold = visit.cold.as_mut()?;
+        let record = cold.requests.get_mut(number)?;
+        let held = std::mem::replace(&mut record.lock, LockMode::None);
+        let waiters = cold.take_waiters();
+        drop(visit);
+        wake_all(waiters);
+        (held != LockMode::None).then_some(held)
+    }
+
+    /// When a session was used last, on the idle clock.
+    pub(super) fn last_used(&self, now: Now, slot: &Slot, cold: &Cold) -> Millis {
+        let state = slot.state();
+        if state.deadline() == IN_FLIGHT {
+            return self.idle_now(now);
+        }
+        let idle = slot.idle.load(Ordering::Relaxed);
+        let extended = cold.extra.as_ref().is_some_and(|extra| extra.extension.deadline == state.deadline());
+        let told = if idle == 0 || extended { 0 } else { state.deadline().saturating_sub(idle) };
+        told.max(cold.last_used).min(self.idle_now(now))
+    }
+}
+
+fn holder_text(blocker: &RequestRecord, now: Now) -> String {
+    format!(
+        "a request of process {} holds it {} since {} ms",
+        blocker.process,
+        blocker.lock,
+        now.ms.saturating_sub(blocker.start)
+    )
+}

@@ -1,0 +1,206 @@
+//! The hot part of a session: 64 bytes that never move, and the segments they lie in.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use super::cold::Cold;
+use crate::clock::Millis;
+
+/// Bits of a slot number in a locator.
+pub(super) const INDEX_BITS: u32 = 28;
+const GENERATION_BITS: u32 = 20;
+const DEADLINE_BITS: u32 = 44;
+const DEADLINE_MASK: u64 = (1 << DEADLINE_BITS) - 1;
+const GENERATION_MASK: u64 = (1 << GENERATION_BITS) - 1;
+
+/// The deadline of a slot without a live session.
+pub(super) const FREE: Millis = 0;
+/// The deadline while a request of kind `activity` is in flight: the idle clock stands still.
+pub(super) const IN_FLIGHT: Millis = DEADLINE_MASK;
+
+/// Generation and idle deadline in one word: the only one that a touch writes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct State(pub u64);
+
+impl State {
+    pub fn new(generation: u64, deadline: Millis) -> Self {
+        Self((generation & GENERATION_MASK) << DEADLINE_BITS | deadline & DEADLINE_MASK)
+    }
+
+    pub fn generation(self) -> u64 {
+        self.0 >> DEADLINE_BITS
+    }
+
+    pub fn deadline(self) -> Millis {
+        self.0 & DEADLINE_MASK
+    }
+
+    pub fn with(self, deadline: Millis) -> Self {
+        Self::new(self.generation(), deadline)
+    }
+}
+
+/// Plain atomics at fixed offsets: what a shared table maps.
+#[repr(C, align(64))]
+#[derive(Default)]
+pub(super) struct Slot {
+    state: AtomicU64,
+    verifier: [AtomicU64; 2],
+    /// Absolute deadline on the absolute clock.
+    pub absolute: AtomicU64,
+    /// Idle timeout, 0 never.
+    pub idle: AtomicU64,
+    /// The instant that the slot's one wheel entry stands for; 0 for none. Written under the cold lock.
+    pub filed: AtomicU64,
+    /// When the session was made.
+    pub created: AtomicU64,
+    /// Its place in the order of creation.
+    pub seq: AtomicU64,
+}
+
+impl Slot {
+    pub fn state(&self) -> State {
+        State(self.state.load(Ordering::Acquire))
+    }
+
+    /// Publishes a state; only under the cold lock.
+    pub fn publish(&self, state: State) -> State {
+        State(self.state.swap(state.0, Ordering::AcqRel))
+    }
+
+    /// Changes the state if it is still what was read.
+    pub fn exchange(&self, from: State, to: State) -> bool {
+        self.state.compare_exchange(from.0, to.0, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    pub fn set_verifier(&self, verifier: [u64; 2]) {
+        self.verifier[0].store(verifier[0], Ordering::Relaxed);
+        self.verifier[1].store(verifier[1], Ordering::Relaxed);
+    }
+
+    pub fn verifier(&self) -> [u64; 2] {
+        [self.verifier[0].load(Ordering::Relaxed), self.verifier[1].load(Ordering::Relaxed)]
+    }
+
+    /// Compares without a branch on the secret's bits.
+    pub fn verifies(&self, verifier: [u64; 2]) -> bool {
+        let mine = self.verifier();
+        (mine[0] ^ verifier[0]) | (mine[1] ^ verifier[1]) == 0
+    }
+}
+
+/// A slot number and a generation: where a session is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub index: u32,
+    pub generation: u64,
+}
+
+impl Place {
+    /// As 48 bits.
+    pub fn locator(self) -> u64 {
+        self.generation << INDEX_BITS | u64::from(self.index)
+    }
+
+    pub fn from_locator(locator: u64) -> Self {
+        Self { index: (locator & ((1 << INDEX_BITS) - 1)) as u32, generation: locator >> INDEX_BITS & GENERATION_MASK }
+    }
+}
+
+/// The cold part of a slot, and the lock of everything structural.
+pub(super) type ColdCell = Mutex<Option<Box<Cold>>>;
+
+const SEGMENT: usize = 4096;
+const DIRECTORY: usize = 256;
+
+struct Segment {
+    slots: Box<[Slot]>,
+    cold: Box<[ColdCell]>,
+}
+
+impl Segment {
+    fn new(size: usize) -> Self {
+        Self {
+            slots: (0..size).map(|_| Slot::default()).collect(),
+            cold: (0..size).map(|_| Mutex::new(None)).collect(),
+        }
+    }
+}
+
+type Directory = OnceLock<Box<[OnceLock<Segment>]>>;
+
+/// All slots: two steps of directory, segments that are never freed while the table lives.
+pub(super) struct Region {
+    top: Box<[Directory]>,
+    next: AtomicU32,
+}
+
+impl Region {
+    pub fn new() -> Self {
+        Self { top: (0..DIRECTORY).map(|_| OnceLock::new()).collect(), next: AtomicU32::new(0) }
+    }
+
+    /// The slot and its cold part; `None` if there is none of that number yet.
+    pub fn get(&self, index: u32) -> Option<(&Slot, &ColdCell)> {
+        let index = index as usize;
+        let segment = self.top.get(index / SEGMENT / DIRECTORY)?.get()?.get(index / SEGMENT % DIRECTORY)?.get()?;
+        Some((segment.slots.get(index % SEGMENT)?, segment.cold.get(index % SEGMENT)?))
+    }
+
+    /// Numbers handed out so far.
+    pub fn len(&self) -> u32 {
+        self.next.load(Ordering::Acquire).min(1 << INDEX_BITS)
+    }
+
+    /// Hands out up to `count` new numbers; `None` when all are used.
+    pub fn grow(&self, count: u32) -> Option<std::ops::Range<u32>> {
+        let limit = 1 << INDEX_BITS;
+        let first = self
+            .next
+            .try_update(Ordering::AcqRel, Ordering::Acquire, |next| (next < limit).then(|| (next + count).min(limit)))
+            .ok()?;
+        let range = first..(first + count).min(limit);
+        for index in [range.start, range.end - 1] {
+            let index = index as usize;
+            if let Some(directory) = self.top.get(index / SEGMENT / DIRECTORY) {
+                let directory = directory.get_or_init(|| (0..DIRECTORY).map(|_| OnceLock::new()).collect());
+                if let Some(segment) = directory.get(index / SEGMENT % DIRECTORY) {
+                    segment.get_or_init(|| Segment::new(SEGMENT));
+                }
+            }
+        }
+        Some(range)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_is_one_cache_line() {
+        assert_eq!(std::mem::size_of::<Slot>(), 64);
+        assert_eq!(std::mem::align_of::<Slot>(), 64);
+    }
+
+    #[test]
+    fn a_locator_survives_its_48_bits() {
+        let place = Place { index: (1 << INDEX_BITS) - 1, generation: GENERATION_MASK };
+        assert!(place.locator() < 1 << 48);
+        assert_eq!(Place::from_locator(place.locator()), place);
+    }
+
+    #[test]
+    fn numbers_are_handed_out_once_and_have_slots() {
+        let region = Region::new();
+        let mut seen = Vec::new();
+        for _ in 0..200 {
+            seen.extend(region.grow(64).expect("room"));
+        }
+        assert_eq!(seen, (0..12_800).collect::<Vec<_>>());
+        assert!(region.get(12_799).is_some());
+        assert!(region.get(1 << 27).is_none());
+    }
+}
