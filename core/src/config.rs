@@ -250,7 +250,7 @@ pub struct Config {
     pub decider_workers: usize,
     /// How many hung dispatcher threads are replaced. Default 4.
     pub max_stuck: usize,
-    /// Queued deliveries; what is beyond becomes dead letters. Default 100,000.
+    /// Queued deliveries; what is beyond becomes dead letters. Default 1,000,000.
     pub queue: usize,
     /// How long a callback may take. Default 5 s.
     pub callback_deadline: Duration,
@@ -297,7 +297,7 @@ impl Default for Config {
             workers: 4,
             decider_workers: 2,
             max_stuck: 4,
-            queue: 100_000,
+            queue: 1_000_000,
             callback_deadline: Duration::from_secs(5),
             retries: 3,
             breaker_failures: 5,

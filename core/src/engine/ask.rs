@@ -151,41 +151,56 @@ impl Engine {
     }
 
     /// The reaper's question: never waits; the answers extend the deadline that was asked about, if it still stands.
+    ///
+    /// The classes are asked side by side, the callbacks of one class one after the other.
     pub fn ask_expiring(&self, ask: &Ask) {
         let bits = EventKind::Expiring.bit() | EventKind::Timeout.bit() | EventKind::End.bit();
         if self.dispatcher.kinds() & bits == 0 {
             return;
         }
         let Found::Live(card) = self.table.card(self.at(), ask.session) else { return };
-        let questions = self.questions(&card, true);
-        if questions.is_empty() {
-            return;
-        }
         let Some(engine) = self.strong() else { return };
-        let open = Arc::new(Mutex::new((questions.len(), None::<(Duration, ClassRef)>)));
-        for (class, kind) in questions {
-            let event = Arc::new(self.question(&card, kind, Some(ask), ThreadKind::Reaper));
-            let (engine, open, ask, asked) = (engine.clone(), open.clone(), ask.clone(), event.clone());
-            self.dispatcher.ask_later(
-                &class.clone(),
-                event,
-                Box::new(move |answer| {
-                    let by = engine.extension(ask.session, &class, &asked, &answer);
-                    let best = {
-                        let mut open = open.lock();
-                        open.0 -= 1;
-                        if let Some(by) = by
-                            && open.1.as_ref().is_none_or(|(best, _)| by > *best)
-                        {
-                            open.1 = Some((by, class));
-                        }
-                        if open.0 == 0 { open.1.take() } else { None }
-                    };
-                    if let Some((by, class)) = best.filter(|_| ask.may_extend) {
-                        engine.table.extend(engine.at(), ask.session, ask.deadline, &class, millis(by));
-                    }
-                }),
-            );
+        let mut rounds: Vec<Round> = Vec::new();
+        for (class, kind) in self.questions(&card, true) {
+            match rounds.last_mut() {
+                Some(round) if round.class == class => round.kinds.push_back(kind),
+                _ => rounds.push(Round { class, kinds: [kind].into(), best: None }),
+            }
+        }
+        let asking = Arc::new(Asking { card, ask: ask.clone(), open: Mutex::new((rounds.len(), None)) });
+        for round in rounds {
+            engine.ask_round(asking.clone(), round);
+        }
+    }
+
+    fn ask_round(self: &Arc<Self>, asking: Arc<Asking>, mut round: Round) {
+        let Some(kind) = round.kinds.pop_front() else { return self.end_round(&asking, round) };
+        let event = Arc::new(self.question(&asking.card, kind, Some(&asking.ask), ThreadKind::Reaper));
+        let (engine, asked) = (self.clone(), event.clone());
+        self.dispatcher.ask_later(
+            &round.class.clone(),
+            event,
+            Box::new(move |answer| {
+                round.best = round.best.max(engine.extension(asking.ask.session, &round.class, &asked, &answer));
+                engine.ask_round(asking, round);
+            }),
+        );
+    }
+
+    /// One class has answered; with the last one the longest grant wins.
+    fn end_round(&self, asking: &Asking, round: Round) {
+        let best = {
+            let mut open = asking.open.lock();
+            open.0 -= 1;
+            if let Some(by) = round.best
+                && open.1.as_ref().is_none_or(|(best, _)| by > *best)
+            {
+                open.1 = Some((by, round.class));
+            }
+            if open.0 == 0 { open.1.take() } else { None }
+        };
+        if let Some((by, class)) = best.filter(|_| asking.ask.may_extend) {
+            self.table.extend(self.at(), asking.ask.session, asking.ask.deadline, &class, millis(by));
         }
     }
 
@@ -237,6 +252,21 @@ impl Engine {
             Wait::Async => self.dispatcher.ask_async(&class, event, Box::new(go_on)),
         }
     }
+}
+
+/// One question of the reaper to several classes.
+struct Asking {
+    card: Card,
+    ask: Ask,
+    /// Classes that have not answered, and the longest extension so far.
+    open: Mutex<(usize, Option<(Duration, ClassRef)>)>,
+}
+
+/// The callbacks of one class that are still to be asked.
+struct Round {
+    class: ClassRef,
+    kinds: std::collections::VecDeque<EventKind>,
+    best: Option<Duration>,
 }
 
 /// Runs an asynchronous call that blocks: its continuation runs before it returns.

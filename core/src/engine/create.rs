@@ -148,7 +148,8 @@ impl Engine {
             Ok(draft) => draft,
             Err(error) => return then(Err(error)),
         };
-        if !self.asks(&plan.new.classes, EventKind::Start) {
+        // The commit decides about the limit; but nobody need be asked about what can't be.
+        if self.table.count() >= self.config.max_sessions || !self.asks(&plan.new.classes, EventKind::Start) {
             return then(self.publish(draft, plan, &[]));
         }
         let asked = self.asked_classes(&plan.new.classes, EventKind::Start);

@@ -38,6 +38,8 @@ struct Plan {
     rung: Option<Instant>,
     /// When it wants to wake; `None` when nothing is due.
     wake: Option<Instant>,
+    /// When it began the step that it is in.
+    busy: Option<Instant>,
     stop: bool,
     stalled: bool,
     restarts: u64,
@@ -108,6 +110,14 @@ impl Reaper {
         }
     }
 
+    /// Another step of a long sweep.
+    fn beat(&self) {
+        let mut plan = self.plan.lock();
+        if plan.busy.is_some() {
+            plan.busy = Some(Instant::now());
+        }
+    }
+
     /// For tests: the running thread stops looking until it is told to go on.
     pub fn stall(&self, stall: bool) {
         let mut plan = self.plan.lock();
@@ -133,8 +143,12 @@ impl Reaper {
 }
 
 fn late(plan: &Plan, now: Instant) -> bool {
-    let due = plan.rung.into_iter().chain(plan.wake).min();
-    due.is_some_and(|due| now.saturating_duration_since(due) >= STALLED)
+    due(plan).is_some_and(|due| now.saturating_duration_since(due) >= STALLED)
+}
+
+/// When the reaper should have been seen at work: while it works each step counts anew.
+fn due(plan: &Plan) -> Option<Instant> {
+    plan.busy.or_else(|| plan.rung.into_iter().chain(plan.wake).min())
 }
 
 fn spawn(plan: &mut Plan, name: &str, body: impl FnOnce() + Send + 'static) {
@@ -167,6 +181,7 @@ fn keep_time(engine: &Weak<Engine>, epoch: u64) {
                 return;
             }
             plan.rung = None;
+            plan.busy = Some(Instant::now());
         }
         if catch_unwind(AssertUnwindSafe(|| strong.run_due())).is_err() {
             log::error!(target: "libsession", "a sweep panicked; the next one goes on");
@@ -176,6 +191,11 @@ fn keep_time(engine: &Weak<Engine>, epoch: u64) {
         // From here on nothing keeps the manager alive while this thread sleeps.
         drop(strong);
         let mut plan = reaper.plan.lock();
+        if plan.epoch != epoch {
+            return;
+        }
+        plan.busy = None;
+        plan.wake = None;
         if plan.rung.is_none() {
             let wake = sleep.map(|sleep| Instant::now() + sleep.min(LONGEST_SLEEP) + COARSE);
             plan.wake = wake;
@@ -214,14 +234,14 @@ fn watch(engine: &Weak<Engine>) {
             plan.degraded = Some((now, text));
             plan.restarts += 1;
             plan.stalled = false;
-            plan.rung = None;
+            plan.busy = None;
             plan.wake = None;
+            plan.rung = Some(now);
             spawn_reaper(&mut plan, engine.clone());
             reaper.changed.notify_all();
             continue;
         }
-        let due = plan.rung.into_iter().chain(plan.wake).min();
-        match due {
+        match due(&plan) {
             Some(due) => {
                 reaper.watched.wait_until(&mut plan, due + STALLED);
             }
@@ -232,6 +252,9 @@ fn watch(engine: &Weak<Engine>) {
 
 impl Driven for Engine {
     fn next_due(&self) -> Option<Millis> {
+        if self.forked() {
+            return None;
+        }
         let table = self.table.next_due(self.clock.now()).filter(|next| *next < NEVER);
         table.into_iter().chain(self.timers.next_due()).min()
     }
@@ -263,6 +286,7 @@ impl Engine {
             if !claim.more {
                 return ended;
             }
+            self.reaper.beat();
         }
     }
 

@@ -44,6 +44,7 @@ enum Phase {
 /// What callbacks may set on a draft.
 pub(super) struct DraftState {
     base: Tree,
+    application: u32,
     pub classes: Arc<[ClassRef]>,
     pub idle: u64,
     pub absolute: u64,
@@ -56,8 +57,13 @@ impl InFlight {
     }
 
     pub(super) fn draft(engine: Arc<Engine>, draft: Draft, new: &mut NewSession) -> Self {
-        let state =
-            DraftState { base: new.data.clone(), classes: new.classes.clone(), idle: new.idle, absolute: new.absolute };
+        let state = DraftState {
+            base: new.data.clone(),
+            application: new.application,
+            classes: new.classes.clone(),
+            idle: new.idle,
+            absolute: new.absolute,
+        };
         let state =
             State { writes: Writes::default(), token: draft.token, phase: Phase::Open, draft: Some(Box::new(state)) };
         Self { engine, session: draft.session, is_new: true, number: None, state: Mutex::new(state) }
@@ -76,10 +82,6 @@ impl InFlight {
 
     pub fn set_token(&self, token: Token) {
         self.state.lock().token = token;
-    }
-
-    pub fn is_draft(&self) -> bool {
-        self.number.is_none()
     }
 
     fn key(&self) -> Option<RequestKey> {
@@ -271,8 +273,8 @@ impl InFlight {
 
     /// The namespace of the session.
     pub fn namespace(&self) -> Result<Arc<str>> {
-        if self.is_draft() {
-            return Ok(self.engine.app(0).namespace.clone());
+        if let Some(application) = self.change_draft(|draft| draft.application)? {
+            return Ok(self.engine.app(application).namespace.clone());
         }
         let card = self.resolve(self.engine.table.card(self.engine.at(), self.session))?;
         Ok(self.engine.app(card.application).namespace.clone())

@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use super::MemoryTable;
 use super::cold::Cold;
 use super::slot::{FREE, IN_FLIGHT, Place, Slot};
-use super::{MemoryTable, wake_all};
 use crate::clock::{Millis, NEVER, Now};
 use crate::deadline;
 use crate::expiry::Wheel;
@@ -196,13 +196,15 @@ impl MemoryTable {
         self.take_suspend(at.now, &mut filed);
         self.take_inboxes(&mut filed);
         self.collect(at.now, &mut filed);
-        for _ in 0..limit {
-            let Some((_, _, index)) = filed.ready.pop() else { break };
-            self.claim_slot(at, index, &mut filed, &mut claim);
+        let left = filed.ready.len().saturating_sub(limit);
+        let batch = filed.ready.split_off(left);
+        claim.more = left > 0;
+        drop(filed);
+        // The wheel is free from here on: whoever is woken may call anything.
+        for (_, _, index) in batch.into_iter().rev() {
+            self.claim_slot(at, index, &mut claim);
         }
-        claim.more = !filed.ready.is_empty();
         if !claim.more {
-            drop(filed);
             self.graves.purge(at.now.ms);
         }
         claim
@@ -230,7 +232,7 @@ impl MemoryTable {
         }
     }
 
-    fn claim_slot(&self, at: At, index: u32, filed: &mut Filed, claim: &mut Claim) {
+    fn claim_slot(&self, at: At, index: u32, claim: &mut Claim) {
         let Some((slot, cold)) = self.region.get(index) else { return };
         let mut guard = cold.lock();
         slot.filed.store(0, Ordering::Relaxed);
@@ -264,16 +266,10 @@ impl MemoryTable {
                 may_extend,
             });
         }
-        let when = self.next_of(at.now, slot, cold).at();
-        if when < NEVER {
-            slot.filed.store(when.max(1), Ordering::Relaxed);
-            filed.wheel.insert(index, when.max(1));
-        }
-        if freed {
-            let waiters = cold.take_waiters();
-            drop(guard);
-            wake_all(waiters);
-        }
+        let waiters = if freed { cold.take_waiters() } else { Default::default() };
+        self.refile(at.now, index, slot, &guard);
+        drop(guard);
+        self.wake_all(waiters);
     }
 
     pub(super) fn lateness(&self) -> (Millis, Millis) {

@@ -9,7 +9,7 @@ use super::cold::{Cold, Extra, MAX_REPLACED, Payload, Replaced, Requests};
 use super::grave::{Grave, More};
 use super::log::Entry;
 use super::slot::{FREE, IN_FLIGHT, Place, Slot, State};
-use super::{MemoryTable, Visit, wake_all};
+use super::{MemoryTable, Visit};
 use crate::clock::{Millis, NEVER};
 use crate::deadline;
 use crate::error::{Error, ErrorKind, Result};
@@ -30,6 +30,7 @@ pub(super) struct Counters {
     pub applications: Vec<AtomicU64>,
     pub damaged: AtomicU64,
     pub replaced_uses: AtomicU64,
+    pub waiters: AtomicU64,
     pub seq: AtomicU64,
 }
 
@@ -43,6 +44,7 @@ impl Counters {
             applications: (0..applications).map(|_| AtomicU64::new(0)).collect(),
             damaged: AtomicU64::new(0),
             replaced_uses: AtomicU64::new(0),
+            waiters: AtomicU64::new(0),
             seq: AtomicU64::new(0),
         }
     }
@@ -340,7 +342,7 @@ impl MemoryTable {
         }
         drop(guard);
         self.give_slot(place.index);
-        wake_all(waiters);
+        self.wake_all(waiters);
         grave
     }
 

@@ -204,7 +204,9 @@ impl MemoryTable {
             match old {
                 Some(old) if at.now.ms < old.grace => replaced = true,
                 Some(old) if at.now.ms < old.until => {
-                    self.counters.replaced_uses.fetch_add(1, Ordering::Relaxed);
+                    let id = cold.as_ref().map_or(SessionId::NIL, |cold| cold.id);
+                    drop(cold);
+                    self.note_replaced(at, id);
                     return Found::Gone(EndReason::Replaced);
                 }
                 _ => return Found::Absent,
@@ -235,7 +237,7 @@ impl MemoryTable {
         if freed {
             let waiters = inner.take_waiters();
             drop(cold);
-            wake_all(waiters);
+            self.wake_all(waiters);
             cold = match self.region.get(place.index) {
                 Some((_, cold)) => cold.lock(),
                 None => return Found::Absent,
@@ -252,7 +254,8 @@ impl MemoryTable {
         match self.graves.with(place.locator(), at.now.ms, reason).flatten() {
             Some(reason) => {
                 if reason == EndReason::Replaced {
-                    self.counters.replaced_uses.fetch_add(1, Ordering::Relaxed);
+                    let id = self.graves.with(place.locator(), at.now.ms, |grave| grave.id);
+                    self.note_replaced(at, id.unwrap_or(SessionId::NIL));
                 }
                 Found::Gone(reason)
             }
@@ -260,15 +263,26 @@ impl MemoryTable {
         }
     }
 
+    /// Wakes everyone, in the order in which they began to wait; no lock is held.
+    fn wake_all(&self, waiters: std::collections::VecDeque<(u64, LockMode, Wake)>) {
+        if waiters.is_empty() {
+            return;
+        }
+        self.counters.waiters.fetch_sub(waiters.len() as u64, Ordering::Relaxed);
+        for (_, _, wake) in waiters {
+            wake();
+        }
+    }
+
+    /// Somebody used a token after its grace: it may be stolen.
+    fn note_replaced(&self, at: At, session: SessionId) {
+        self.counters.replaced_uses.fetch_add(1, Ordering::Relaxed);
+        self.log.add(at.now.ms, session, log::Entry::Text("replaced_token_used", String::new()));
+        ::log::warn!(target: "libsession", "session {session}: a token was used after it had been replaced");
+    }
+
     fn application(&self, number: u32) -> &ApplicationRule {
         &self.config.applications[number as usize]
-    }
-}
-
-/// Wakes everyone, in the order in which they began to wait; no lock is held.
-fn wake_all(waiters: impl IntoIterator<Item = (u64, LockMode, Wake)>) {
-    for (_, _, wake) in waiters {
-        wake();
     }
 }
 
@@ -390,6 +404,7 @@ impl Table for MemoryTable {
         let cold = cold.as_mut()?;
         cold.requests.blocker(mode, 0)?;
         let watch = self.watches.fetch_add(1, Ordering::Relaxed) + 1;
+        self.counters.waiters.fetch_add(1, Ordering::Relaxed);
         cold.extra().waiters.push_back((watch, mode, wake));
         Some(watch)
     }
@@ -401,7 +416,9 @@ impl Table for MemoryTable {
             let position = waiters.iter().position(|(number, _, _)| *number == watch)?;
             waiters.remove(position)
         });
-        drop(forgotten);
+        if forgotten.is_some() {
+            self.counters.waiters.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     fn set_timeouts(

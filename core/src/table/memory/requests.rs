@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::cold::{Cold, RequestRecord};
 use super::slot::{FREE, IN_FLIGHT, Slot};
-use super::{MemoryTable, Visit, live, wake_all};
+use super::{MemoryTable, Visit, live};
 use crate::clock::{Millis, NEVER, Now};
 use crate::data::Writes;
 use crate::deadline;
@@ -164,7 +164,7 @@ impl MemoryTable {
         let waiters = cold.take_waiters();
         self.refile(at.now, visit.place.index, slot, &visit.cold);
         drop(visit);
-        wake_all(waiters);
+        self.wake_all(waiters);
         Found::Live(Finished { committed, end_now })
     }
 
@@ -219,7 +219,7 @@ impl MemoryTable {
         }
         let waiters = if loosened { cold.take_waiters() } else { Default::default() };
         drop(visit);
-        wake_all(waiters);
+        self.wake_all(waiters);
         Ok(())
     }
 
@@ -229,7 +229,7 @@ impl MemoryTable {
         let held = std::mem::replace(&mut record.lock, LockMode::None);
         let waiters = cold.take_waiters();
         drop(visit);
-        wake_all(waiters);
+        self.wake_all(waiters);
         (held != LockMode::None).then_some(held)
     }
 
