@@ -3,16 +3,15 @@
 use std::time::Duration;
 
 use libsession_core::{
-    Application, Begin, BeginOptions, Callbacks, Clock, Config, CreateOptions, EventClass, EventKind, ManualClock,
-    Manager, Pool, Result, Subscript, Value, Verdict,
+    Application, Begin, BeginOptions, Callbacks, Clock, Config, CreateOptions, EventClass, EventKind, Manager,
+    ManualClock, Pool, Result, Subscript, Value, Verdict,
 };
 
 fn main() -> Result<()> {
     let clock = ManualClock::new();
     let shop = Application::new("shop").idle_timeout(Duration::from_secs(900)).event_class("greeter");
-    let manager = Manager::new(
-        Config::new().application(shop).pool(Pool::new("users", 1)).clock(Clock::Manual(clock.clone())),
-    )?;
+    let manager =
+        Manager::new(Config::new().application(shop).pool(Pool::new("users", 1)).clock(Clock::Manual(clock.clone())))?;
     let greeter = Callbacks::new().on(EventKind::End, |event| {
         println!("ended: {}", event.reason.map_or("", |reason| reason.name()));
         Ok(Verdict::Allow)
