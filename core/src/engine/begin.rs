@@ -12,7 +12,7 @@ use super::create::{begin_defaults, check_begin};
 use super::requests::InFlight;
 use crate::clock::{TimerKey, millis};
 use crate::error::{Error, ErrorKind, Result};
-use crate::event::current;
+use crate::event::{DispatchMode, current};
 use crate::id::{SessionId, Token};
 use crate::manager::Then;
 use crate::reason::{ApplicationTimeout, EndReason, EventKind, LockMode, ThreadKind, TouchKind};
@@ -23,7 +23,8 @@ use crate::table::{Began, BeginSpec, Found, RequestKey, SessionRef};
 /// One try to begin, or to lock.
 enum Tried<T> {
     Done(T),
-    Busy(SessionRef, LockMode, String),
+    /// Who waits (a begin has the number 0), for what, and who holds it.
+    Busy(RequestKey, LockMode, String),
 }
 
 impl Engine {
@@ -92,10 +93,12 @@ impl Engine {
                 Ok(Tried::Done(Begun::Live(Request(Arc::new(in_flight)), application)))
             }
             Found::Live(Began::Busy(session, text)) => {
-                if current::depth() > 0 && current::deciding(self.id, session.id) {
+                // An inline callback runs under the request that caused it: to wait for that would be to wait for itself.
+                let inline = self.config.dispatch == DispatchMode::Inline && current::about(self.id, session.id);
+                if inline || current::deciding(self.id, session.id) {
                     return Err(reentrant());
                 }
-                Ok(Tried::Busy(session, lock, text))
+                Ok(Tried::Busy(RequestKey { session, number: 0 }, lock, text))
             }
             Found::Live(Began::Corrupt) => Err(Error::new(
                 ErrorKind::Corrupt,
@@ -215,7 +218,7 @@ impl Engine {
         self.enter_closing()?;
         Ok(match self.table.lock(self.at(), key, mode) {
             Found::Live(Ok(())) => Tried::Done(Found::Live(())),
-            Found::Live(Err(text)) => Tried::Busy(key.session, mode, text),
+            Found::Live(Err(text)) => Tried::Busy(*key, mode, text),
             Found::Absent => Tried::Done(Found::Absent),
             Found::Gone(reason) => Tried::Done(Found::Gone(reason)),
         })
@@ -229,19 +232,19 @@ impl Engine {
     ) -> Result<T> {
         let mut waiting = None;
         loop {
-            let (session, mode, holder) = match attempt()? {
+            let (key, mode, holder) = match attempt()? {
                 Tried::Done(done) => return Ok(done),
-                Tried::Busy(session, mode, holder) => (session, mode, holder),
+                Tried::Busy(key, mode, holder) => (key, mode, holder),
             };
             if timeout.is_zero() {
                 return Err(lock_timeout(timeout, &holder));
             }
             let waiting = waiting.get_or_insert_with(|| Waiting::start(self, timeout));
             let signal = waiting.signal.clone();
-            let watch = self.table.watch(session, mode, Arc::new(move || signal.ring()));
+            let watch = self.table.watch(&key, mode, Arc::new(move || signal.ring()));
             let Some(watch) = watch else { continue };
             let in_time = waiting.wait();
-            self.table.unwatch(session, watch);
+            self.table.unwatch(key.session, watch);
             if !in_time {
                 // The last word is the lock's: it may have come free in the same instant.
                 return match attempt()? {
@@ -395,8 +398,8 @@ impl<T: Send + 'static> Awaiting<T> {
             if self.then.lock().is_none() {
                 return;
             }
-            let (session, mode, holder) = match (self.attempt)() {
-                Ok(Tried::Busy(session, mode, holder)) => (session, mode, holder),
+            let (key, mode, holder) = match (self.attempt)() {
+                Ok(Tried::Busy(key, mode, holder)) => (key, mode, holder),
                 Ok(Tried::Done(done)) => return self.end(Ok(done)),
                 Err(error) => return self.end(Err(error)),
             };
@@ -404,9 +407,9 @@ impl<T: Send + 'static> Awaiting<T> {
                 return self.end(Err(lock_timeout(self.timeout, &holder)));
             }
             let me = self.clone();
-            let watch = self.engine.table.watch(session, mode, Arc::new(move || me.go()));
+            let watch = self.engine.table.watch(&key, mode, Arc::new(move || me.go()));
             let Some(watch) = watch else { continue };
-            *self.watch.lock() = Some((session, watch));
+            *self.watch.lock() = Some((key.session, watch));
             let mut timer = self.timer.lock();
             if timer.is_none() {
                 let me = Arc::downgrade(self);

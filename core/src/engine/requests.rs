@@ -120,6 +120,8 @@ impl InFlight {
                     state.writes.clear();
                 }
                 drop(state);
+                // A read does not end what it finds overdue: this does, under no lock.
+                self.engine.table.find(self.engine.at(), self.session.id);
                 self.engine.pump();
                 Err(Error::gone(reason))
             }

@@ -75,6 +75,8 @@ pub(crate) struct Wake {
     pub poll: bool,
     pub ring: bool,
     pub idle: bool,
+    /// Dropped with this: what calls own may have destructors of its own.
+    #[expect(dead_code, reason = "held to be dropped after the lock is released")]
     pub garbage: Vec<Arc<Call>>,
 }
 

@@ -46,6 +46,11 @@ pub(crate) fn deciding(manager: u64, session: SessionId) -> bool {
     })
 }
 
+/// Whether a callback about this session runs on this thread.
+pub(crate) fn about(manager: u64, session: SessionId) -> bool {
+    FRAMES.with_borrow(|frames| frames.iter().any(|frame| frame.manager == manager && frame.session == session))
+}
+
 /// Whether a callback of this registration runs on this thread.
 pub(crate) fn inside_class(manager: u64, class: u64) -> bool {
     FRAMES.with_borrow(|frames| frames.iter().any(|frame| frame.manager == manager && frame.class == class))

@@ -489,8 +489,9 @@ pub trait Table: Send + Sync {
         new: Option<Value>,
     ) -> Found<Result<()>>;
 
-    /// Shows the committed data to `look`, which must be short. Promise: never another session's data. *Hot* in memory;
-    /// SQLite, Redis: one read.
+    /// Shows the committed data to `look`, which must be short and runs under the session's lock. Promise: never another
+    /// session's data. A session past its deadline is `gone`, and left for `find` to end. *Hot* in memory; SQLite, Redis:
+    /// one read.
     fn read(&self, at: At, request: &RequestKey, look: &mut dyn FnMut(&Tree)) -> Found<Result<()>>;
 
     /// Takes the lock for a request in flight, or tells who has it. *Hot.*
@@ -503,8 +504,9 @@ pub trait Table: Send + Sync {
     fn lock_of(&self, at: At, request: &RequestKey) -> Found<Option<LockMode>>;
 
     /// Has `wake` called once when a lock of the session is freed or the session ends; `None` if that may have happened
-    /// since the lock was found busy for `mode`. *Hot*; elsewhere a futex word, or a channel.
-    fn watch(&self, session: SessionRef, mode: LockMode, wake: Wake) -> Option<u64>;
+    /// since the lock was found busy for `mode`; `waiter` has the number 0 if it is not a request yet. *Hot*; elsewhere a
+    /// futex word, or a channel.
+    fn watch(&self, waiter: &RequestKey, mode: LockMode, wake: Wake) -> Option<u64>;
 
     /// Forgets a watch. *Hot.*
     fn unwatch(&self, session: SessionRef, watch: u64);

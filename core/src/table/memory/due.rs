@@ -182,11 +182,16 @@ impl MemoryTable {
         let mut filed = self.reaping.wheel.lock();
         self.take_suspend(now, &mut filed);
         // First the mark, then the boxes: what is filed after this look rings.
-        self.reaping.earliest.store(NEVER, Ordering::Release);
+        let before = self.reaping.earliest.swap(NEVER, Ordering::AcqRel);
         self.take_inboxes(&mut filed);
         let ready = filed.ready.last().map(|(when, _, _)| *when);
         let next = ready.into_iter().chain(filed.wheel.next_due()).min();
         self.reaping.earliest.fetch_min(next.unwrap_or(NEVER), Ordering::AcqRel);
+        drop(filed);
+        // Whoever filed something earlier finds this mark and does not ring; and this look need not be the reaper's.
+        if next.is_some_and(|next| next < before) {
+            self.reaping.ring();
+        }
         next
     }
 
@@ -201,8 +206,8 @@ impl MemoryTable {
         claim.more = left > 0;
         drop(filed);
         // The wheel is free from here on: whoever is woken may call anything.
-        for (_, _, index) in batch.into_iter().rev() {
-            self.claim_slot(at, index, &mut claim);
+        for (when, _, index) in batch.into_iter().rev() {
+            self.claim_slot(at, when, index, &mut claim);
         }
         if !claim.more {
             self.graves.purge(at.now.ms);
@@ -232,9 +237,13 @@ impl MemoryTable {
         }
     }
 
-    fn claim_slot(&self, at: At, index: u32, claim: &mut Claim) {
+    fn claim_slot(&self, at: At, when: Millis, index: u32, claim: &mut Claim) {
         let Some((slot, cold)) = self.region.get(index) else { return };
         let mut guard = cold.lock();
+        if slot.filed.load(Ordering::Relaxed) != when {
+            // A second entry of the same slot: it is filed anew already.
+            return;
+        }
         slot.filed.store(0, Ordering::Relaxed);
         let state = slot.state();
         if state.deadline() == FREE {

@@ -67,21 +67,33 @@ pub(super) fn timeout_level(reason: EndReason) -> EndLevel {
 
 impl MemoryTable {
     pub(super) fn take_slot(&self) -> Result<u32> {
-        let mut free = self.home().free.lock();
-        if let Some(index) = free.pop() {
+        let home = self.home();
+        if let Some(index) = home.free.lock().pop() {
             return Ok(index);
         }
-        let range = self.region.grow(SLOTS_AT_ONCE);
-        let Some(range) = range else {
-            drop(free);
-            // Every number is used: what other threads gave back is all there is.
-            let found = self.shards.iter().find_map(|shard| shard.free.lock().pop());
-            return found.ok_or_else(|| {
-                Error::new(ErrorKind::SessionLimit, "the memory table is full: it has 268,435,456 slots")
-            });
-        };
-        free.extend(range.clone().skip(1).rev());
-        Ok(range.start)
+        // Slots go home to whoever ends their sessions, often the reaper: what lies there is used before the table grows.
+        if let Some(index) = self.fetch_slots(home) {
+            return Ok(index);
+        }
+        if let Some(range) = self.region.grow(SLOTS_AT_ONCE) {
+            home.free.lock().extend(range.clone().skip(1).rev());
+            return Ok(range.start);
+        }
+        self.fetch_slots(home).ok_or_else(|| {
+            Error::new(ErrorKind::SessionLimit, "the memory table is full: it has 268,435,456 slots")
+        })
+    }
+
+    /// Takes free slots from another home: up to half of what lies there.
+    fn fetch_slots(&self, home: &super::Shard) -> Option<u32> {
+        let mut fetched = self.shards.iter().filter(|shard| !std::ptr::eq(*shard, home)).find_map(|shard| {
+            let mut free = shard.free.lock();
+            let count = free.len().div_ceil(2).min(SLOTS_AT_ONCE as usize);
+            (count > 0).then(|| free.drain(..count).collect::<Vec<_>>())
+        })?;
+        let index = fetched.pop();
+        home.free.lock().append(&mut fetched);
+        index
     }
 
     pub(super) fn give_slot(&self, index: u32) {

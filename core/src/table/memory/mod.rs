@@ -369,9 +369,20 @@ impl Table for MemoryTable {
     }
 
     fn read(&self, at: At, request: &RequestKey, look: &mut dyn FnMut(&Tree)) -> Found<Result<()>> {
-        let visit = live!(self.visit_request(at, request));
-        let Some(cold) = visit.cold.as_ref() else { return Found::Absent };
-        match &cold.data {
+        let place = Place::from_locator(request.session.place);
+        let Some((slot, cold)) = self.slot(place) else { return Found::Absent };
+        let Some(inner) = cold.as_ref().filter(|inner| inner.id == request.session.id) else {
+            drop(cold);
+            return self.tombstone(place, at, |grave| (grave.id == request.session.id).then_some(grave.reason));
+        };
+        if let Some((reason, _)) = self.overdue(at.now, slot, inner) {
+            return Found::Gone(reason);
+        }
+        let record = inner.requests.iter().find(|record| record.number == request.number);
+        if record.is_none_or(|record| record.start.saturating_add(self.config.max_request) <= at.now.ms) {
+            return Found::Gone(requests::overtime());
+        }
+        match &inner.data {
             cold::Payload::None => look(&Tree::default()),
             cold::Payload::Tree(tree) => look(tree),
             cold::Payload::Damaged => return Found::Live(Err(requests::corrupt())),
@@ -395,14 +406,14 @@ impl Table for MemoryTable {
         Found::Live(record.map(|record| record.lock).filter(|lock| *lock != LockMode::None))
     }
 
-    fn watch(&self, session: SessionRef, mode: LockMode, wake: Wake) -> Option<u64> {
-        let place = Place::from_locator(session.place);
+    fn watch(&self, waiter: &RequestKey, mode: LockMode, wake: Wake) -> Option<u64> {
+        let place = Place::from_locator(waiter.session.place);
         let (slot, mut cold) = self.slot(place)?;
         if slot.state().generation() != place.generation {
             return None;
         }
         let cold = cold.as_mut()?;
-        cold.requests.blocker(mode, 0)?;
+        cold.requests.blocker(mode, waiter.number)?;
         let watch = self.watches.fetch_add(1, Ordering::Relaxed) + 1;
         self.counters.waiters.fetch_add(1, Ordering::Relaxed);
         cold.extra().waiters.push_back((watch, mode, wake));

@@ -22,7 +22,7 @@ pub(super) fn corrupt() -> Error {
 }
 
 /// A request's record is not there any more: it counted as finished.
-fn overtime() -> EndReason {
+pub(super) fn overtime() -> EndReason {
     EndReason::Ended
 }
 
