@@ -28,6 +28,9 @@ pub(crate) type Answers = Vec<(ClassRef, Answer)>;
 /// What goes on after the answers.
 pub(crate) type Answered = Box<dyn FnOnce(Answers) + Send>;
 
+/// What goes on after an explicit end was asked about: who extended the session, and by how much.
+pub(crate) type Granted = Box<dyn FnOnce(Option<(ClassRef, Duration)>) + Send>;
+
 /// Why a decision is not ALLOW; `None` if it is. What is not answered counts as the safe side.
 pub(crate) fn refusal(kind: EventKind, class: &ClassRef, answer: &Answer) -> Option<Error> {
     let denied = |text: &str| {
@@ -205,13 +208,7 @@ impl Engine {
     }
 
     /// The question of an explicit end of level `request`, while the caller waits: who extended it, and by how much.
-    pub fn ask_end(
-        self: &Arc<Self>,
-        wait: Wait,
-        card: Card,
-        thread: ThreadKind,
-        then: Box<dyn FnOnce(Option<(ClassRef, Duration)>) + Send>,
-    ) {
+    pub fn ask_end(self: &Arc<Self>, wait: Wait, card: Card, thread: ThreadKind, then: Granted) {
         let questions: std::collections::VecDeque<_> = self.questions(&card, false).into();
         self.ask_end_next(wait, Arc::new(card), thread, questions, None, then);
     }
@@ -223,7 +220,7 @@ impl Engine {
         thread: ThreadKind,
         mut questions: std::collections::VecDeque<(ClassRef, EventKind)>,
         best: Option<(Duration, ClassRef)>,
-        then: Box<dyn FnOnce(Option<(ClassRef, Duration)>) + Send>,
+        then: Granted,
     ) {
         let Some((class, kind)) = questions.pop_front() else {
             let granted = best.filter(|_| card.may_extend).and_then(|(by, class)| {

@@ -21,6 +21,9 @@ use crate::table::{Charge, ClassChange, Draft, Holder, NewSession, Refused, Requ
 /// The bounds of a client's facts, in bytes.
 const FACTS: [(&str, usize); 3] = [("address", 256), ("user_agent", 1024), ("referrer", 2048)];
 
+/// A session that was made, and its first request if one was to begin.
+type Made = (Created, Option<RequestKey>);
+
 /// A creation whose options were checked.
 pub(super) struct Plan {
     pub application: u32,
@@ -58,7 +61,7 @@ impl Engine {
         }
     }
 
-    fn first_request(self: &Arc<Self>, (created, key): (Created, Option<RequestKey>)) -> Request {
+    fn first_request(self: &Arc<Self>, (created, key): Made) -> Request {
         let session = key.map_or(crate::table::SessionRef { id: created.id, place: 0 }, |key| key.session);
         let number = key.map_or(0, |key| key.number);
         let request = Request(Arc::new(InFlight::live(self.clone(), session, number, created.token, true)));
@@ -124,7 +127,7 @@ impl Engine {
         })
     }
 
-    fn make(self: &Arc<Self>, plan: Plan) -> Result<(Created, Option<RequestKey>)> {
+    fn make(self: &Arc<Self>, plan: Plan) -> Result<Made> {
         if self.asks(&plan.new.classes, EventKind::Start) {
             return now(|then| self.make_with(Wait::Blocking, plan, then));
         }
@@ -138,12 +141,7 @@ impl Engine {
     }
 
     /// Asks `on_start` on a draft, then publishes it or leaves nothing behind.
-    fn make_with(
-        self: &Arc<Self>,
-        wait: Wait,
-        mut plan: Plan,
-        then: Box<dyn FnOnce(Result<(Created, Option<RequestKey>)>) + Send>,
-    ) {
+    fn make_with(self: &Arc<Self>, wait: Wait, mut plan: Plan, then: Then<Made>) {
         let draft = match self.draft() {
             Ok(draft) => draft,
             Err(error) => return then(Err(error)),
@@ -174,7 +172,7 @@ impl Engine {
         request: &Request,
         event: &Event,
         answers: &Answers,
-    ) -> Result<(Created, Option<RequestKey>)> {
+    ) -> Result<Made> {
         let started: Vec<ClassRef> = answers
             .iter()
             .filter(|(_, answer)| matches!(answer, Answer::Verdict(Verdict::Allow | Verdict::Extend(_))))
@@ -194,7 +192,7 @@ impl Engine {
     }
 
     /// The commit; `started` are the classes whose `on_start` returned.
-    fn publish(&self, draft: Draft, mut plan: Plan, started: &[ClassRef]) -> Result<(Created, Option<RequestKey>)> {
+    fn publish(&self, draft: Draft, mut plan: Plan, started: &[ClassRef]) -> Result<Made> {
         let app = self.app(plan.application);
         if let (Some(pool), true) = (app.pool, plan.license_class != LicenseClass::None) {
             plan.new.charge = Some(Charge { pool, class: plan.license_class, holder: Holder::Session });

@@ -79,9 +79,8 @@ impl MemoryTable {
             home.free.lock().extend(range.clone().skip(1).rev());
             return Ok(range.start);
         }
-        self.fetch_slots(home).ok_or_else(|| {
-            Error::new(ErrorKind::SessionLimit, "the memory table is full: it has 268,435,456 slots")
-        })
+        self.fetch_slots(home)
+            .ok_or_else(|| Error::new(ErrorKind::SessionLimit, "the memory table is full: it has 268,435,456 slots"))
     }
 
     /// Takes free slots from another home: up to half of what lies there.
