@@ -60,7 +60,7 @@ impl Request {
     }
     /// Who is charged for the session's license, if anybody.
     pub fn license_holder(&self) -> Result<Option<Arc<str>>> {
-        Ok(self.info()?.license.map(|(_, holder)| holder))
+        Ok(self.info()?.license.map(|(holder, _)| holder))
     }
     // --- data (SPEC section 6) ---
     /// The value at `path`.

@@ -71,7 +71,7 @@ impl Engine {
             None => line(&mut text, "deadline", "none while a request is in flight"),
         }
         match &info.license {
-            Some((pool, holder)) => {
+            Some((holder, pool)) => {
                 line(
                     &mut text,
                     "license",

@@ -38,7 +38,7 @@ impl MemoryTable {
             in_flight: u32::try_from(cold.requests.len()).unwrap_or(u32::MAX),
             license: cold.charge.as_ref().map(|charge| {
                 let pool = self.accounts[charge.pool as usize].definition.name.clone();
-                (pool, holder_name(cold.id, &charge.holder))
+                (holder_name(cold.id, &charge.holder), pool)
             }),
             data_bytes: cold.data.bytes(),
             client: cold.extra.as_ref().map_or_else(Client::default, |extra| extra.client.clone()),
@@ -238,8 +238,8 @@ fn matches(filter: &Filter, info: &SessionInfo, cold: &Cold, now: Millis) -> boo
         && same(&filter.application, Some(&info.application))
         && filter.state.is_none_or(|state| state == info.state)
         && filter.overdue.is_none_or(|overdue| overdue == info.overdue)
-        && same(&filter.pool, info.license.as_ref().map(|(pool, _)| pool))
-        && same(&filter.holder, info.license.as_ref().map(|(_, holder)| holder))
+        && same(&filter.pool, info.license.as_ref().map(|(_, pool)| pool))
+        && same(&filter.holder, info.license.as_ref().map(|(holder, _)| holder))
         && at_least(filter.older_than, info.created_ms)
         && at_least(filter.idle_for, info.last_used_ms)
         && filter.damaged.is_none_or(|damaged| damaged == matches!(cold.data, Payload::Damaged))
