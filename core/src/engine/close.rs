@@ -47,7 +47,7 @@ impl Engine {
     }
 
     fn shut(self: &Arc<Self>, grace: Duration) -> CloseReport {
-        let until = Instant::now() + grace;
+        let until = Instant::now() + grace.min(crate::clock::MAX_TIMEOUT);
         self.reaper.stop(true);
         let in_flight = self.table.stats().in_flight;
         let spec = EndSpec {

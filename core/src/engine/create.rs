@@ -1,7 +1,7 @@
 //! Making a session in its seven steps, with complete unwinding.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{Ordering, fence};
 
 use super::Engine;
 use super::ask::{Answers, Wait, now, refusal};
@@ -16,7 +16,7 @@ use crate::manager::Then;
 use crate::reason::{DenyReason, EndLevel, EndReason, EventKind, LicenseClass, LockMode, ThreadKind, TouchKind};
 use crate::request::Request;
 use crate::session::{BeginOptions, Client, CreateOptions, Created};
-use crate::table::{Charge, ClassChange, Draft, Holder, NewSession, Refused, RequestKey};
+use crate::table::{Charge, ClassChange, Draft, EndSpec, Holder, NewSession, Refused, RequestKey, SessionRef};
 
 /// The bounds of a client's facts, in bytes.
 const FACTS: [(&str, usize); 3] = [("address", 256), ("user_agent", 1024), ("referrer", 2048)];
@@ -203,6 +203,9 @@ impl Engine {
         match made {
             Ok(key) => {
                 self.pump_pools();
+                if let Some(error) = self.closed_meanwhile(draft.session) {
+                    return Err(error);
+                }
                 Ok((Created { id: draft.session.id, token: draft.token }, key))
             }
             Err(refused) => {
@@ -217,6 +220,23 @@ impl Engine {
                 Err(error)
             }
         }
+    }
+
+    /// Ends a session that was published after the manager began to close: nobody would have it.
+    fn closed_meanwhile(&self, session: SessionRef) -> Option<Error> {
+        // The close looks at the count after it set the state; this looks at the state after it counted.
+        fence(Ordering::SeqCst);
+        let error = self.enter().err().filter(|_| !self.forked())?;
+        let spec = EndSpec {
+            reason: EndReason::Shutdown,
+            level: EndLevel::Force,
+            thread: ThreadKind::Request,
+            actor: None,
+            note: None,
+        };
+        self.table.end(self.at(), session, &spec);
+        self.pump();
+        Some(error)
     }
 
     fn refusal_error(&self, refused: &Refused, pool: Option<u32>) -> Error {

@@ -17,6 +17,8 @@ use crate::table::{At, Charge, Holder, PoolDefinition, PoolLevel};
 pub(crate) struct Account {
     pub definition: PoolDefinition,
     state: Mutex<State>,
+    /// One recount at a time.
+    recounting: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -31,6 +33,16 @@ struct State {
     records: VecDeque<Record>,
     level: Option<PoolLevel>,
     levels: Vec<(PoolLevel, u64)>,
+    /// While a recount runs: what became of each session since, its holder or none.
+    moved: Option<HashMap<SessionId, Option<Holder>>>,
+}
+
+impl State {
+    fn note_move(&mut self, session: SessionId, holder: Option<&Holder>) {
+        if let Some(moved) = &mut self.moved {
+            moved.insert(session, holder.cloned());
+        }
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -65,7 +77,7 @@ const MAX_LEVELS: usize = 1024;
 
 impl Account {
     pub fn new(definition: PoolDefinition) -> Self {
-        Self { definition, state: Mutex::new(State::default()) }
+        Self { definition, state: Mutex::new(State::default()), recounting: Mutex::new(()) }
     }
 
     /// Charges one session more, or tells why not.
@@ -74,6 +86,7 @@ impl Account {
         let before = state.in_use;
         match self.join(&mut state, at, charge) {
             Ok(()) => {
+                state.note_move(session, Some(&charge.holder));
                 self.record(&mut state, at, AuditKind::Grant, session, &charge.holder, before, None);
                 Ok(())
             }
@@ -90,6 +103,7 @@ impl Account {
         let mut state = self.state.lock();
         let before = state.in_use;
         self.leave(&mut state, charge);
+        state.note_move(session, None);
         self.record(&mut state, at, AuditKind::Release, session, &charge.holder, before, None);
     }
 
@@ -100,6 +114,7 @@ impl Account {
         let undo = self.leave(&mut state, from);
         match self.join(&mut state, at, to) {
             Ok(()) => {
+                state.note_move(session, Some(&to.holder));
                 self.record(&mut state, at, AuditKind::Trade, session, &to.holder, before, None);
                 Ok(())
             }
@@ -286,14 +301,20 @@ impl Account {
         }
     }
 
-    /// Compares the books with a recount of all charged sessions.
-    pub fn audit(&self, charged: &[Charged]) -> (u64, u64, Vec<String>) {
-        let state = self.state.lock();
+    /// Compares the books with a recount: `scan` finds every charged session, and what moves meanwhile is taken as it is
+    /// in the end, so that the two are of one instant under any load.
+    pub fn audit(&self, scan: impl FnOnce() -> Vec<Charged>) -> (u64, u64, Vec<String>) {
+        let _one = self.recounting.lock();
+        self.state.lock().moved = Some(HashMap::new());
+        let charged = scan();
+        let mut state = self.state.lock();
+        let moved = state.moved.take().unwrap_or_default();
+        let still = charged.iter().filter(|one| !moved.contains_key(&one.session)).map(|one| &one.holder);
         let mut differences = Vec::new();
         let mut connections: HashMap<&str, u64> = HashMap::new();
         let mut recounted = 0;
-        for one in charged {
-            match &one.holder {
+        for holder in still.chain(moved.values().flatten()) {
+            match holder {
                 Holder::Session => recounted += OWN,
                 Holder::User(user) => *connections.entry(user).or_default() += 1,
             }

@@ -1,7 +1,7 @@
 //! Seeing: listings, details, usage, recounts.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
 
 use super::MemoryTable;
@@ -80,8 +80,12 @@ impl MemoryTable {
     fn scan(&self, from: u32, mut look: impl FnMut(u32, &Slot, &Cold) -> bool) -> Option<u32> {
         for index in from..self.region.len() {
             let Some((slot, cold)) = self.region.get(index) else { continue };
-            if slot.state().deadline() == FREE {
-                continue;
+            // A slot that somebody holds may be in the middle of a creation that is charged already.
+            if !cold.is_locked() {
+                fence(Ordering::Acquire);
+                if slot.state().deadline() == FREE {
+                    continue;
+                }
             }
             let cold = cold.lock();
             if slot.state().deadline() == FREE {
@@ -134,18 +138,7 @@ impl MemoryTable {
 
     pub(super) fn audit_pool(&self, _at: At, pool: u32) -> Audit {
         let account = &self.accounts[pool as usize];
-        // The scan is not one instant: while sessions come and go it is repeated until nothing moved in between.
-        let mut last = (0, 0, Vec::new());
-        for _ in 0..100 {
-            let before = account.in_use();
-            let moved = (self.counters.created.load(Ordering::Acquire), self.ended());
-            last = account.audit(&self.charged(pool));
-            let still = moved == (self.counters.created.load(Ordering::Acquire), self.ended());
-            if last.2.is_empty() || (still && before == account.in_use()) {
-                break;
-            }
-        }
-        let (counted, recounted, differences) = last;
+        let (counted, recounted, differences) = account.audit(|| self.charged(pool));
         Audit { pool: account.definition.name.clone(), counted, recounted, differences }
     }
 
