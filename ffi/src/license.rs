@@ -1,0 +1,294 @@
+//! License pools: how they are configured, and what they tell.
+
+use std::ffi::c_char;
+
+use libsession_core::config::{Pool, TradeFailure};
+use libsession_core::license::{Audit, AuditRecord, Usage};
+use libsession_core::{Error, Result, UnitRule};
+
+use crate::bytes::{LSES_UNSET, Out, Sized32, SizedOut, lses_buf, lses_str, member, ms, optional_member, read, text};
+use crate::config::{choice, lses_config, optional_count};
+use crate::guard::done;
+use crate::handle::{self, lock};
+use crate::json::{self, int, list, map, opt_text, texts, uint};
+use crate::manager::{lses_manager, open};
+use crate::names::{LSES_TRADE_FAILURE_KEEP, LSES_TRADE_FAILURE_REFUSE};
+use crate::status::lses_status;
+
+/// A limited set of license units. Begin with LSES_POOL_INIT.
+#[repr(C)]
+#[derive(Clone, Copy)]
+#[allow(non_camel_case_types)]
+pub struct lses_pool {
+    /// sizeof(lses_pool).
+    pub size: usize,
+    /// Its name: 1 to 128 bytes.
+    pub name: lses_str,
+    /// Units there are.
+    pub capacity: u64,
+    /// The step of the staircase, the cliff of `iris`, the limit of `hard`: 1 to 1,000,000. Default 25.
+    pub max_connections: i64,
+    /// Most sessions of one holder. Default: any number.
+    pub max_sessions_per_holder: i64,
+    /// Most units that `anonymous` sessions may hold together. Default: as many as there are.
+    pub anonymous_cap: i64,
+    /// `on_pool_low` when fewer units than this are available. Default 0: never.
+    pub low: i64,
+    /// How many audit records are kept. Default 10,000.
+    pub audit_records: i64,
+    /// How a holder with several sessions is charged (LSES_UNIT_RULE_...). 0: `staircase`.
+    pub unit_rule: u32,
+    /// What becomes of a login whose license can't be traded (LSES_TRADE_FAILURE_...). 0: `keep`.
+    pub trade_failure: u32,
+    /// Whether a user at several clients is several holders, `user@client`. 0: LSES_NO.
+    pub holder_per_client: u32,
+    /// 0.
+    pub reserved: u32,
+}
+
+// SAFETY: repr(C), ends on 8 bytes without padding (asserted in the layout test), and any bits are numbers or pointers.
+unsafe impl Sized32 for lses_pool {
+    const NAME: &'static str = "lses_pool";
+    const FIRST: usize = size_of::<Self>();
+
+    fn unset() -> Self {
+        Self {
+            size: size_of::<Self>(),
+            name: lses_str::default(),
+            capacity: 0,
+            max_connections: LSES_UNSET,
+            max_sessions_per_holder: LSES_UNSET,
+            anonymous_cap: LSES_UNSET,
+            low: LSES_UNSET,
+            audit_records: LSES_UNSET,
+            unit_rule: 0,
+            trade_failure: 0,
+            holder_per_client: 0,
+            reserved: 0,
+        }
+    }
+}
+
+impl lses_pool {
+    /// # Safety
+    /// Its texts are as in [`crate::bytes::bytes`].
+    unsafe fn to_core(self) -> Result<Pool> {
+        // SAFETY: as the caller says.
+        let name = unsafe { self.name.owned("name of the pool") }?.unwrap_or_default();
+        let mut pool = Pool::new(name, self.capacity);
+        if let Some(rule) = optional_member(UnitRule::from_code, "unit_rule", self.unit_rule)? {
+            pool.unit_rule = rule;
+        }
+        if let Some(count) = optional_count(self.max_connections, "max_connections")? {
+            pool.max_connections = count;
+        }
+        pool.max_sessions_per_holder = optional_count(self.max_sessions_per_holder, "max_sessions_per_holder")?;
+        pool.anonymous_cap = optional_count(self.anonymous_cap, "anonymous_cap")?;
+        pool.low = optional_count(self.low, "low")?.unwrap_or(pool.low);
+        pool.audit_records = optional_count(self.audit_records, "audit_records")?.unwrap_or(pool.audit_records);
+        pool.holder_per_client = choice(self.holder_per_client, "holder_per_client")?.unwrap_or(false);
+        pool.trade_failure = match self.trade_failure {
+            0 | LSES_TRADE_FAILURE_KEEP => TradeFailure::Keep,
+            LSES_TRADE_FAILURE_REFUSE => TradeFailure::Refuse,
+            other => member(None, "trade_failure", other)?,
+        };
+        Ok(pool)
+    }
+}
+
+/// Adds a license pool.
+///
+/// Threads: any. Does not block, may be called from a callback. Errors: LSES_E_INVALID. Since 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lses_config_add_pool(config: *mut lses_config, pool: *const lses_pool) -> lses_status {
+    done(|| {
+        let draft = handle::pin::<crate::config::Draft, _>(config)?;
+        if pool.is_null() {
+            return Err(Error::invalid("the pool is NULL"));
+        }
+        // SAFETY: the host passes a struct that begins with its size, and texts that last as long as the call.
+        let pool = unsafe { read(pool)?.to_core() }?;
+        lock(&draft.0).pools.push(pool);
+        Ok(())
+    })
+}
+
+/// The use of one pool at one instant, in numbers. Begin with LSES_USAGE_INIT.
+#[repr(C)]
+#[derive(Clone, Copy)]
+#[allow(non_camel_case_types)]
+pub struct lses_usage {
+    /// sizeof(lses_usage).
+    pub size: usize,
+    /// Units there are.
+    pub capacity: u64,
+    /// Units charged.
+    pub in_use: u64,
+    /// `capacity - in_use`.
+    pub available: u64,
+    /// The most there ever were in use.
+    pub high_water: u64,
+    /// When that was: wall time, milliseconds since 1970.
+    pub high_water_at: i64,
+    /// Sessions refused so far.
+    pub denials: u64,
+    /// How many holders there are.
+    pub holders: u64,
+}
+
+// SAFETY: repr(C), words only.
+unsafe impl Sized32 for lses_usage {
+    const NAME: &'static str = "lses_usage";
+    const FIRST: usize = size_of::<Self>();
+
+    fn unset() -> Self {
+        Self {
+            size: size_of::<Self>(),
+            capacity: 0,
+            in_use: 0,
+            available: 0,
+            high_water: 0,
+            high_water_at: 0,
+            denials: 0,
+            holders: 0,
+        }
+    }
+}
+
+/// The use of a pool. `out_usage` takes the numbers, `out_json` (a buffer to free) all of it; either may be NULL:
+/// `{"pool","capacity","in_use","available","high_water","high_water_at","denials","holders":[{"holder","kind" ("user" or
+/// "session"),"connections","units","active_ms"}]}`.
+///
+/// Threads: any. Does not block, may be called from a callback. Errors: LSES_E_INVALID names an unknown pool. Since 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lses_manager_usage(
+    manager: *mut lses_manager,
+    pool: *const c_char,
+    pool_len: usize,
+    out_usage: *mut lses_usage,
+    out_json: *mut lses_buf,
+) -> lses_status {
+    done(|| {
+        // SAFETY: the host passes a struct that begins with its size.
+        let numbers = unsafe { SizedOut::new(out_usage, "out_usage", true) }?;
+        let json = Out::optional_buf(out_json);
+        // SAFETY: the host passes a text with its length.
+        let usage = open(manager)?.core.usage(unsafe { text(pool, pool_len, "pool") }?)?;
+        if json.wanted() {
+            json.fill(json::text(&usage_json(&usage)).as_bytes())?;
+        }
+        numbers.set(&lses_usage {
+            size: 0,
+            capacity: usage.capacity,
+            in_use: usage.in_use,
+            available: usage.available,
+            high_water: usage.high_water,
+            high_water_at: usage.high_water_at,
+            denials: usage.denials,
+            holders: usage.holders.len() as u64,
+        });
+        Ok(())
+    })
+}
+
+fn usage_json(usage: &Usage) -> json::Value {
+    let holders = usage.holders.iter().map(|holder| {
+        map([
+            ("holder", holder.holder.as_ref().into()),
+            ("kind", holder.kind.into()),
+            ("connections", uint(holder.connections)),
+            ("units", uint(holder.units)),
+            ("active_ms", int(ms(holder.active))),
+        ])
+    });
+    map([
+        ("pool", usage.pool.as_ref().into()),
+        ("capacity", uint(usage.capacity)),
+        ("in_use", uint(usage.in_use)),
+        ("available", uint(usage.available)),
+        ("high_water", uint(usage.high_water)),
+        ("high_water_at", int(usage.high_water_at)),
+        ("denials", uint(usage.denials)),
+        ("holders", list(holders)),
+    ])
+}
+
+/// The names of the pools: a JSON list of texts, in a buffer to free.
+///
+/// Threads: any. Does not block, may be called from a callback. Errors: LSES_E_INVALID. Since 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lses_manager_pools(manager: *mut lses_manager, out_json: *mut lses_buf) -> lses_status {
+    done(|| {
+        let out = Out::buf(out_json, "out_json")?;
+        let pools = open(manager)?.core.pools()?;
+        out.fill(json::text(&list(pools.iter().map(|pool| pool.as_ref().into()))).as_bytes())?;
+        Ok(())
+    })
+}
+
+/// A recount of a pool from first principles beside its counters, as JSON in a buffer to free:
+/// `{"pool","counted","recounted","differences":[text]}`. Without a defect both numbers are equal and the list is empty.
+///
+/// Threads: any. Time in proportion to the live sessions; blocks nobody. May be called from a callback. Errors:
+/// LSES_E_INVALID names an unknown pool. Since 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lses_manager_audit(
+    manager: *mut lses_manager,
+    pool: *const c_char,
+    pool_len: usize,
+    out_json: *mut lses_buf,
+) -> lses_status {
+    done(|| {
+        let out = Out::buf(out_json, "out_json")?;
+        // SAFETY: the host passes a text with its length.
+        let audit = open(manager)?.core.audit(unsafe { text(pool, pool_len, "pool") }?)?;
+        out.fill(json::text(&audit_json(&audit)).as_bytes())?;
+        Ok(())
+    })
+}
+
+fn audit_json(audit: &Audit) -> json::Value {
+    map([
+        ("pool", audit.pool.as_ref().into()),
+        ("counted", uint(audit.counted)),
+        ("recounted", uint(audit.recounted)),
+        ("differences", texts(&audit.differences)),
+    ])
+}
+
+/// The accounts of a pool after position `after` (0: from the oldest that is kept), at most `limit`, as JSON list in a
+/// buffer to free: `[{"seq","at_ms","kind" ("grant","denial","trade","release"),"session_id","holder","before","after",
+/// "reason"}]`. The last `seq` is the next call's `after`.
+///
+/// Threads: any. Does not block, may be called from a callback. Errors: LSES_E_INVALID names an unknown pool. Since 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lses_manager_audit_records(
+    manager: *mut lses_manager,
+    pool: *const c_char,
+    pool_len: usize,
+    after: u64,
+    limit: usize,
+    out_json: *mut lses_buf,
+) -> lses_status {
+    done(|| {
+        let out = Out::buf(out_json, "out_json")?;
+        // SAFETY: the host passes a text with its length.
+        let pool = unsafe { text(pool, pool_len, "pool") }?;
+        let records = open(manager)?.core.audit_records(pool, after, limit)?;
+        out.fill(json::text(&list(records.iter().map(record_json))).as_bytes())?;
+        Ok(())
+    })
+}
+
+fn record_json(record: &AuditRecord) -> json::Value {
+    map([
+        ("seq", uint(record.seq)),
+        ("at_ms", uint(record.at_ms)),
+        ("kind", record.kind.name().into()),
+        ("session_id", record.session_id.to_string().into()),
+        ("holder", record.holder.as_ref().into()),
+        ("before", uint(record.before)),
+        ("after", uint(record.after)),
+        ("reason", opt_text(record.reason.map(|reason| reason.name()))),
+    ])
+}
