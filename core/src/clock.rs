@@ -68,6 +68,18 @@ impl Clock {
         }
     }
 
+    /// Now, and the wall clock beside it: a stepped one is seen within a second.
+    pub(crate) fn both(&self) -> (Now, i64) {
+        match self {
+            Self::System(clock) => {
+                let now = clock.now();
+                let ms = i64::try_from(now.ms).unwrap_or(i64::MAX);
+                (now, clock.wall.load(Ordering::Relaxed).saturating_add(ms))
+            }
+            Self::Manual(clock) => (clock.now(), clock.wall_ms()),
+        }
+    }
+
     /// Wall clock, milliseconds since 1970, for display and persistence only.
     pub fn wall_ms(&self) -> i64 {
         match self {
@@ -99,7 +111,10 @@ pub struct SystemClock {
     base_ms: i64,
     base_gap: i64,
     gap: AtomicI64,
-    gap_read_at: AtomicU64,
+    /// Wall time less engine time.
+    wall: AtomicI64,
+    /// When both were read.
+    read_at: AtomicU64,
 }
 
 impl SystemClock {
@@ -108,21 +123,28 @@ impl SystemClock {
             base_ms: read(ClockId::Monotonic) - 1,
             base_gap: read(ClockId::Boottime) - read(ClockId::Monotonic),
             gap: AtomicI64::new(0),
-            gap_read_at: AtomicU64::new(0),
+            wall: AtomicI64::new(0),
+            read_at: AtomicU64::new(0),
         };
         clock.gap.store(clock.base_gap, Ordering::Relaxed);
+        clock.wall.store(clock.wall_gap(), Ordering::Relaxed);
         clock
+    }
+
+    fn wall_gap(&self) -> i64 {
+        read(ClockId::Realtime) - (read(ClockId::Monotonic) - self.base_ms)
     }
 
     fn now(&self) -> Now {
         let ms = u64::try_from(read(ClockId::MonotonicCoarse) - self.base_ms).unwrap_or(0).min(NEVER);
-        // The gap to the clock that runs on in suspend is read once a second: it can only have moved by a suspend.
-        if ms.wrapping_sub(self.gap_read_at.load(Ordering::Relaxed)) >= 1000 {
+        // The gaps to the other clocks are read once a second: they can only have moved by a suspend or a step.
+        if ms.wrapping_sub(self.read_at.load(Ordering::Relaxed)) >= 1000 {
             let gap = read(ClockId::Boottime) - read(ClockId::Monotonic);
             if gap - self.gap.load(Ordering::Relaxed) > 5 {
                 self.gap.store(gap, Ordering::Relaxed);
             }
-            self.gap_read_at.store(ms, Ordering::Relaxed);
+            self.wall.store(self.wall_gap(), Ordering::Relaxed);
+            self.read_at.store(ms, Ordering::Relaxed);
         }
         let suspended = u64::try_from(self.gap.load(Ordering::Relaxed) - self.base_gap).unwrap_or(0);
         Now { ms, suspended }

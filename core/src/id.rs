@@ -26,18 +26,18 @@ pub struct Token {
     pub(crate) secret: [u8; 24],
 }
 
+/// Random bytes of a generator that is seeded by the operating system and reseeds itself.
+pub(crate) fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    rand::rng().fill_bytes(&mut bytes);
+    bytes
+}
+
 impl Token {
     /// A fresh token for a place in a table; the locator must fit into 48 bits and be masked already.
     pub(crate) fn new(locator: u64, secret: [u8; 24]) -> Self {
         debug_assert!(locator < 1 << 48);
         Self { locator, secret }
-    }
-
-    /// 192 random bits of a generator that is seeded by the operating system and reseeds itself.
-    pub(crate) fn random_secret() -> [u8; 24] {
-        let mut secret = [0; 24];
-        rand::rng().fill_bytes(&mut secret);
-        secret
     }
 
     /// Reads what a client presented. `None` for whatever is not the text of a token: the caller answers `absent`.
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn a_token_survives_its_text() {
-        let token = Token::new(0x1234_5678_9abc, Token::random_secret());
+        let token = Token::new(0x1234_5678_9abc, random());
         let text = token.reveal();
         assert_eq!(text.len(), TOKEN_CHARS);
         assert!(Token::parse(&text) == Some(token));

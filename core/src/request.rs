@@ -150,7 +150,7 @@ impl Request {
     /// Commits and ends the request. A commit that fails writes nothing; the request ends and its lock is freed all the
     /// same. If `request_end` was asked and this was the last request in flight, the session ends in this call.
     pub fn finish(&self) -> Result<()> {
-        now(|then| self.0.finish(Wait::Blocking, then))
+        self.0.finish()
     }
     // --- lock (SPEC section 7) ---
     /// Frees the lock early; `save` commits first.

@@ -82,7 +82,7 @@ impl Engine {
         let uniform = self.applications.iter().all(|app| app.config.lock == lock);
         let lock = if uniform || options.lock.is_some() { lock } else { self.preferred_lock(token, lock) };
         let (touch, lock) = begin_defaults(options, lock);
-        let spec = BeginSpec { touch, lock, process: std::process::id() };
+        let spec = BeginSpec { touch, lock, process: crate::fork::process() };
         match self.table.begin(self.at(), token, &spec) {
             Found::Live(Began::Request { key, is_new, application, .. }) => {
                 if current::depth() > 0 && current::deciding(self.id, key.session.id) {

@@ -134,7 +134,8 @@ impl Engine {
     }
 
     pub fn at(&self) -> At {
-        At { now: self.clock.now(), wall: self.clock.wall_ms() }
+        let (now, wall) = self.clock.both();
+        At { now, wall }
     }
 
     pub fn app(&self, number: u32) -> &App {

@@ -6,17 +6,16 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::Engine;
-use super::ask::Wait;
+use super::ask::{Wait, now};
 use super::create::change_draft_classes;
 use crate::config::{check_timeout, timeout_ms};
 use crate::data::{Tree, Writes};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::ClassRef;
 use crate::id::Token;
-use crate::manager::Then;
 use crate::reason::{EndReason, EventKind, LockMode, ThreadKind};
 use crate::request::Request;
-use crate::table::{At, ClassChange, Draft, Found, NewSession, RequestKey, SessionRef};
+use crate::table::{At, ClassChange, Draft, Finished, Found, NewSession, RequestKey, SessionRef};
 
 /// A request in flight, or a draft.
 pub(crate) struct InFlight {
@@ -182,22 +181,31 @@ impl InFlight {
     }
 
     /// Commits and ends the request; the session may end with it.
-    pub fn finish(&self, wait: Wait, then: Then<()>) {
-        if let Err(error) = self.engine.enter_closing() {
-            return then(Err(error));
+    pub fn finish(&self) -> Result<()> {
+        let finished = self.leave()?;
+        if finished.end_now {
+            now(|then| {
+                let end = Box::new(move || then(finished.committed));
+                self.engine.end_after_request(Wait::Blocking, self.session, end);
+            })
+        } else {
+            finished.committed
         }
+    }
+
+    /// Ends the request, and nothing else.
+    fn leave(&self) -> Result<Finished> {
+        let engine = &self.engine;
+        engine.enter_closing()?;
         let Some(key) = self.key() else {
-            return then(Err(Error::new(ErrorKind::Reentrant, "a draft is finished by the creation itself")));
+            return Err(Error::new(ErrorKind::Reentrant, "a draft is finished by the creation itself"));
         };
         let writes = {
             let mut state = self.state.lock();
-            if let Err(error) = Self::open(&state) {
-                return then(Err(error));
-            }
+            Self::open(&state)?;
             state.phase = Phase::Finished;
             std::mem::take(&mut state.writes)
         };
-        let engine = self.engine.clone();
         let tells = engine.dispatcher.kinds() & EventKind::EndRequest.bit() != 0;
         let card = if tells { engine.table.card(engine.at(), self.session).live().ok() } else { None };
         match engine.table.finish(engine.at(), &key, &writes) {
@@ -207,16 +215,13 @@ impl InFlight {
                     let event = engine.event_of(EventKind::EndRequest, &card, ThreadKind::Request);
                     engine.tell(card.classes.iter().cloned(), event);
                 }
-                if !finished.end_now {
-                    return then(finished.committed);
-                }
-                engine.end_after_request(wait, self.session, Box::new(move || then(finished.committed)));
+                Ok(finished)
             }
-            Found::Absent => then(Err(Error::absent())),
+            Found::Absent => Err(Error::absent()),
             Found::Gone(reason) => {
                 self.state.lock().phase = Phase::Gone(reason);
                 engine.pump();
-                then(Err(Error::gone(reason)));
+                Err(Error::gone(reason))
             }
         }
     }
@@ -300,15 +305,12 @@ impl Drop for InFlight {
         };
         if open {
             // Whatever comes of it, there is nobody left to tell but the log.
-            self.finish(
-                Wait::Blocking,
-                Box::new(|finished| match finished {
-                    Err(error) if error.kind().code() > 0 && error.kind() != ErrorKind::Forked => {
-                        log::warn!(target: "libsession", "a request that was left open could not be committed: {error}");
-                    }
-                    _ => {}
-                }),
-            );
+            match self.finish() {
+                Err(error) if error.kind().code() > 0 && error.kind() != ErrorKind::Forked => {
+                    log::warn!(target: "libsession", "a request that was left open could not be committed: {error}");
+                }
+                _ => {}
+            }
         }
     }
 }

@@ -26,7 +26,6 @@ pub(super) struct Cold {
     pub absolute_timeout: Millis,
     /// The last use that is not told by the idle deadline.
     pub last_used: Millis,
-    pub modified: Millis,
     pub requests: Requests,
     pub had_request: bool,
     pub end_requested: bool,

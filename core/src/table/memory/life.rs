@@ -133,7 +133,7 @@ impl MemoryTable {
         let mut requests = Requests::default();
         let request = new.begin.map(|(touch, lock)| {
             self.home().in_flight.fetch_add(1, Ordering::Relaxed);
-            requests.add(at.now.ms, touch, lock, std::process::id())
+            requests.add(at.now.ms, touch, lock, crate::fork::process())
         });
         let active = requests.active();
         let mut extra = None;
@@ -150,7 +150,6 @@ impl MemoryTable {
             wall_created: at.wall,
             absolute_timeout: new.absolute,
             last_used: at.now.ms,
-            modified: at.now.ms,
             requests,
             had_request: request.is_some(),
             end_requested: false,
@@ -258,7 +257,7 @@ impl MemoryTable {
         }
         let token = change.rotate.map(|grace| {
             let place = visit.place;
-            let token = self.keys.token(place);
+            let token = self.keys.token(place, crate::id::random());
             let old = slot.verifier();
             let replaced = &mut cold.extra().replaced;
             replaced.retain(|old| at.now.ms < old.until);

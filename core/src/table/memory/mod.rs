@@ -86,16 +86,25 @@ impl Keys {
         Place::from_locator(token.locator ^ Self::mask(&self.token, &token.secret[..8]))
     }
 
-    fn token(&self, place: Place) -> Token {
-        let secret = Token::random_secret();
+    fn token(&self, place: Place, secret: [u8; 24]) -> Token {
         Token::new(place.locator() ^ Self::mask(&self.token, &secret[..8]), secret)
     }
 
-    fn id(&self, place: Place) -> SessionId {
-        let mut bytes: [u8; 16] = rand::random();
-        let locator = place.locator() ^ Self::mask(&self.id, &bytes[6..]);
+    fn id(&self, place: Place, random: [u8; 10]) -> SessionId {
+        let mut bytes = [0; 16];
+        let locator = place.locator() ^ Self::mask(&self.id, &random);
         bytes[..6].copy_from_slice(&locator.to_le_bytes()[..6]);
+        bytes[6..].copy_from_slice(&random);
         SessionId(bytes)
+    }
+
+    /// A fresh id and a fresh token: the generator is asked once.
+    fn names(&self, place: Place) -> (SessionId, Token) {
+        let random: [u8; 34] = crate::id::random();
+        let (mut id, mut secret) = ([0; 10], [0; 24]);
+        id.copy_from_slice(&random[..10]);
+        secret.copy_from_slice(&random[10..]);
+        (self.id(place, id), self.token(place, secret))
     }
 
     fn place_of_id(&self, id: SessionId) -> Place {
@@ -304,10 +313,8 @@ impl Table for MemoryTable {
         let (slot, _) =
             self.region.get(index).ok_or_else(|| Error::new(crate::ErrorKind::Internal, "a slot is missing"))?;
         let place = Place { index, generation: slot.state().generation() };
-        Ok(Draft {
-            session: SessionRef { id: self.keys.id(place), place: place.locator() },
-            token: self.keys.token(place),
-        })
+        let (id, token) = self.keys.names(place);
+        Ok(Draft { session: SessionRef { id, place: place.locator() }, token })
     }
 
     fn abandon(&self, draft: &Draft) {
@@ -347,7 +354,7 @@ impl Table for MemoryTable {
 
     fn save(&self, at: At, request: &RequestKey, writes: &Writes) -> Found<Result<()>> {
         let mut visit = live!(self.visit_request(at, request));
-        Found::Live(self.commit(at, &mut visit, writes))
+        Found::Live(self.commit(&mut visit, writes))
     }
 
     fn compare_and_set(
@@ -361,11 +368,7 @@ impl Table for MemoryTable {
         let mut visit = live!(self.visit_request(at, request));
         let Some(cold) = visit.cold.as_mut() else { return Found::Absent };
         let Some(tree) = cold.data.tree_mut() else { return Found::Live(Err(requests::corrupt())) };
-        let result = tree.compare_and_set(&self.config.quotas, path, expected, new);
-        if result.is_ok() {
-            cold.modified = at.now.ms;
-        }
-        Found::Live(result)
+        Found::Live(tree.compare_and_set(&self.config.quotas, path, expected, new))
     }
 
     fn read(&self, at: At, request: &RequestKey, look: &mut dyn FnMut(&Tree)) -> Found<Result<()>> {

@@ -141,15 +141,13 @@ impl MemoryTable {
         }
     }
 
-    pub(super) fn commit(&self, at: At, visit: &mut Visit<'_>, writes: &Writes) -> Result<()> {
+    pub(super) fn commit(&self, visit: &mut Visit<'_>, writes: &Writes) -> Result<()> {
         if writes.is_empty() {
             return Ok(());
         }
         let Some(cold) = visit.cold.as_mut() else { return Err(Error::absent()) };
         let Some(tree) = cold.data.tree_mut() else { return Err(corrupt()) };
-        writes.commit(tree, &self.config.quotas)?;
-        cold.modified = at.now.ms;
-        Ok(())
+        writes.commit(tree, &self.config.quotas).map(drop)
     }
 
     pub(super) fn finish_request(&self, at: At, mut visit: Visit<'_>, number: u32, writes: &Writes) -> Found<Finished> {
@@ -157,7 +155,7 @@ impl MemoryTable {
         let Some(record) = visit.cold.as_mut().and_then(|cold| cold.requests.get_mut(number)).copied() else {
             return Found::Gone(overtime());
         };
-        let committed = self.commit(at, &mut visit, writes);
+        let committed = self.commit(&mut visit, writes);
         let Some(cold) = visit.cold.as_mut() else { return Found::Absent };
         self.leave(at.now, slot, cold, &record, at.now.ms);
         let end_now = cold.end_requested && cold.requests.len() == 0;
