@@ -1,5 +1,6 @@
 //! The two names of a session: the secret [`Token`] that its client holds, and the public [`SessionId`].
 
+use std::cell::Cell;
 use std::fmt;
 use std::str::FromStr;
 
@@ -8,6 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rand::Rng as _;
 
 use crate::error::{Error, Result};
+use crate::fork;
 
 /// Bytes of a token: 6 of locator and 24 random.
 const TOKEN_BYTES: usize = 30;
@@ -27,9 +29,24 @@ pub struct Token {
 }
 
 /// Random bytes of a generator that is seeded by the operating system and reseeds itself.
+///
+/// After a fork it is seeded anew: it does not see by itself that it was copied, and the tokens of two children would
+/// be the same.
 pub(crate) fn random<const N: usize>() -> [u8; N] {
+    thread_local! {
+        static SEEDED: Cell<u64> = const { Cell::new(u64::MAX) };
+    }
+    let mut generator = rand::rng();
+    let generation = fork::generation();
+    if SEEDED.get() != generation {
+        match generator.reseed() {
+            Ok(()) => SEEDED.set(generation),
+            // As the generator itself does when it can't be seeded.
+            Err(error) => panic!("the operating system gives no random bytes: {error}"),
+        }
+    }
     let mut bytes = [0; N];
-    rand::rng().fill_bytes(&mut bytes);
+    generator.fill_bytes(&mut bytes);
     bytes
 }
 

@@ -66,7 +66,7 @@ struct Keys {
 
 impl Keys {
     fn new() -> Self {
-        Self { verifier: rand::random(), token: rand::random(), id: rand::random() }
+        Self { verifier: crate::id::random(), token: crate::id::random(), id: crate::id::random() }
     }
 
     fn verifier(&self, secret: &[u8; 24]) -> [u64; 2] {
