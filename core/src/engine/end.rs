@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::id::SessionId;
 use crate::manager::Then;
 use crate::reason::{EndLevel, EndReason, ThreadKind};
-use crate::session::{EndOptions, EndOutcome, Filter, Progress, Receipt};
+use crate::session::{EndOptions, EndOutcome, Filter, Progress};
 use crate::table::{EndSpec, Ended, Found, SessionRef};
 
 /// Sessions that one step of a bulk change looks at.
@@ -48,43 +48,73 @@ impl Engine {
             return then(Err(error));
         }
         if options.level != EndLevel::Request {
-            return then(Ok(self.end_now(session, thread, options)));
+            return self.end_and_tell(wait, session, thread, options, then);
         }
         let card = match self.table.card(self.at(), session) {
             Found::Live(card) => card,
-            _ => return then(Ok(self.end_now(session, thread, options))),
+            _ => return self.end_and_tell(wait, session, thread, options, then),
         };
         let engine = self.clone();
         let go_on = Box::new(move |granted: Option<(crate::event::ClassRef, Duration)>| match granted {
             Some((class, by)) => then(Ok(EndOutcome::Extended { class: class.name.to_string(), by })),
-            None => then(Ok(engine.end_now(session, thread, options))),
+            None => engine.end_and_tell(wait, session, thread, options, then),
         });
         self.ask_end(wait, card, thread, go_on);
     }
 
-    /// The commit, and what follows it.
+    /// The commit, and then the wait for the callbacks if one is wanted: a continuation has it on a thread of its own.
+    fn end_and_tell(
+        self: &Arc<Self>,
+        wait: Wait,
+        session: SessionRef,
+        thread: ThreadKind,
+        options: EndOptions,
+        then: Then<EndOutcome>,
+    ) {
+        let callbacks = options.wait;
+        let outcome = self.end_now(session, thread, options);
+        let Some(most) = callbacks else { return then(Ok(outcome)) };
+        if matches!(wait, Wait::Blocking) || matches!(outcome, EndOutcome::Absent) {
+            return then(Ok(self.with_callbacks(outcome, most)));
+        }
+        let engine = self.clone();
+        let told = Arc::new(parking_lot::Mutex::new(Some((outcome, then))));
+        let waiter = told.clone();
+        let wait_and_tell = move || {
+            if let Some((outcome, then)) = waiter.lock().take() {
+                then(Ok(engine.with_callbacks(outcome, most)));
+            }
+        };
+        if let Err(error) = std::thread::Builder::new().name("lses-receipt".into()).spawn(wait_and_tell) {
+            log::warn!("no thread to wait for the callbacks of an end: {error}");
+            if let Some((outcome, then)) = told.lock().take() {
+                then(Ok(outcome));
+            }
+        }
+    }
+
+    /// The commit.
     fn end_now(&self, session: SessionRef, thread: ThreadKind, options: EndOptions) -> EndOutcome {
-        let wait = options.wait;
         let spec =
             EndSpec { reason: options.reason, level: options.level, thread, actor: options.actor, note: options.note };
         let ended = self.table.end(self.at(), session, &spec);
         self.pump();
         match ended {
-            Ended::Now(receipt) => EndOutcome::Ended(self.with_callbacks(receipt, wait)),
-            Ended::Before(receipt) => EndOutcome::Gone(self.with_callbacks(receipt, wait)),
+            Ended::Now(receipt) => EndOutcome::Ended(receipt),
+            Ended::Before(receipt) => EndOutcome::Gone(receipt),
             Ended::Absent => EndOutcome::Absent,
         }
     }
 
-    fn with_callbacks(&self, mut receipt: Receipt, wait: Option<Duration>) -> Receipt {
-        if let Some(wait) = wait {
+    fn with_callbacks(&self, mut outcome: EndOutcome, wait: Duration) -> EndOutcome {
+        if let EndOutcome::Ended(receipt) | EndOutcome::Gone(receipt) = &mut outcome {
             let outcomes = self.dispatcher.wait_for(receipt.event_id, wait);
             receipt.callbacks = outcomes
                 .into_iter()
                 .map(|outcome| (outcome.class.name.to_string(), outcome.kind.name().to_owned(), outcome.outcome))
                 .collect();
         }
-        receipt
+        outcome
     }
 
     /// The last request of a session that was asked to end has finished.
