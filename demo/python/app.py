@@ -1,0 +1,218 @@
+"""The demo's shop in Python: Flask under gunicorn's threaded worker. demo/README.md says what each address does."""
+
+from __future__ import annotations
+
+import math
+import time
+from datetime import timedelta
+from functools import wraps
+from pathlib import Path
+
+import culprits
+import libsession as ls
+from flask import Flask, Response, jsonify, request
+
+COOKIE = "shop_session"
+POOL = "users"
+PAGE = Path(__file__).parent.parent / "page.html"
+
+app = Flask(__name__)
+manager = ls.Manager(
+    profile="iris",
+    applications={
+        "shop": ls.Application(
+            idle_timeout=timedelta(seconds=2), extension_cap=timedelta(seconds=1), event_classes=["mailer"]
+        )
+    },
+    pools={POOL: ls.Pool(capacity=6)},
+    callback_deadline=timedelta(milliseconds=500),
+    retries=2,
+    debug=True,
+)
+culprits.register(manager)
+
+
+def close() -> None:
+    manager.close(grace=1.0)
+
+
+def milliseconds(duration: timedelta | None) -> int | None:
+    return None if duration is None else round(duration / timedelta(milliseconds=1))
+
+
+# --- what a visitor sees ---
+
+
+@app.errorhandler(ls.LicenseDenied)
+def refused(error: ls.LicenseDenied):
+    wait = milliseconds(error.retry_after)
+    response = jsonify(error=error.kind, reason=error.reason, retry_after_ms=wait)
+    response.status_code = 503
+    response.headers["Retry-After"] = str(max(1, math.ceil((wait or 1000) / 1000)))
+    return response
+
+
+@app.errorhandler(ls.SessionError)
+def failed(error: ls.SessionError):
+    status = {"absent": 401, "gone": 401, "corrupt": 500, "lock_timeout": 409}.get(error.kind, 400)
+    return jsonify(error=error.kind, reason=getattr(error, "reason", None), message=error.message), status
+
+
+def with_cookie(response: Response, token: str) -> Response:
+    response.set_cookie(COOKIE, token, httponly=True, samesite="Lax")
+    return response
+
+
+def token() -> str:
+    return request.cookies.get(COOKIE, "")
+
+
+@app.get("/")
+def page():
+    return Response(PAGE.read_text().replace("{{server}}", "Python: Flask under gunicorn"), mimetype="text/html")
+
+
+@app.post("/login")
+def login():
+    client = ls.Client(address=request.remote_addr, user_agent=request.headers.get("User-Agent"))
+    with manager.begin_new("shop", client=client) as session:
+        for name in filter(None, request.args.get("culprit", "").split(",")):
+            session.event_class_add(name)
+        if "idle_ms" in request.args:
+            session.idle_timeout = timedelta(milliseconds=int(request.args["idle_ms"]))
+        session["count"] = 0
+        new = session.login(request.args["user"]).token
+        return with_cookie(jsonify(id=session.id, user=session.user), new)
+
+
+@app.post("/work")
+def work():
+    with manager.begin(token()) as session:
+        session["count"] += 1
+        return jsonify(user=session.user, count=session["count"])
+
+
+@app.get("/slow")
+def slow():
+    """A download that takes its time. Its request is in flight until the last byte, or until the browser is gone."""
+    session = manager.begin(token())
+    session.unlock()
+    chunks = max(1, int(request.args.get("ms", "3000")) // 100)
+
+    def body():
+        with session:
+            for _ in range(chunks):
+                yield b"x" * 1024
+                time.sleep(0.1)
+
+    return Response(body(), mimetype="application/octet-stream")
+
+
+@app.post("/leave")
+def leave():
+    with manager.begin(token()) as session:
+        return outcome(session.end(level="request", actor="the user"))
+
+
+# --- what an administrator sees ---
+
+
+def receipt(found: ls.Receipt | None):
+    return found and {
+        "id": found.id,
+        "user": found.user,
+        "reason": found.reason,
+        "level": found.level,
+        "actor": found.actor,
+        "note": found.note,
+        "at_ms": found.at_ms,
+        "late_ms": milliseconds(found.late),
+        "license_free_at_ms": found.license_free_at_ms,
+        "callbacks": [[c.event_class, c.kind, c.outcome] for c in found.callbacks],
+    }
+
+
+def outcome(ended: ls.Receipt | ls.Extension):
+    if isinstance(ended, ls.Extension):
+        return jsonify(outcome="extended", by=ended.event_class, by_ms=milliseconds(ended.by))
+    return jsonify(outcome="ended" if ended.by_this_call else "gone", receipt=receipt(ended))
+
+
+def needs_id(handler):
+    @wraps(handler)
+    def checked():
+        if "id" not in request.args:
+            return jsonify(error="invalid", message="which session? ?id=…"), 400
+        return handler(request.args["id"])
+
+    return checked
+
+
+@app.get("/admin/sessions")
+def sessions():
+    return jsonify(
+        sessions=[
+            {"id": s.id, "user": s.user, "state": s.state, "in_flight": s.in_flight, "holder": s.license_holder}
+            for s in manager.sessions()
+        ]
+    )
+
+
+@app.get("/admin/explain")
+@needs_id
+def explain(id: str):
+    found = manager.explain(id)
+    if found is None:
+        raise ls.Absent("there is no such session")
+    return jsonify(
+        id=found.id,
+        live=found.live is not None,
+        damaged=found.damaged,
+        in_flight=len(found.requests),
+        extensions=[[e.event_class, milliseconds(e.by)] for e in found.extensions],
+        ended=receipt(found.ended),
+        text=found.text,
+    )
+
+
+@app.post("/admin/end")
+@needs_id
+def end(id: str):
+    return outcome(manager.end(id, reason="revoked", actor="the administrator", wait=2.0))
+
+
+@app.get("/admin/usage")
+def usage():
+    found = manager.usage(POOL)
+    return jsonify(
+        capacity=found.capacity,
+        in_use=found.in_use,
+        available=found.available,
+        high_water=found.high_water,
+        denials=found.denials,
+        holders=[[h.holder, h.units] for h in found.holders],
+    )
+
+
+@app.get("/admin/audit")
+def audit():
+    found = manager.audit(POOL)
+    return jsonify(
+        counted=found.counted, recounted=found.recounted, differences=found.differences, check=manager.check()
+    )
+
+
+@app.get("/admin/dead_letters")
+def dead_letters():
+    return jsonify(
+        dead_letters=[
+            {"id": d.session_id, "event_class": d.event_class, "kind": d.kind, "attempts": d.attempts, "error": d.error}
+            for d in manager.dead_letters()
+        ]
+    )
+
+
+@app.post("/admin/damage")
+@needs_id
+def damage(id: str):
+    return jsonify(damaged=manager.damage(id))
