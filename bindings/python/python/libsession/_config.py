@@ -1,0 +1,83 @@
+"""What a manager is opened with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from types import EllipsisType
+from typing import Literal, TypeAlias
+
+from ._words import ApplicationTimeout, LicenseClass, LockMode, UnitRule
+
+Duration: TypeAlias = timedelta | float
+"""A timedelta or seconds. Negative, or over 100 years, is `Invalid`."""
+
+Timeout: TypeAlias = timedelta | float | None
+"""A timedelta or seconds; None and 0 are never."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Application:
+    """A named part of a product with its own defaults. Where `...` stands, the manager or the profile decides."""
+
+    enabled: bool = True
+    """Whether sessions may be created in it and enter it."""
+    namespace: str = ""
+    """The namespace of its sessions and event classes: at most 128 bytes."""
+    idle_timeout: Timeout = timedelta(minutes=15)
+    """Longest silence."""
+    absolute_timeout: Timeout | EllipsisType = ...
+    """Longest life. Default: the profile's (24 h, in `iris` none)."""
+    event_classes: Sequence[str] = ()
+    """The event classes its sessions start with, first called first."""
+    required_event_classes: Sequence[str] = ()
+    """Those of `event_classes` that a decision needs."""
+    pool: str | None = None
+    """The license pool its sessions are charged to. Default: the manager's only pool."""
+    license_class: LicenseClass | Literal["named", "anonymous", "lazy", "none"] | None = None
+    """How its sessions are charged. Default `named` where a pool is configured, else `none`."""
+    max_sessions: int | None = None
+    """Most live sessions of this application. Default: the manager's."""
+    max_extensions: int | None = None
+    """Extensions in a row without user activity. Default: the profile's (0, in `iris` 3)."""
+    extension_cap: Duration = timedelta(seconds=900)
+    """The longest single extension."""
+    ask_lead: Duration = timedelta(seconds=5)
+    """How long before the deadline `on_expiring` is asked, at most half the timeout."""
+    lock: LockMode | Literal["exclusive", "shared", "none"] = LockMode.EXCLUSIVE
+    """The lock of a request that names none."""
+    timeout_on_application_change: ApplicationTimeout | Literal["keep", "adopt", "min", "max"] = (
+        ApplicationTimeout.KEEP
+    )
+    """What happens to the timeout when a session enters this application from another."""
+    protected_from_bulk_end: bool = False
+    """Spared by `end_where`."""
+    event_classes_on_entry: Literal["keep", "union"] = "keep"
+    """`union`: a session that enters also gets this application's event classes, each once."""
+    debug: bool | None = None
+    """Whether sessions keep a trace that `explain` prints. Default: the manager's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """A limited set of license units."""
+
+    capacity: int
+    """Units there are: 0 to 2³²."""
+    unit_rule: UnitRule | Literal["session", "user", "staircase", "iris", "hard"] = UnitRule.STAIRCASE
+    """How a holder with several sessions is charged."""
+    max_connections: int = 25
+    """The step of the staircase, the cliff of `iris`, the limit of `hard`: 1 to 1,000,000."""
+    max_sessions_per_holder: int | None = None
+    """Most sessions of one holder; None is any number."""
+    anonymous_cap: int | None = None
+    """Most units that `anonymous` sessions may hold together; None: as many as there are."""
+    holder_per_client: bool = False
+    """Whether a user at several clients is several holders, `user@client`."""
+    low: int = 0
+    """`on_pool_low` when fewer units than this are available; 0 is never."""
+    trade_failure: Literal["keep", "refuse"] = "keep"
+    """What becomes of a login whose license can't be traded."""
+    audit_records: int = 10_000
+    """How many audit records are kept."""

@@ -1,0 +1,39 @@
+"""The end of the process and its forks: managers are closed before the interpreter goes, threads are joined."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+from typing import TYPE_CHECKING
+from weakref import WeakSet
+
+from . import _native
+
+if TYPE_CHECKING:
+    from ._manager import Manager
+
+_managers: WeakSet[Manager] = WeakSet()
+
+
+def remember(manager: Manager) -> None:
+    """To be closed at exit. Also the moment to look how much the log wants to hear."""
+    _managers.add(manager)
+    _native._set_log_level(logging.getLogger("libsession").getEffectiveLevel())
+
+
+def _at_exit() -> None:
+    for manager in list(_managers):
+        manager.close(grace=1.0)
+    _native._stop()
+
+
+def _in_child() -> None:
+    # The parent's managers answer `Forked` here; closing them is the parent's affair.
+    _managers.clear()
+    _native._forked()
+
+
+atexit.register(_at_exit)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)

@@ -1,0 +1,281 @@
+"""The manager: one table of sessions with its reaper and dispatcher."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import EllipsisType, TracebackType
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
+
+from . import _clock, _exit, _native
+from ._async import Opening
+from ._config import Application, Duration, Pool, Timeout
+from ._events import EventClass, callbacks_of, is_async
+from ._records import Page, Progress, SessionInfo
+from ._words import EndLevel, EndReason, LicenseClass, LockMode, State, TouchKind
+
+if TYPE_CHECKING:
+    from ._clock import ManualClock
+    from ._records import Client
+
+_H = TypeVar("_H")
+_T = TypeVar("_T")
+
+Named: TypeAlias = Mapping[str, _T] | Iterable[tuple[str, _T]]
+"""Things by name, as a mapping or as pairs."""
+
+
+def _pairs(named: Named[_T] | None) -> list[tuple[str, _T]]:
+    return list(named.items() if isinstance(named, Mapping) else named or ())
+
+
+class Manager(_native.Manager):
+    """A session manager on the memory table.
+
+    No thread starts before the first session, so that importing and forking before that is harmless. All calls from any
+    thread, also from callbacks. As a context manager it closes at the end of the block; what is still open at the
+    interpreter's exit is closed then, with a grace of 1 s.
+
+    Durations are a timedelta or seconds. Raises `Invalid`, naming the option and its bound.
+    """
+
+    def __new__(
+        cls,
+        store: str = "memory",
+        *,
+        applications: Named[Application] | None = None,
+        pools: Named[Pool] | None = None,
+        profile: Literal["default", "iris"] = "default",
+        clock: ManualClock | None = None,
+        **options: Any,
+    ) -> Manager:
+        if clock is None:
+            clock = _clock.current.get()
+        self = super().__new__(
+            cls,
+            {
+                "store": store,
+                "profile": profile,
+                "applications": _pairs(applications),
+                "pools": _pairs(pools),
+                "clock": clock,
+                **options,
+            },
+        )
+        if clock is not None:
+            clock._managers.add(self)
+        _exit.remember(self)
+        return self
+
+    def __init__(
+        self,
+        store: str = "memory",
+        *,
+        applications: Named[Application] | None = None,
+        pools: Named[Pool] | None = None,
+        profile: Literal["default", "iris"] = "default",
+        clock: ManualClock | None = None,
+        max_sessions: int = 1_000_000,
+        session_bytes: int = 1 << 20,
+        levels: int = 64,
+        value_bytes: int = 64 << 10,
+        subscript_bytes: int = 255,
+        workers: int = 4,
+        decider_workers: int = 2,
+        max_stuck: int = 4,
+        queue: int = 100_000,
+        callback_deadline: Duration = 5.0,
+        retries: int = 3,
+        breaker_failures: int = 5,
+        breaker_probe: Duration = 30.0,
+        dead_letters: int = 100_000,
+        dead_letter_bytes: int = 64 << 20,
+        tombstone: Duration = 600.0,
+        max_request: Duration = 3600.0,
+        lock_timeout: Duration = 30.0,
+        rotation_grace: Duration = 10.0,
+        idle_counts_suspend: bool = False,
+        debug: bool = False,
+        lifecycle_log: int = 10_000,
+        dispatch: Literal["thread", "inline", "poll"] = "thread",
+        threads: bool = True,
+    ) -> None:
+        self._clock = clock if clock is not None else _clock.current.get()
+
+    @property
+    def clock(self) -> ManualClock | None:
+        """The manual clock; None if time is the system's."""
+        return self._clock
+
+    # --- sessions, asynchronously ---
+
+    def abegin(
+        self,
+        token: str,
+        *,
+        touch: TouchKind | Literal["activity", "keepalive", "none"] | None = None,
+        lock: LockMode | Literal["exclusive", "shared", "none"] | None = None,
+        lock_timeout: Duration | None = None,
+        application: str | None = None,
+    ) -> Opening:
+        """As `begin`, never blocking: await it, or use it in `async with`.
+
+        It is answered at once where nothing has to be waited for, and no thread is left for another.
+        """
+        return Opening(self._abegin(token, touch, lock, lock_timeout, application))
+
+    def abegin_new(
+        self,
+        application: str | None = None,
+        *,
+        client: Client | None = None,
+        data: Mapping[str, Any] | None = None,
+        license_class: LicenseClass | Literal["named", "anonymous", "lazy", "none"] | None = None,
+        idle_timeout: Timeout | EllipsisType = ...,
+        absolute_timeout: Duration | None = None,
+        touch: TouchKind | Literal["activity", "keepalive", "none"] | None = None,
+        lock: LockMode | Literal["exclusive", "shared", "none"] | None = None,
+    ) -> Opening:
+        """As `begin_new`; asynchronous callbacks are awaited."""
+        return Opening(
+            self._abegin_new(application, client, data, license_class, idle_timeout, absolute_timeout, touch, lock)
+        )
+
+    # --- bulk ---
+
+    def end_where(
+        self,
+        *,
+        level: EndLevel | Literal["request", "force", "kill"] = EndLevel.FORCE,
+        reason: EndReason | str = EndReason.ENDED,
+        actor: str | None = None,
+        note: str | None = None,
+        cursor: int = 0,
+        limit: int = 1000,
+        **filter: Any,
+    ) -> Progress:
+        """Ends what matches `filter` (see `list`), at most `limit` sessions looked at, from `cursor` on.
+
+        Applications with `protected_from_bulk_end` are spared. Resume with `cursor=progress.next` until that is None.
+        """
+        return self._end_where(filter, level, reason, actor, note, cursor, limit)
+
+    def set_idle_timeout_where(
+        self, value: Timeout, *, cursor: int = 0, limit: int = 1000, **filter: Any
+    ) -> Progress:
+        """Sets the idle timeout of all that match `filter` (see `list`), paced as `end_where`."""
+        return self._set_idle_timeout_where(filter, value, cursor, limit)
+
+    # --- event classes ---
+
+    def event_class(
+        self,
+        name: str,
+        *,
+        namespace: str = "",
+        deadline: Duration | None = None,
+        compat_veto: bool = False,
+        loop: asyncio.AbstractEventLoop | None = None,
+    ) -> Callable[[_H], _H]:
+        """Registers the decorated class (or object) as an event class: its methods `on_start`, `on_end` … are called.
+
+        ```python
+        @manager.event_class("audit")
+        class Audit:
+            def on_end(self, event: Event) -> None:
+                print(event.session_id, event.reason)
+        ```
+        """
+
+        def decorate(handlers: _H) -> _H:
+            self.register(
+                name, handlers, namespace=namespace, deadline=deadline, compat_veto=compat_veto, loop=loop
+            )
+            return handlers
+
+        return decorate
+
+    def register(
+        self,
+        event_class: EventClass | str,
+        handlers: object = None,
+        *,
+        namespace: str = "",
+        deadline: Duration | None = None,
+        compat_veto: bool = False,
+        loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        """Registers an event class in this process: an `EventClass`, or a name with an object that has the methods.
+
+        A method may be `async def`. One that decides needs an asynchronous call and runs on that call's event loop. Any
+        other runs on `loop`, by default the one that runs here and now, or else on one of its own.
+        Raises `Exists`, and `Invalid` if there is no callback.
+        """
+        if isinstance(event_class, EventClass):
+            name, namespace, loop = event_class.name, event_class.namespace, event_class.loop or loop
+            deadline, compat_veto = event_class.deadline, event_class.compat_veto
+            callbacks = event_class.callbacks
+        else:
+            name, callbacks = event_class, callbacks_of(handlers)
+        asynchronous = [kind for kind, callback in callbacks.items() if is_async(callback)]
+        self._register(
+            name, namespace, callbacks, asynchronous, deadline, compat_veto, loop or asyncio._get_running_loop()
+        )
+
+    # --- seeing ---
+
+    def list(
+        self,
+        *,
+        user: str | None = None,
+        application: str | None = None,
+        state: State | Literal["new", "active"] | None = None,
+        overdue: bool | None = None,
+        pool: str | None = None,
+        holder: str | None = None,
+        older_than: Duration | None = None,
+        idle_for: Duration | None = None,
+        damaged: bool | None = None,
+        immortal: bool | None = None,
+        cursor: int = 0,
+        limit: int = 1000,
+    ) -> Page:
+        """A page of live sessions that match, from `cursor` on, at most `limit` (1 to 10,000)."""
+        which = {
+            "user": user,
+            "application": application,
+            "state": state,
+            "overdue": overdue,
+            "pool": pool,
+            "holder": holder,
+            "older_than": older_than,
+            "idle_for": idle_for,
+            "damaged": damaged,
+            "immortal": immortal,
+        }
+        return self._list(which, cursor, limit)
+
+    def sessions(self, **filter: Any) -> Iterator[SessionInfo]:
+        """All live sessions that match (see `list`), page by page: what begins or ends meanwhile may be seen or not."""
+        cursor: int | None = 0
+        while cursor is not None:
+            page = self.list(**filter, cursor=cursor)
+            yield from page.sessions
+            cursor = page.next
+
+    # --- scope ---
+
+    def __enter__(self) -> Manager:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Manager {'closed' if self.is_closed else 'open'}>"

@@ -1,0 +1,394 @@
+"""What calls return: frozen, comparable, picklable. Instants named `…_ms` are engine time in milliseconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from ._errors import SessionError
+from ._words import DenyReason, EndLevel, EndReason, EventKind, LockMode, State, TouchKind
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """The immutable facts of a session's beginning."""
+
+    address: str | None = None
+    """The client's address as the host knows it: at most 256 bytes."""
+    user_agent: str | None = None
+    """The `User-Agent` header: at most 1,024 bytes."""
+    referrer: str | None = None
+    """The `Referer` header: at most 2,048 bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionInfo:
+    """How a live session looks in a listing."""
+
+    id: str
+    """The public handle, 22 characters: what `end`, `explain` and `list` take, never `begin`."""
+    state: State
+    application: str
+    namespace: str
+    user: str | None
+    created_ms: int
+    created_at: datetime
+    """When it was made, UTC."""
+    last_used_ms: int
+    """When it was last used: coarse."""
+    idle_timeout: timedelta | None
+    """Longest silence; None is never."""
+    absolute_timeout: timedelta | None
+    """Longest life; None is never."""
+    deadline_ms: int | None
+    """The first deadline; None is never, or a request is in flight."""
+    immortal: bool
+    """Whether no idle timeout applies."""
+    overdue: bool
+    """Past its deadline and not ended yet."""
+    in_flight: int
+    """Requests in flight."""
+    license_pool: str | None
+    license_holder: str | None
+    """Who is charged; None without a license."""
+    data_bytes: int | None
+    """Bytes of its data; None if they can't be read."""
+    client: Client
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of a listing."""
+
+    sessions: tuple[SessionInfo, ...]
+    next: int | None
+    """The cursor of the next page; None at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a bulk change got."""
+
+    scanned: int
+    changed: int
+    protected: int
+    """Sessions spared because their application is protected from bulk ends."""
+    next: int | None
+    """Where to resume; None when it is complete."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackOutcome:
+    """How one callback went, in the receipt of an end that waited."""
+
+    event_class: str
+    kind: EventKind
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What an end says: kept with the tombstone."""
+
+    id: str
+    by_this_call: bool
+    """Whether this call ended it; False: another had, and this is the receipt of that."""
+    application: str
+    user: str | None
+    reason: EndReason
+    level: EndLevel
+    actor: str | None
+    note: str | None
+    at_ms: int
+    at: datetime
+    """When, UTC."""
+    late: timedelta | None
+    """How late after the deadline, for a timeout."""
+    license_free_at_ms: int | None
+    license_free_at: datetime | None
+    """When its license was free; None if it held none."""
+    event_id: int
+    callbacks: tuple[CallbackOutcome, ...]
+    """How each callback went, if waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """The outcome of an end of level `request` that an event class put off."""
+
+    event_class: str
+    by: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class RequestInfo:
+    """One request in flight."""
+
+    started_ms: int
+    touch: TouchKind
+    lock: LockMode | None
+    """The lock it holds now."""
+    process: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExtensionGrant:
+    """One extension that was granted."""
+
+    at_ms: int
+    event_class: str
+    by: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class EventClassState:
+    """One event class of a session."""
+
+    namespace: str
+    name: str
+    registered: bool
+    """Whether it is registered in this process."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackFailure:
+    """One callback that failed."""
+
+    event_class: str
+    kind: EventKind
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class NextStep:
+    """What happens to a session next, and when."""
+
+    what: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Explain:
+    """Everything there is to know of one session, live or ended. `print` it."""
+
+    id: str
+    live: SessionInfo | None
+    ended: Receipt | None
+    requests: tuple[RequestInfo, ...]
+    lock_waiters: int
+    extensions: tuple[ExtensionGrant, ...]
+    event_classes: tuple[EventClassState, ...]
+    failures: tuple[CallbackFailure, ...]
+    damaged: bool
+    """Whether its data can't be read."""
+    next: NextStep | None
+    trace: tuple[str, ...]
+    """Its trace, if `debug` is on."""
+    text: str
+    """The same in words, one line each."""
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class CloseReport:
+    """What a close did."""
+
+    ended: int
+    """Sessions ended with `shutdown`."""
+    in_flight: int
+    """Requests that were in flight."""
+    delivered: int
+    """Callbacks delivered within the grace."""
+    undelivered: int
+    """Callbacks not delivered."""
+    stuck: int
+    """Callbacks that never returned."""
+    deferred: bool
+    """Whether the close waits for a running callback to return."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """One entry of the lifecycle log: the order of commits."""
+
+    seq: int
+    at_ms: int
+    session_id: str
+    what: str
+    """`created`, `ended`, `extended`, `rotated`, `login`, `logout`, `application`, `refused`."""
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Counters and health."""
+
+    live: int
+    peak: int
+    created: int
+    refused: int
+    ended: dict[EndReason, int]
+    in_flight: int
+    lock_waiters: int
+    tombstones: int
+    damaged: int
+    reaper: str
+    """`running`, `degraded`, `none` (the host ticks), `closed`."""
+    degraded: str | None
+    """Why it is degraded."""
+    reaper_restarts: int
+    lateness_max: timedelta
+    """The worst lateness of the last 1,024 ends after their deadlines."""
+    lateness_p99: timedelta
+    callbacks_queued: int
+    callbacks_running: int
+    callbacks_delivered: int
+    callbacks_failed: int
+    callbacks_overrun: int
+    dead_letters: int
+    stuck_workers: int
+    breakers_open: tuple[str, ...]
+    """Event classes whose breaker is open."""
+    replaced_token_uses: int
+    """Late uses of a rotated token after its grace: somebody may have stolen it."""
+
+
+@dataclass(frozen=True, slots=True)
+class HolderUsage:
+    """What one holder is charged."""
+
+    holder: str
+    kind: str
+    """`user` or `session`."""
+    connections: int
+    units: int
+    active: timedelta
+    """How long it has held them without a break."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """The use of one license pool at one instant."""
+
+    pool: str
+    capacity: int
+    in_use: int
+    available: int
+    high_water: int
+    high_water_at: datetime
+    denials: int
+    holders: tuple[HolderUsage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """A recount from first principles beside the counters; both are always equal."""
+
+    pool: str
+    counted: int
+    recounted: int
+    differences: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRecord:
+    """One entry of a pool's accounts."""
+
+    seq: int
+    at_ms: int
+    kind: str
+    """`grant`, `denial`, `trade`, `release`."""
+    session_id: str
+    holder: str
+    before: int
+    """Units in use of the pool before."""
+    after: int
+    """Units in use of the pool after."""
+    reason: DenyReason | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A delivery that did not succeed. Holds no token and no data."""
+
+    id: int
+    """Names it for `redeliver`."""
+    event_id: int
+    kind: EventKind
+    session_id: str
+    event_class: str
+    namespace: str
+    application: str
+    reason: EndReason | None
+    at_ms: int
+    attempts: int
+    error: str
+    """`overrun`, `queue_full`, `breaker_open`, `not_registered`, `shutdown`, or the callback's own text."""
+    completed_late: bool
+    """Whether the callback returned after all, too late."""
+    has_snapshot: bool
+    """Whether the session's data as it was is still kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """The outcome of a login."""
+
+    token: str = field(repr=False)
+    """The new token; the old one begins requests of the same session for the grace."""
+    trade_denied: SessionError | None
+    """The denial, if the session could not be charged to the user: it keeps its unit as its own holder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Logout:
+    """The outcome of a logout."""
+
+    token: str | None = field(repr=False)
+    """The new token of the session, which lives on without a user; None if it ended."""
+    ended: Receipt | None
+    """If there was no unit for the session as its own holder: it ended with `license_denied`."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolState:
+    """The state of a license pool, in pool events and `on_license_denied`."""
+
+    pool: str
+    in_use: int
+    capacity: int
+
+
+CLASSES: Final[dict[str, Any]] = {
+    record.__name__: record
+    for record in (
+        Client,
+        SessionInfo,
+        Page,
+        Progress,
+        CallbackOutcome,
+        Receipt,
+        Extension,
+        RequestInfo,
+        ExtensionGrant,
+        EventClassState,
+        CallbackFailure,
+        NextStep,
+        Explain,
+        CloseReport,
+        LogEntry,
+        Stats,
+        HolderUsage,
+        Usage,
+        Audit,
+        AuditRecord,
+        DeadLetter,
+        Login,
+        Logout,
+        PoolState,
+    )
+}
+"""Every record by name, for the native module."""

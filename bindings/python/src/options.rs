@@ -1,0 +1,162 @@
+//! Options of calls, read from keyword arguments.
+
+use libsession_core::{BeginOptions, Client, CreateOptions, EndOptions, EndReason, Filter, State};
+use libsession_core::{EndLevel, SessionId};
+use pyo3::Borrowed;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyMapping, PyString};
+
+use crate::duration::{duration, given_timeout, optional};
+use crate::errors::{invalid, raise};
+use crate::value;
+use crate::words::parse_option;
+
+/// An argument that may be left out.
+type Argument<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
+
+/// An argument that may be left out, which is something else than `None`.
+pub struct Given<'py>(pub Option<Bound<'py, PyAny>>);
+
+impl<'py> FromPyObject<'_, 'py> for Given<'py> {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        Ok(Self(Some(object.to_owned())))
+    }
+}
+
+/// A keyword argument that is neither missing nor `None`.
+fn present<'py>(options: &Bound<'py, PyDict>, name: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
+    Ok(options.get_item(name)?.filter(|value| !value.is_none()))
+}
+
+/// A text that may be left out.
+pub fn text(what: &str, object: Argument<'_, '_>) -> PyResult<Option<String>> {
+    object.filter(|object| !object.is_none()).map(|object| required_text(what, object)).transpose()
+}
+
+/// A text. `Invalid` for anything else, and for one that is no UTF-8.
+pub fn required_text(what: &str, object: &Bound<'_, PyAny>) -> PyResult<String> {
+    let py = object.py();
+    match object.cast::<PyString>() {
+        Ok(text) => text.to_str().map(str::to_owned).map_err(|_| invalid(py, format!("{what} is no UTF-8 text"))),
+        Err(_) => Err(invalid(py, format!("{what} is a str, not {}", object.get_type()))),
+    }
+}
+
+/// A whole number of at least 0.
+pub fn count<'py, T: FromPyObject<'py, 'py>>(what: &str, object: &'py Bound<'py, PyAny>) -> PyResult<T> {
+    object.extract::<T>().map_err(|_| {
+        invalid(object.py(), format!("{what} is a whole number of at least 0 within its bounds, not {object}"))
+    })
+}
+
+/// A session's public id.
+pub fn session_id(py: Python<'_>, text: &str) -> PyResult<SessionId> {
+    SessionId::parse(text).map_err(|error| raise(py, &error))
+}
+
+/// How a session is made.
+pub fn create(
+    application: Argument<'_, '_>,
+    client: Argument<'_, '_>,
+    data: Argument<'_, '_>,
+    license_class: Argument<'_, '_>,
+    idle_timeout: Argument<'_, '_>,
+    absolute_timeout: Argument<'_, '_>,
+) -> PyResult<CreateOptions> {
+    let mut options = CreateOptions { application: text("application", application)?, ..CreateOptions::default() };
+    if let Some(client) = client.filter(|client| !client.is_none()) {
+        options.client = Client {
+            address: text("address", Some(&client.getattr("address")?))?,
+            user_agent: text("user_agent", Some(&client.getattr("user_agent")?))?,
+            referrer: text("referrer", Some(&client.getattr("referrer")?))?,
+        };
+    }
+    if let Some(data) = data.filter(|data| !data.is_none()) {
+        let Ok(mapping) = data.cast::<PyMapping>() else {
+            return Err(invalid(data.py(), format!("data is a mapping, not {}", data.get_type())));
+        };
+        for item in mapping.items()?.iter() {
+            let (key, item) = item.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>()?;
+            options.data.push((required_text("a key of data", &key)?, value::from_py(&item)?));
+        }
+    }
+    options.license_class = parse_option(license_class)?;
+    options.idle_timeout = given_timeout("idle_timeout", idle_timeout)?;
+    options.absolute_timeout = optional("absolute_timeout", absolute_timeout)?.filter(|timeout| !timeout.is_zero());
+    Ok(options)
+}
+
+/// How a request begins.
+pub fn begin(
+    touch: Argument<'_, '_>,
+    lock: Argument<'_, '_>,
+    lock_timeout: Argument<'_, '_>,
+    application: Argument<'_, '_>,
+) -> PyResult<BeginOptions> {
+    Ok(BeginOptions {
+        touch: parse_option(touch)?,
+        lock: parse_option(lock)?,
+        lock_timeout: optional("lock_timeout", lock_timeout)?,
+        application: text("application", application)?,
+    })
+}
+
+/// How a session is ended.
+pub fn end(
+    level: Argument<'_, '_>,
+    reason: Argument<'_, '_>,
+    actor: Argument<'_, '_>,
+    note: Argument<'_, '_>,
+    wait: Argument<'_, '_>,
+) -> PyResult<EndOptions> {
+    let defaults = EndOptions::default();
+    Ok(EndOptions {
+        level: parse_option::<EndLevel>(level)?.unwrap_or(defaults.level),
+        reason: parse_option::<EndReason>(reason)?.unwrap_or(defaults.reason),
+        actor: text("actor", actor)?,
+        note: text("note", note)?,
+        wait: optional("wait", wait)?,
+    })
+}
+
+/// Which sessions are meant; an unknown name is `Invalid` and named.
+pub fn filter(options: Option<&Bound<'_, PyDict>>) -> PyResult<Filter> {
+    let mut filter = Filter::default();
+    let Some(options) = options else { return Ok(filter) };
+    for name in options.keys() {
+        let name: String = name.extract()?;
+        let Some(given) = present(options, &name)? else { continue };
+        match name.as_str() {
+            "user" => filter.user = text("user", Some(&given))?,
+            "application" => filter.application = text("application", Some(&given))?,
+            "pool" => filter.pool = text("pool", Some(&given))?,
+            "holder" => filter.holder = text("holder", Some(&given))?,
+            "state" => filter.state = Some(state(&given)?),
+            "overdue" => filter.overdue = Some(given.extract()?),
+            "damaged" => filter.damaged = Some(given.extract()?),
+            "immortal" => filter.immortal = Some(given.extract()?),
+            "older_than" => filter.older_than = Some(duration("older_than", &given)?),
+            "idle_for" => filter.idle_for = Some(duration("idle_for", &given)?),
+            _ => {
+                return Err(invalid(
+                    given.py(),
+                    format!(
+                        "there is no filter '{name}'; there are: user, application, pool, holder, state, overdue, \
+                         damaged, immortal, older_than, idle_for"
+                    ),
+                ));
+            }
+        }
+    }
+    Ok(filter)
+}
+
+fn state(object: &Bound<'_, PyAny>) -> PyResult<State> {
+    match required_text("state", object)?.as_str() {
+        "new" => Ok(State::New),
+        "active" => Ok(State::Active),
+        other => Err(invalid(object.py(), format!("there is no state '{other}'; there are: new, active"))),
+    }
+}

@@ -1,0 +1,363 @@
+//! A request in flight: its identity, its scope, and its life. The data are in [`data`](crate::data).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use libsession_core::{Begin, EndOutcome, Error, ErrorKind, LockMode, Request, Result, Subscript, Value};
+use parking_lot::Mutex;
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyWeakrefMethods, PyWeakrefReference};
+
+use crate::duration::{duration, optional, timeout};
+use crate::errors::{invalid, raise};
+use crate::future::{Ready, future};
+use crate::guard::{asking, attached, detached};
+use crate::options;
+use crate::records;
+use crate::shared::Shared;
+use crate::wait::{on_event_loop, wait};
+use crate::words::{parse, word};
+
+/// A list or dict of this session that was handed out: where it is, the object, and what it was when last in step.
+pub struct View {
+    /// Where its value is.
+    pub path: Vec<Subscript>,
+    /// The tracking list or dict, as long as somebody has it.
+    pub object: Py<PyWeakrefReference>,
+    /// What it held when it was last read or written.
+    pub value: Value,
+}
+
+impl View {
+    /// Whether it is this object.
+    pub fn is(&self, object: &Bound<'_, PyAny>) -> bool {
+        self.object.bind(object.py()).upgrade().is_some_and(|own| own.is(object))
+    }
+}
+
+/// A request in flight; for callbacks that decide, the request they act under.
+#[pyclass(frozen, mapping, module = "libsession._native")]
+pub struct Session {
+    /// The core's request.
+    pub request: Request,
+    /// Its manager.
+    pub manager: Arc<Shared>,
+    /// The lists and dicts that were handed out.
+    pub views: Mutex<Vec<View>>,
+    owned: bool,
+    over: AtomicBool,
+}
+
+impl Session {
+    /// The request of a caller, who finishes it.
+    pub fn owned(request: Request, manager: Arc<Shared>) -> Self {
+        Self { request, manager, views: Mutex::default(), owned: true, over: AtomicBool::new(false) }
+    }
+
+    /// A request that another finishes.
+    pub fn borrowed(request: Request, manager: Arc<Shared>) -> Self {
+        Self { request, manager, views: Mutex::default(), owned: false, over: AtomicBool::new(false) }
+    }
+
+    /// From the outcome of a begin; `Absent` and `Gone` are raised.
+    pub fn begun(begin: Begin, manager: Arc<Shared>) -> Result<Self> {
+        begin.live().map(|request| Self::owned(request, manager))
+    }
+
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        self.over.store(true, Ordering::Relaxed);
+        asking(py, self.manager.deciders(), || self.request.finish())
+    }
+
+    /// The end of a `with`: commits and finishes. What was finished or ended inside is over already; an exception on its
+    /// way is not replaced, it gets a note.
+    fn leave(&self, py: Python<'_>, exception: &Bound<'_, PyAny>) -> PyResult<()> {
+        if self.over.load(Ordering::Relaxed) || !self.owned {
+            return Ok(());
+        }
+        match self.close(py) {
+            Err(error) if !exception.is_none() => {
+                let note = format!("libsession: the request could not be committed: {}", error.value(py));
+                exception.call_method1("add_note", (note,)).map(drop)
+            }
+            result => result,
+        }
+    }
+
+    fn ended(&self, py: Python<'_>, outcome: &EndOutcome) -> PyResult<Py<PyAny>> {
+        if matches!(outcome, EndOutcome::Ended(_) | EndOutcome::Gone(_)) {
+            self.over.store(true, Ordering::Relaxed);
+        }
+        records::end_outcome(py, outcome).map(Bound::unbind)
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if !self.owned || *self.over.get_mut() || !self.manager.deciders() {
+            return;
+        }
+        // The core finishes a request when it is dropped. That may ask callbacks, which need the interpreter.
+        let _ = Python::try_attach(|py| py.detach(|| self.request.finish()));
+    }
+}
+
+#[pymethods]
+impl Session {
+    #[getter]
+    fn id(&self) -> String {
+        self.request.id().to_string()
+    }
+
+    #[getter]
+    fn token(&self) -> String {
+        self.request.token().reveal()
+    }
+
+    #[getter]
+    fn is_new(&self) -> bool {
+        self.request.is_new()
+    }
+
+    #[getter]
+    fn application(&self, py: Python<'_>) -> PyResult<String> {
+        attached(py, || self.request.application()).map(|name| name.to_string())
+    }
+
+    #[getter]
+    fn user(&self, py: Python<'_>) -> PyResult<Option<String>> {
+        attached(py, || self.request.user()).map(|user| user.map(|user| user.to_string()))
+    }
+
+    #[getter]
+    fn license_holder(&self, py: Python<'_>) -> PyResult<Option<String>> {
+        attached(py, || self.request.license_holder()).map(|holder| holder.map(|holder| holder.to_string()))
+    }
+
+    fn info<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        records::session_info(py, &attached(py, || self.request.info())?)
+    }
+
+    #[getter]
+    fn idle_timeout(&self, py: Python<'_>) -> PyResult<Option<std::time::Duration>> {
+        attached(py, || self.request.info()).map(|info| info.idle_timeout)
+    }
+
+    #[setter]
+    fn set_idle_timeout(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        let value = timeout("idle_timeout", value)?;
+        attached(py, || self.request.set_idle_timeout(value))
+    }
+
+    #[getter]
+    fn absolute_timeout(&self, py: Python<'_>) -> PyResult<Option<std::time::Duration>> {
+        attached(py, || self.request.info()).map(|info| info.absolute_timeout)
+    }
+
+    #[setter]
+    fn set_absolute_timeout(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        if value.is_none() {
+            return Err(invalid(py, "the absolute timeout of a live session can only be set earlier, not to never"));
+        }
+        let value = duration("absolute_timeout", value)?;
+        attached(py, || self.request.set_absolute_timeout(value))
+    }
+
+    // --- scope ---
+
+    /// Commits and ends the request.
+    fn finish(&self, py: Python<'_>) -> PyResult<()> {
+        self.close(py)
+    }
+
+    /// Commits the writes so far.
+    fn save(&self, py: Python<'_>) -> PyResult<()> {
+        attached(py, || self.request.save())
+    }
+
+    /// Drops the writes so far.
+    fn discard(&self, py: Python<'_>) -> PyResult<()> {
+        self.forget_views();
+        attached(py, || self.request.discard())
+    }
+
+    fn __enter__(this: Py<Self>) -> Py<Self> {
+        this
+    }
+
+    #[pyo3(signature = (exc_type, exc_value, traceback, /))]
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        exc_type: &Bound<'_, PyAny>,
+        exc_value: &Bound<'_, PyAny>,
+        traceback: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let _ = (exc_type, traceback);
+        self.leave(py, exc_value)
+    }
+
+    fn __aenter__(this: Py<Self>) -> Ready {
+        Ready::value(this.into_any())
+    }
+
+    #[pyo3(signature = (exc_type, exc_value, traceback, /))]
+    fn __aexit__(
+        &self,
+        py: Python<'_>,
+        exc_type: &Bound<'_, PyAny>,
+        exc_value: &Bound<'_, PyAny>,
+        traceback: &Bound<'_, PyAny>,
+    ) -> PyResult<Ready> {
+        let _ = (exc_type, traceback);
+        self.leave(py, exc_value)?;
+        Ok(Ready::value(py.None()))
+    }
+
+    // --- lock ---
+
+    /// Frees the lock early; `save` commits first.
+    #[pyo3(signature = (save=true))]
+    fn unlock(&self, py: Python<'_>, save: bool) -> PyResult<()> {
+        attached(py, || self.request.unlock(save))
+    }
+
+    /// Takes the lock again; waits for it, unless this thread runs an event loop.
+    #[pyo3(signature = (mode=None, timeout=None))]
+    fn lock(
+        &self,
+        py: Python<'_>,
+        mode: Option<&Bound<'_, PyAny>>,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let (mode, timeout) = (lock_mode(mode)?, optional("timeout", timeout)?);
+        let at_once = crate::guard::contain(|| self.request.lock(mode, Some(std::time::Duration::ZERO)));
+        match at_once {
+            Err(error) if may_wait(py, &error, timeout)? => {
+                wait(py, |then| self.request.lock_async(mode, timeout, then))
+            }
+            result => result.map_err(|error| raise(py, &error)),
+        }
+    }
+
+    /// As `lock`; an awaitable.
+    #[pyo3(signature = (mode=None, timeout=None))]
+    fn alock<'py>(
+        &self,
+        py: Python<'py>,
+        mode: Option<&Bound<'py, PyAny>>,
+        timeout: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (mode, timeout) = (lock_mode(mode)?, optional("timeout", timeout)?);
+        future(py, false, |py, ()| Ok(py.None()), |then| self.request.lock_async(mode, timeout, then))
+    }
+
+    #[getter]
+    fn lock_mode<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        attached(py, || self.request.lock_mode())?.map(|mode| word(py, "LockMode", mode.name())).transpose()
+    }
+
+    // --- life ---
+
+    /// Ends the session when its last request in flight finishes; False takes it back.
+    #[pyo3(signature = (end=true))]
+    fn request_end(&self, py: Python<'_>, end: bool) -> PyResult<()> {
+        attached(py, || self.request.request_end(end))
+    }
+
+    /// Ends the session now.
+    #[pyo3(signature = (*, level=None, reason=None, actor=None, note=None, wait=None))]
+    fn end(
+        &self,
+        py: Python<'_>,
+        level: Option<&Bound<'_, PyAny>>,
+        reason: Option<&Bound<'_, PyAny>>,
+        actor: Option<&Bound<'_, PyAny>>,
+        note: Option<&Bound<'_, PyAny>>,
+        wait: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let end = options::end(level, reason, actor, note, wait)?;
+        let outcome = detached(py, || self.request.end(end))?;
+        self.ended(py, &outcome)
+    }
+
+    /// A new token for the same session.
+    fn rotate(&self, py: Python<'_>) -> PyResult<String> {
+        attached(py, || self.request.rotate()).map(|token| token.reveal())
+    }
+
+    /// The host has authenticated `user`.
+    fn login<'py>(&self, py: Python<'py>, user: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let user = options::required_text("user", user)?;
+        let login = asking(py, self.manager.deciders(), || self.request.login(&user))?;
+        records::login(py, &login)
+    }
+
+    /// As `login`; an awaitable.
+    fn alogin<'py>(&self, py: Python<'py>, user: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let user = options::required_text("user", user)?;
+        future(
+            py,
+            self.manager.deciders(),
+            |py, login| records::login(py, &login).map(Bound::unbind),
+            |then| self.request.login_async(&user, then),
+        )
+    }
+
+    /// Tries the license trade again.
+    fn trade(&self, py: Python<'_>) -> PyResult<()> {
+        attached(py, || self.request.trade())
+    }
+
+    /// The user leaves; the session lives on.
+    #[pyo3(signature = (force=false))]
+    fn logout<'py>(&self, py: Python<'py>, force: bool) -> PyResult<Bound<'py, PyAny>> {
+        let logout = asking(py, self.manager.deciders(), || self.request.logout(force))?;
+        self.logged_out(&logout);
+        records::logout(py, &logout)
+    }
+
+    /// As `logout`; an awaitable.
+    #[pyo3(signature = (force=false))]
+    fn alogout(this: Bound<'_, Self>, force: bool) -> PyResult<Bound<'_, PyAny>> {
+        let session = this.clone().unbind();
+        let inner = this.get();
+        future(
+            this.py(),
+            inner.manager.deciders(),
+            move |py, logout| {
+                session.get().logged_out(&logout);
+                records::logout(py, &logout).map(Bound::unbind)
+            },
+            |then| inner.request.logout_async(force, then),
+        )
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<Session {}>", self.request.id())
+    }
+
+    fn __reduce__(&self) -> PyResult<Py<PyAny>> {
+        Err(PyTypeError::new_err("a Session can't be pickled: it is a request in flight; pickle its id or as_dict()"))
+    }
+}
+
+impl Session {
+    fn logged_out(&self, logout: &libsession_core::Logout) {
+        if matches!(logout, libsession_core::Logout::Ended(_)) {
+            self.over.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+fn lock_mode(mode: Option<&Bound<'_, PyAny>>) -> PyResult<LockMode> {
+    mode.filter(|mode| !mode.is_none()).map_or(Ok(LockMode::Exclusive), parse)
+}
+
+/// Whether a lock that was not free may be waited for: in a time that was not 0, and not on an event loop's thread.
+pub fn may_wait(py: Python<'_>, error: &Error, timeout: Option<std::time::Duration>) -> PyResult<bool> {
+    Ok(error.kind() == ErrorKind::LockTimeout
+        && timeout.is_none_or(|timeout| !timeout.is_zero())
+        && !on_event_loop(py)?)
+}

@@ -1,0 +1,63 @@
+//! Synchronous waits that Ctrl-C ends: the wait goes on in the core, this thread looks for signals in between.
+
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::time::Duration;
+
+use libsession_core::manager::Then;
+use libsession_core::{Error, ErrorKind};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+
+use crate::errors::raise;
+use crate::guard::{contain, knowing};
+
+/// How long a signal may go unseen.
+const SLICE: Duration = Duration::from_millis(50);
+
+/// Starts an asynchronous call and waits for its result. When a signal handler raises, the wait is given up: a result
+/// that comes later is dropped (a request finishes at once).
+pub fn wait<T: Send + 'static>(py: Python<'_>, start: impl FnOnce(Then<T>) + Send) -> PyResult<T> {
+    let (sender, receiver) = sync_channel(1);
+    let then: Then<T> = Box::new(move |result| drop(sender.try_send(result)));
+    py.detach(|| {
+        knowing(false, || {
+            contain(|| {
+                start(then);
+                Ok(())
+            })
+        })
+    })
+    .map_err(|error| raise(py, &error))?;
+    // A receiver is not shared between threads: it goes into each slice and comes back.
+    let mut receiver = Some(receiver);
+    loop {
+        let Some(waiting) = receiver.take() else {
+            return Err(raise(py, &Error::new(ErrorKind::Internal, "a wait lost its channel")));
+        };
+        let (waiting, outcome) = py.detach(move || {
+            let outcome = waiting.recv_timeout(SLICE);
+            (waiting, outcome)
+        });
+        match outcome {
+            Ok(result) => return result.map_err(|error| raise(py, &error)),
+            Err(RecvTimeoutError::Timeout) => py.check_signals()?,
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(raise(py, &Error::new(ErrorKind::Internal, "a call ended without an answer")));
+            }
+        }
+        receiver = Some(waiting);
+    }
+}
+
+/// Whether an asyncio event loop runs on this thread: then nothing may wait here.
+pub fn on_event_loop(py: Python<'_>) -> PyResult<bool> {
+    running_loop(py).map(|running| running.is_some())
+}
+
+/// The event loop that runs on this thread.
+pub fn running_loop(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
+    static RUNNING: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let running =
+        RUNNING.get_or_try_init(py, || py.import("asyncio")?.getattr("_get_running_loop").map(Bound::unbind))?;
+    Ok(Some(running.bind(py).call0()?).filter(|running| !running.is_none()))
+}

@@ -1,0 +1,1 @@
+"""A small interpreter of conformance scripts over the public package."""

@@ -1,0 +1,161 @@
+"""Verbs that look: info, list, explain, stats, usage, accounts, dead letters, events, the log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import libsession as ls
+
+from . import answer
+from .line import Script, Words
+
+if TYPE_CHECKING:
+    from .world import World
+
+STATS = {
+    "live", "peak", "created", "refused", "in_flight", "lock_waiters", "tombstones", "damaged", "callbacks_delivered",
+    "callbacks_failed", "callbacks_overrun", "dead_letters", "stuck_workers", "replaced_token_uses", "reaper",
+}  # fmt: skip
+
+
+def info(world: World, words: Words) -> str:
+    label = words.at(0)
+    if label in world.requests:
+        found = world.request(label)[0].info()
+    else:
+        explain = world.manager.explain(world.id(label))
+        if explain is None or (explain.live is None and explain.ended is None):
+            return "absent"
+        if explain.live is None:
+            return f"gone {explain.ended.reason}"  # type: ignore[union-attr]
+        found = explain.live
+    return " ".join(answer.info_field(found, name) for name in words.plain[1:])
+
+
+def listing(world: World, words: Words) -> str:
+    from .verbs import filter_of
+
+    which, limit, cursor, labels = filter_of(world, words), words.number("limit"), 0, list[str]()
+    while True:
+        page = world.manager.list(**which, cursor=cursor, limit=1000 if limit is None else limit)
+        labels += [world.label_of(one.id) for one in page.sessions]
+        if page.next is None:
+            return answer.join(sorted(labels), " ")
+        cursor = page.next
+
+
+def explain(world: World, words: Words) -> str:
+    found = world.manager.explain(world.id(words.at(0)))
+    if found is None:
+        return "absent"
+    return " ".join(answer.explain_field(found, name) for name in words.plain[1:])
+
+
+def explains(world: World, words: Words) -> str:
+    part, found = words.text_at(1), world.manager.explain(world.id(words.at(0)))
+    if found is None:
+        raise Script("nothing is known of it")
+    return answer.truth(any(part in world.with_labels(text) for text in (found.text, *found.trace)))
+
+
+def stats(world: World, words: Words) -> str:
+    found = world.manager.stats()
+    return " ".join(stat(found, name) for name in words.plain)
+
+
+def stat(stats: ls.Stats, name: str) -> str:
+    if name.startswith("ended."):
+        return str(stats.ended.get(ls.EndReason(name[6:]), 0))
+    if name == "breakers_open":
+        return answer.join(stats.breakers_open, ",")
+    if name not in STATS:
+        raise Script(f"stats have no field '{name}'")
+    return str(getattr(stats, name))
+
+
+def usage(world: World, words: Words) -> str:
+    found = world.manager.usage(words.text_at(0))
+    if len(words.plain) == 1:
+        return f"{found.in_use}/{found.capacity}"
+    return " ".join(usage_field(world, found, name) for name in words.plain[1:])
+
+
+def usage_field(world: World, found: ls.Usage, name: str) -> str:
+    if name == "holders":
+        holders = sorted(
+            f"{answer.word(world.with_labels(one.holder))}:{one.kind}:{one.connections}:{one.units}"
+            for one in found.holders
+        )
+        return answer.join(holders, ",")
+    if name not in ("capacity", "in_use", "available", "high_water", "denials"):
+        raise Script(f"a usage has no field '{name}'")
+    return str(getattr(found, name))
+
+
+def audit(world: World, words: Words) -> str:
+    found = world.manager.audit(words.text_at(0))
+    if not found.differences and found.counted == found.recounted:
+        return f"equal {found.counted}"
+    return f"counted {found.counted} recounted {found.recounted}: {'; '.join(found.differences)}"
+
+
+def audit_records(world: World, words: Words) -> str:
+    pool = words.text_at(0)
+    records = world.manager.audit_records(pool, after=world.told["audit", pool], limit=10_000)
+    if records:
+        world.told["audit", pool] = records[-1].seq
+    return answer.join(
+        (
+            f"{one.kind} {world.label_of(one.session_id)} {answer.word(one.holder)} {one.before}>{one.after}"
+            + (f" {one.reason}" if one.reason else "")
+            for one in records
+        ),
+        ", ",
+    )
+
+
+def dead_letters(world: World, words: Words) -> str:
+    of = world.id(words.at(0)) if words.plain else None
+    return answer.join(
+        (
+            f"{world.label_of(one.session_id)} {answer.class_name(one.namespace, one.event_class)}.{one.kind} "
+            f"{one.attempts} {answer.word(one.error)}" + (" late" if one.completed_late else "")
+            for one in world.manager.dead_letters(limit=10_000)
+            if of is None or one.session_id == of
+        ),
+        ", ",
+    )
+
+
+def events(world: World, words: Words) -> str:
+    label = words.at(0)
+    new = world.deliveries(label, world.told["events", label])
+    world.told["events", label] += len(new)
+    return answer.join(new, " ")
+
+
+def log(world: World, words: Words) -> str:
+    world.settle()
+    of = words.plain[0] if words.plain else ""
+    entries = world.entries(world.told["log", of])
+    world.told["log", of] += len(entries)
+    return answer.join((text for label, text in entries if not of or label == of), ", ")
+
+
+LOOKS: dict[str, Callable[[World, Words], str]] = {
+    "info": info,
+    "sessions": lambda world, words: str(world.manager.count()),
+    "list": listing,
+    "explain": explain,
+    "explains": explains,
+    "stats": stats,
+    "check": lambda world, words: "; ".join(world.manager.check()) or "ok",
+    "usage": usage,
+    "audit": audit,
+    "audit_records": audit_records,
+    "dead_letters": dead_letters,
+    "calls": lambda world, words: str(world.calls(words.at(0), words.at(1))),
+    "events": events,
+    "log": log,
+}
