@@ -1,0 +1,703 @@
+/** libsession: one engine for sessions, timeouts and licenses. Durations are milliseconds; `null` is never, or none. */
+
+export type ErrorKind =
+  | 'invalid' | 'quota' | 'exists' | 'conflict' | 'lock_timeout' | 'denied' | 'license_denied' | 'session_limit'
+  | 'wrong_process' | 'reentrant' | 'closing' | 'closed' | 'forked' | 'stale_handle' | 'uncertain' | 'poisoned'
+  | 'corrupt' | 'unavailable' | 'async_required' | 'panic' | 'internal'
+  /** A request whose session is not live any more: the two outcomes of `begin`, thrown. */
+  | 'absent' | 'gone'
+
+export type EndReason =
+  | 'ended' | 'idle_timeout' | 'absolute_timeout' | 'revoked' | 'evicted' | 'replaced' | 'parent_ended'
+  | 'start_denied' | 'license_denied' | 'expired_while_down' | 'shutdown'
+
+export type DenyReason = 'pool_exhausted' | 'holder_limit' | 'excluded' | 'reserved'
+export type EndLevel = 'request' | 'force' | 'kill'
+export type TouchKind = 'activity' | 'keepalive' | 'none'
+export type LockMode = 'exclusive' | 'shared' | 'none'
+export type LicenseClass = 'named' | 'anonymous' | 'lazy' | 'none'
+export type UnitRule = 'session' | 'user' | 'staircase' | 'iris' | 'hard'
+export type ThreadKind = 'request' | 'reaper' | 'admin' | 'recovery'
+
+export type EventKind =
+  | 'on_start' | 'on_expiring' | 'on_timeout' | 'on_end' | 'on_application_change' | 'on_login' | 'on_logout'
+  | 'on_start_request' | 'on_end_request' | 'on_license_denied' | 'on_context_lost'
+  | 'on_pool_low' | 'on_pool_exhausted' | 'on_pool_recovered' | 'on_pool_overdraft'
+
+/** Every error kind, event kind and end reason, in the order of their numbers. */
+export const errorKinds: readonly ErrorKind[]
+export const eventKinds: readonly EventKind[]
+export const endReasons: readonly EndReason[]
+
+/** What the engine refuses. Holds no token, key or data value. */
+export class SessionError extends Error {
+  constructor(kind: ErrorKind, message: string, more?: {
+    reason?: EndReason | DenyReason | null
+    retryAfterMs?: number | null
+    keys?: string[]
+    retryable?: boolean
+  })
+  /** `ERR_SESSION_` and the kind in capitals. */
+  readonly code: `ERR_SESSION_${Uppercase<ErrorKind>}`
+  readonly kind: ErrorKind
+  /** Why the session ended (`gone`), or why the license was denied (`license_denied`). */
+  readonly reason: EndReason | DenyReason | null
+  /** When to try again, if known (`license_denied`). */
+  readonly retryAfterMs: number | null
+  /** The first subscripts in conflict (`conflict`). */
+  readonly keys: string[]
+  /** Whether the same call may succeed later. */
+  readonly retryable: boolean
+}
+
+/**
+ * A value of the data tree. Integers beyond 2^53 are BigInt, bytes are Uint8Array. Arrays and plain objects are one
+ * value each; in them `undefined` is left out as in JSON. JavaScript has one type of number: a float without a fraction that
+ * another language wrote reads as a number, and is an integer when it is written again (`getJSON` and `setJSON` keep it).
+ */
+export type Value = null | boolean | number | bigint | string | Uint8Array | Value[] | { [key: string]: Value | undefined }
+export type Subscript = string | number | bigint
+export type Path = readonly Subscript[]
+
+/** A session's data as it was when something happened. */
+export interface ReadOnlyData extends Iterable<[Subscript[], Value]> {
+  /** The value at a path; `undefined` if there is none. */
+  get(...path: Subscript[]): Value | undefined
+  /** The same as the engine's lossless JSON text (`1.0` stays a float, bytes are `{"$bytes":"…"}`). */
+  getJSON(...path: Subscript[]): string | undefined
+  /** The nodes at a path and below, as text of `[path, value]` pairs. */
+  treeJSON(...path: Subscript[]): string
+  /** `$DATA`: 0 nothing, 1 a value, 10 children, 11 both. */
+  defined(...path: Subscript[]): 0 | 1 | 10 | 11
+  /** `$ORDER`: the subscript below `path` beyond `after`; without it the first. */
+  next(path: Path | Subscript, after?: Subscript | null, options?: { backward?: boolean }): Subscript | undefined
+  /** `[path, value]` of each node at a path and below, in collation order; paths relative to it. */
+  entries(...path: Subscript[]): IterableIterator<[Subscript[], Value]>
+}
+
+/** What `merge` takes: pairs of path and value, or a plain object with one level for each subscript. */
+export type Tree = Iterable<readonly [Path | Subscript, Value]> | { readonly [key: string]: Value | undefined }
+
+/**
+ * The data of a session as one request sees it: committed data under its own writes, which commit together at `finish`,
+ * `save` or `unlock`. Two requests that change different first subscripts both keep their change.
+ */
+export interface Data extends ReadOnlyData {
+  /** The last argument is the value. Throws `quota`, `invalid`; nothing has changed then. */
+  set(...pathAndValue: [...path: Subscript[], value: Value]): void
+  setJSON(path: Path | Subscript, text: string): void
+  /** Removes a subtree; without a path all. Tells whether there was something. */
+  kill(...path: Subscript[]): boolean
+  /** Removes a subtree and returns its value. */
+  pop(...path: Subscript[]): Value | undefined
+  /** Lays a tree over the subtree at the path; removes nothing. The last argument is the tree. */
+  merge(...pathAndTree: [...path: Subscript[], tree: Tree]): void
+  mergeJSON(path: Path | Subscript, text: string): void
+  /** The value and the version of its first subscript: if that moves, a later write to it in this request conflicts. */
+  getVersioned(...path: Subscript[]): { value: Value | undefined; version: number }
+  /** The commit throws `conflict` if the first subscript is not at this version then. */
+  expectVersion(first: Subscript, version: number): void
+  /** Sets a value if it is `expected` now (`undefined`: no value); commits at once. Throws `conflict`. */
+  compareAndSet(path: Path | Subscript, expected: Value | undefined, value: Value | undefined): void
+  compareAndSetJSON(path: Path | Subscript, expected: string | null, text: string | null): void
+  /** Nodes that have a value. */
+  readonly count: number
+  /** Bytes as the quotas count them. */
+  readonly bytesUsed: number
+}
+
+export interface ApplicationOptions {
+  /** 1 to 128 bytes. */
+  name: string
+  enabled?: boolean
+  /** Scope of its event classes. Default empty. */
+  namespace?: string
+  /** Longest silence. Default 900,000; `null` or 0 is never. */
+  idleTimeoutMs?: number | null
+  /** Longest life. Default 24 h (in profile `iris` never); `null` is never. */
+  absoluteTimeoutMs?: number | null
+  /** The event classes its sessions start with, first called first. */
+  eventClasses?: string[]
+  /** Those of them that a decision needs: not registered is denied. */
+  requiredEventClasses?: string[]
+  /** Default: the only pool, if there is exactly one. */
+  pool?: string
+  /** Default `named` where a pool is configured, else `none`. */
+  licenseClass?: LicenseClass
+  maxSessions?: number
+  /** Extensions in a row without user activity. Default 0, in profile `iris` 3. */
+  maxExtensions?: number
+  /** The longest single extension. Default 900,000. */
+  extensionCapMs?: number
+  /** How long before the deadline `onExpiring` is asked, at most half the timeout. Default 5,000. */
+  askLeadMs?: number
+  /** The lock of a request that names none. Default `exclusive`. */
+  lock?: LockMode
+  timeoutOnApplicationChange?: 'keep' | 'adopt' | 'min' | 'max'
+  /** Spared by `endWhere`. */
+  protectedFromBulkEnd?: boolean
+  /** A session that enters also gets this application's event classes. */
+  eventClassesOnEntry?: boolean
+  debug?: boolean
+}
+
+export interface PoolOptions {
+  name: string
+  /** Units there are. */
+  capacity: number
+  /** How a holder with several sessions is charged. Default `staircase`. */
+  unitRule?: UnitRule
+  /** Step of the staircase, cliff of `iris`, limit of `hard`. Default 25. */
+  maxConnections?: number
+  maxSessionsPerHolder?: number
+  /** Most units that `anonymous` sessions hold together. */
+  anonymousCap?: number
+  /** A user at several clients is several holders. */
+  holderPerClient?: boolean
+  /** `onPoolLow` when fewer units than this are available. */
+  low?: number
+  /** What becomes of a login whose license can't be traded. Default `keep`. */
+  tradeFailure?: 'keep' | 'refuse'
+  auditRecords?: number
+}
+
+export interface ManagerOptions {
+  /** Managers of the same name are one in all worker threads of a process. It stays until `close`. */
+  name?: string
+  /** `memory`. */
+  store?: string
+  profile?: 'default' | 'iris'
+  /** Without any there is one, `default`. */
+  applications?: ApplicationOptions[]
+  pools?: PoolOptions[]
+  /** Default 1,000,000. */
+  maxSessions?: number
+  /** Default: 1 MiB a session, 64 levels, 64 KiB a value, 255 bytes a subscript. */
+  quotas?: { sessionBytes?: number; levels?: number; valueBytes?: number; subscriptBytes?: number }
+  /** `'manual'`, or a clock that several managers share: for tests. */
+  clock?: 'system' | 'manual' | ManualClock
+  /** Threads that deliver events (default 4), and that ask deciders (default 2): 1 to 64. */
+  workers?: number
+  deciderWorkers?: number
+  maxStuck?: number
+  /** Queued deliveries; beyond are dead letters. Default 100,000. */
+  queue?: number
+  /** How long a callback may take. Default 5,000. */
+  callbackDeadlineMs?: number
+  /** How often a failed callback is tried again. Default 3. */
+  retries?: number
+  breakerFailures?: number
+  breakerProbeMs?: number
+  deadLetters?: number
+  deadLetterBytes?: number
+  /** How long the reason of an ended session is remembered. Default 600,000. */
+  tombstoneMs?: number
+  /** A request older than this counts as finished. Default 3,600,000. */
+  maxRequestMs?: number
+  /** How long the asynchronous calls wait for a lock. Default 30,000. */
+  lockTimeoutMs?: number
+  /** How long an old token still works after a rotation. Default 10,000. */
+  rotationGraceMs?: number
+  idleCountsSuspend?: boolean
+  /** Sessions keep a trace that `explain` shows; `damage` is allowed. */
+  debug?: boolean
+  lifecycleLog?: number
+  /** Where notifications run. Default `thread`: on this thread's event loop, when its turn comes. */
+  dispatch?: 'thread' | 'inline' | 'poll'
+  /** `false`: no threads; the host calls `tick`. */
+  threads?: boolean
+  /**
+   * `true`: a callback occupies one of the `workers` until its promise settles, as in the other languages, so that no more
+   * run at once. Default `false`: only the queue bounds how many promises are pending, and one that never settles costs nothing.
+   */
+  occupyWorkers?: boolean
+}
+
+export interface CreateOptions {
+  /** Default: the first configured. */
+  application?: string
+  /** First values of the data tree. */
+  data?: { [key: string]: Value | undefined }
+  /** At most 256, 1,024 and 2,048 bytes. */
+  address?: string
+  userAgent?: string
+  referrer?: string
+  licenseClass?: LicenseClass
+  idleTimeoutMs?: number | null
+  /** Only earlier than the application's. */
+  absoluteTimeoutMs?: number
+}
+
+export interface BeginOptions {
+  /** Default `activity`. */
+  touch?: TouchKind
+  /** Default: the application's. */
+  lock?: LockMode
+  /** The application that serves the request. Default: the session's. */
+  application?: string
+}
+
+export interface WaitOptions {
+  /** How long the lock is waited for. Default: the manager's. */
+  lockTimeoutMs?: number
+  /** Gives up waiting; what still comes is given back. */
+  signal?: AbortSignal
+}
+
+export interface EndOptions {
+  /** Default `force`. */
+  level?: EndLevel
+  /** Default `ended`. */
+  reason?: EndReason
+  /** Who ends it, for the receipt: at most 256 bytes. */
+  actor?: string
+  /** At most 1,024 bytes. */
+  note?: string
+}
+
+/** The public handle, and the secret for the client. */
+export interface Created { id: string; token: string }
+
+/** What `begin` and `touch` give if there is no live session. */
+export type NotLive =
+  | { readonly live: false; readonly outcome: 'absent'; readonly reason: null }
+  | { readonly live: false; readonly outcome: 'gone'; readonly reason: EndReason }
+
+/** `remainingMs` is `null` if no deadline runs. */
+export type Touched = { live: true; remainingMs: number | null } | NotLive
+
+export interface CallbackOutcome { eventClass: string; kind: string; outcome: string }
+
+export interface Receipt {
+  id: string
+  application: string
+  user: string | null
+  reason: EndReason
+  level: EndLevel
+  actor: string | null
+  note: string | null
+  /** Engine time, and wall time since 1970. */
+  atMs: number
+  wallMs: number
+  /** How late after the deadline. */
+  lateMs: number | null
+  licenseFreeAtMs: number | null
+  eventId: number
+  /** How each callback went, if it was waited for. */
+  callbacks: CallbackOutcome[]
+}
+
+export interface EndOutcome {
+  /** `gone`: another had ended it, this is its receipt. `extended`: by a class, at level `request`. */
+  outcome: 'ended' | 'gone' | 'extended' | 'absent'
+  receipt: Receipt | null
+  extendedBy: string | null
+  extendedMs: number | null
+}
+
+export interface Denial { kind: ErrorKind; message: string; reason: DenyReason | null; retryAfterMs: number | null }
+/** The new token; and the denial if the session could not be charged to the user. */
+export interface Login { token: string; tradeDenied: Denial | null }
+/** The new token; or the receipt, if there was no unit for the session as its own holder. */
+export interface Logout { token: string | null; ended: Receipt | null }
+
+export interface SessionInfo {
+  id: string
+  state: 'new' | 'active'
+  application: string
+  namespace: string
+  user: string | null
+  createdMs: number
+  createdAt: number
+  lastUsedMs: number
+  idleTimeoutMs: number | null
+  absoluteTimeoutMs: number | null
+  deadlineMs: number | null
+  immortal: boolean
+  overdue: boolean
+  inFlight: number
+  licenseHolder: string | null
+  licensePool: string | null
+  dataBytes: number | null
+  client: { address: string | null; userAgent: string | null; referrer: string | null }
+}
+
+export interface Explain {
+  id: string
+  live: SessionInfo | null
+  ended: Receipt | null
+  requests: { startedMs: number; touch: TouchKind; lock: LockMode | null; process: number }[]
+  lockWaiters: number
+  extensions: { atMs: number; eventClass: string; extendedMs: number }[]
+  eventClasses: { namespace: string; name: string; registered: boolean }[]
+  failures: CallbackOutcome[]
+  damaged: boolean
+  next: { what: string; atMs: number } | null
+  trace: string[]
+  /** The same in words, one line each. */
+  text: string
+}
+
+export interface Filter {
+  user?: string
+  application?: string
+  state?: 'new' | 'active'
+  overdue?: boolean
+  pool?: string
+  holder?: string
+  olderThanMs?: number
+  idleForMs?: number
+  damaged?: boolean
+  immortal?: boolean
+}
+
+export interface Progress { scanned: number; changed: number; protected: number; next: number | null }
+
+/** A bulk change in steps: await it for the sum, or iterate over it for the progress. The loop turns between steps. */
+export interface Paced extends PromiseLike<Progress>, AsyncIterable<Progress> {
+  catch<R = never>(reject: (error: unknown) => R | PromiseLike<R>): Promise<Progress | R>
+  finally(done: () => void): Promise<Progress>
+}
+
+/** Where to begin, and how many sessions one step looks at. */
+export interface PageOptions { cursor?: number; limit?: number }
+export interface AfterOptions { after?: number; limit?: number }
+
+export interface CloseReport {
+  ended: number
+  inFlight: number
+  delivered: number
+  undelivered: number
+  stuck: number
+  /** It was called inside a callback, and closes when that has returned. */
+  deferred: boolean
+}
+
+export interface Stats {
+  live: number
+  peak: number
+  created: number
+  refused: number
+  ended: { [reason in EndReason]?: number }
+  inFlight: number
+  lockWaiters: number
+  tombstones: number
+  damaged: number
+  reaper: 'running' | 'degraded' | 'none' | 'closed'
+  degraded: string | null
+  reaperRestarts: number
+  latenessMaxMs: number
+  latenessP99Ms: number
+  callbacksQueued: number
+  callbacksRunning: number
+  callbacksDelivered: number
+  callbacksFailed: number
+  callbacksOverrun: number
+  deadLetters: number
+  stuckWorkers: number
+  breakersOpen: string[]
+  replacedTokenUses: number
+}
+
+export interface Usage {
+  pool: string
+  capacity: number
+  inUse: number
+  available: number
+  highWater: number
+  highWaterAt: number
+  denials: number
+  holders: { holder: string; kind: 'user' | 'session'; connections: number; units: number; activeMs: number }[]
+}
+
+export interface Audit { pool: string; counted: number; recounted: number; differences: string[] }
+
+export interface AuditRecord {
+  seq: number
+  atMs: number
+  kind: 'grant' | 'denial' | 'trade' | 'release'
+  sessionId: string
+  holder: string
+  before: number
+  after: number
+  reason: DenyReason | null
+}
+
+export interface LogEntry { seq: number; atMs: number; sessionId: string; what: string; detail: string }
+
+export interface DeadLetter {
+  id: number
+  eventId: number
+  kind: EventKind
+  sessionId: string
+  namespace: string
+  eventClass: string
+  application: string
+  reason: EndReason | null
+  atMs: number
+  attempts: number
+  error: string
+  completedLate: boolean
+  hasSnapshot: boolean
+}
+
+/** What happened, to which session, and why. A snapshot: it stays as it is when the session goes on. */
+export interface Event {
+  readonly kind: EventKind
+  /** The same in every redelivery. */
+  readonly eventId: number
+  readonly sessionId: string
+  readonly application: string
+  readonly oldApplication: string | null
+  readonly namespace: string
+  readonly user: string | null
+  readonly oldUser: string | null
+  readonly reason: EndReason | null
+  readonly level: EndLevel | null
+  readonly thread: ThreadKind
+  /** For `onExpiring`: time until the deadline. */
+  readonly remainingMs: number | null
+  readonly pool: { pool: string; inUse: number; capacity: number } | null
+  readonly atMs: number
+  readonly wallMs: number
+  /** 1 for the first. */
+  readonly attempt: number
+  readonly redelivered: boolean
+  readonly timeLeftMs: number
+  /** The data as it was. Throws `corrupt` if it could not be read. */
+  readonly data: ReadOnlyData
+  /** For deciders: the request or draft they act under; else null. Its `set` is the request's. */
+  readonly session: Session | null
+  /** In a decider: refuses, with a text for the caller. Returning `false` does the same without one. */
+  deny(text?: string): void
+  /** In `onExpiring`: live longer, within the budget. */
+  extend(byMs: number): void
+  /** In `onStart`: charges the session under this license class. */
+  setLicenseClass(licenseClass: LicenseClass): void
+  /** In a `compatVeto` class: `false` asks for an extension. */
+  set endSession(end: boolean)
+  /** For tests under a manual clock: this callback will never settle. */
+  hang(): void
+}
+
+/**
+ * A callback. It has failed if it throws or rejects. Deciders answer by `event.deny`, `event.extend` or `false`; one that returns
+ * a promise needs the asynchronous call.
+ */
+export type Callback = (event: Event) => void | boolean | undefined | PromiseLike<void | boolean | undefined>
+
+/** An event class: an object, or a class, with any of these. */
+export interface Callbacks {
+  onStart?: Callback
+  onExpiring?: Callback
+  onTimeout?: Callback
+  onEnd?: Callback
+  onApplicationChange?: Callback
+  onLogin?: Callback
+  onLogout?: Callback
+  onStartRequest?: Callback
+  onEndRequest?: Callback
+  onLicenseDenied?: Callback
+  onContextLost?: Callback
+  onPoolLow?: Callback
+  onPoolExhausted?: Callback
+  onPoolRecovered?: Callback
+  onPoolOverdraft?: Callback
+}
+
+export interface EventClassOptions {
+  /** Default empty. */
+  namespace?: string
+  /** How long one callback may take. Default: the manager's. */
+  deadlineMs?: number
+  /** Profile `iris`: `onTimeout` and `onEnd` are called at the asking point, where `endSession = false` extends. */
+  compatVeto?: boolean
+}
+
+/** An event class that is built with `.on(…)`: `new EventClass('audit').on('end', (event) => …)`. */
+export class EventClass {
+  constructor(name: string, options?: EventClassOptions)
+  readonly name: string
+  on(kind: EventKind | keyof Callbacks | (EventKind extends `on_${infer Short}` ? Short : never), callback: Callback): this
+}
+
+/** A clock that stands still until it is told: an 8-hour timeout in microseconds. It begins at 0, on 2026-01-01 UTC. */
+export class ManualClock {
+  constructor()
+  readonly nowMs: number
+  readonly suspendedMs: number
+  readonly wallMs: number
+  /** Goes forward, and does at each due instant what is due; gives how many callbacks still run. */
+  advance(byMs: number): Promise<number>
+  /** The machine sleeps: idle clocks stand still, absolute ones go on. */
+  suspend(byMs: number): Promise<void>
+  /** Steps the wall clock; no deadline moves. */
+  setWall(unixMs: number): void
+  /** How long `advance` waits in real time for callbacks. Default 1,000. */
+  setSettle(settleMs: number): void
+}
+
+/** A session with a request in flight. `finish`, or leaving a `using` scope, commits its writes and ends the request. */
+export class Session implements Disposable, AsyncDisposable {
+  private constructor()
+  readonly live: true
+  /** The public handle: for logs, `explain` and `end`. */
+  readonly id: string
+  /** The secret for the client: the newest that this request knows. */
+  readonly token: string
+  /** True for exactly one request of a session. */
+  readonly isNew: boolean
+  readonly data: Data
+  readonly application: string
+  readonly user: string | null
+  readonly licenseHolder: string | null
+  info(): SessionInfo
+  /** Settable, at once, counted from the last use; `null` or 0 is never. */
+  get idleTimeoutMs(): number | null
+  set idleTimeoutMs(ms: number | null)
+  /** Settable, only earlier. */
+  get absoluteTimeoutMs(): number | null
+  set absoluteTimeoutMs(ms: number)
+  /** Commits the writes so far. Throws `conflict`, `quota`; nothing is written then. */
+  save(): void
+  /** Drops the writes so far. */
+  discard(): void
+  /** Commits and ends the request. One that conflicts ends it all the same. */
+  finish(): void
+  readonly finished: boolean
+  /** Takes the lock again if it is free now, else throws `lock_timeout`: it never waits. */
+  lock(mode?: LockMode): void
+  /** Frees the lock early; commits first unless told otherwise. */
+  unlock(options?: { save?: boolean }): void
+  readonly lockMode: LockMode | null
+  /** Ends the session when its last request in flight finishes; `false` takes it back. */
+  requestEnd(end?: boolean): void
+  /** Ends the session now. This request's later calls throw `gone`. */
+  end(options?: EndOptions): EndOutcome
+  /** A new token for the same session; the old one works for the grace. */
+  rotate(): string
+  /** The host has authenticated `user`. Throws `denied`. */
+  login(user: string): Login
+  trade(): void
+  /** The session lives on without a user, under a new token. Throws `denied` by `onLogout`, unless forced. */
+  logout(options?: { force?: boolean }): Logout
+  /** Puts a class to the front of the session's list. */
+  eventClassAdd(name: string, namespace?: string): void
+  /** Without a name all of the namespace. Tells whether it was there. */
+  eventClassRemove(name?: string | null, namespace?: string): boolean
+  eventClassExists(name: string, namespace?: string): boolean
+  /** First called first. */
+  eventClassList(): { namespace: string; name: string }[]
+  eventClassClear(): void
+  /** Adds only if absent; '' has no effect. */
+  set eventClass(name: string)
+  /**
+   * Keeps an object with the session, for this thread; returns the one before. When the session has ended, its
+   * `Symbol.dispose` is called after `onEnd`.
+   */
+  attach(name: string, object: unknown): unknown
+  attachment(name: string): unknown
+  /** Takes it away from the session. */
+  detach(name: string): unknown
+  /** The calls that may wait: for a lock, for a decider that is asynchronous, or for callbacks of an end. */
+  readonly async: {
+    finish(): Promise<void>
+    lock(mode?: LockMode, options?: WaitOptions): Promise<void>
+    login(user: string): Promise<Login>
+    logout(options?: { force?: boolean }): Promise<Logout>
+    end(options?: EndOptions & { waitMs?: number }): Promise<EndOutcome>
+  }
+  [Symbol.dispose](): void
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+/**
+ * A session manager. Its calls never block the event loop: what might wait is in `async`, or a promise. It never keeps the
+ * process alive; when the process ends, it is closed within 1 s. It lives until `close`, or until its thread ends.
+ */
+export class Manager implements Disposable, AsyncDisposable {
+  constructor(options?: ManagerOptions)
+  readonly name: string | null
+  /** The manual clock, if it has one. */
+  readonly clock: ManualClock | null
+  readonly closed: boolean
+
+  /** Makes a session; starts no request. Throws `denied`, `license_denied`, `session_limit`, `invalid`, `quota`. */
+  create(options?: CreateOptions): Created
+  /** Makes a session and begins its first request, in one step: what servers use. */
+  beginNew(options?: CreateOptions & BeginOptions): Session
+  /** Begins a request. Never waits: a lock that is held throws `lock_timeout`. A missing cookie is `absent`. */
+  begin(token: string | null | undefined, options?: BeginOptions): Session | NotLive
+  /** Uses a session without a request. */
+  touch(token: string | null | undefined, kind?: TouchKind): Touched
+  /** Looks without a trace. */
+  peek(token: string | null | undefined): Touched
+  /** The public id, if the token opens a live session. */
+  idOf(token: string | null | undefined): string | null
+  /** Ends a session by its public id. */
+  end(id: string, options?: EndOptions): EndOutcome
+  /** Ends what matches; protected applications are spared. */
+  endWhere(filter?: Filter, options?: EndOptions, page?: PageOptions): Paced
+  /** `false` if it is not live. */
+  setIdleTimeout(id: string, idleTimeoutMs: number | null): boolean
+  setAbsoluteTimeout(id: string, absoluteTimeoutMs: number): boolean
+  setIdleTimeoutWhere(filter: Filter | undefined, idleTimeoutMs: number | null, page?: PageOptions): Paced
+
+  /** Registers an event class in this thread. Throws `exists`, `invalid`. */
+  register(eventClass: EventClass): void
+  register(name: string, callbacks: Callbacks | (new () => Callbacks), options?: EventClassOptions): void
+  /** Settles when none of its callbacks runs any more; tells whether it was there. */
+  unregister(name: string, options?: { namespace?: string }): Promise<boolean>
+
+  /** Live sessions. */
+  count(): number
+  list(filter?: Filter, page?: PageOptions): { sessions: SessionInfo[]; next: number | null }
+  explain(id: string): Explain | null
+  stats(): Stats
+  /** Violated invariants: always empty. */
+  check(): string[]
+  usage(pool: string): Usage
+  pools(): string[]
+  audit(pool: string): Audit
+  auditRecords(pool: string, page?: AfterOptions): AuditRecord[]
+  lifecycle(page?: AfterOptions): LogEntry[]
+  deadLetters(page?: AfterOptions): DeadLetter[]
+  /** Delivers a dead letter again, or all; tells how many. */
+  redeliver(id?: number | null): number
+
+  /** Ends what is due now. */
+  reapNow(): number
+  /** Waits until every callback is delivered; tells whether that was reached. Default 5,000. */
+  drain(timeoutMs?: number): Promise<boolean>
+  /** Without threads: does what is due; milliseconds until the next thing is. */
+  tick(): number | null
+  /** In `poll` mode: delivers what waits. */
+  dispatch(max?: number): number
+  /** For tests (manual clock, or `debug`): makes a session's data unreadable. */
+  damage(id: string): boolean
+  /** For tests: stalls the reaper; the watchdog must see it. */
+  stallReaper(stall: boolean): void
+  /** Ends every session with `shutdown` and delivers callbacks within the grace (default 5,000). */
+  close(graceMs?: number): Promise<CloseReport>
+
+  /** The calls that may wait. */
+  readonly async: {
+    create(options?: CreateOptions & { signal?: AbortSignal }): Promise<Created>
+    beginNew(options?: CreateOptions & BeginOptions & { signal?: AbortSignal }): Promise<Session>
+    begin(token: string | null | undefined, options?: BeginOptions & WaitOptions): Promise<Session | NotLive>
+    end(id: string, options?: EndOptions & { waitMs?: number }): Promise<EndOutcome>
+  }
+  /** Closes at once; callbacks that wait become undelivered. */
+  [Symbol.dispose](): void
+  /** As `close()`. */
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+/** Opens a manager, or joins the one of this name in another thread of this process. */
+export function open(options?: ManagerOptions): Manager
+
+/**
+ * How much of the log goes to `diagnostics_channel.channel('libsession:log')`, in this process: `off`, `error`, `warn`, `info`
+ * (default), `debug`, `trace`. Messages are `{ level, target, message }`, without token, key or data value.
+ */
+export function setLogLevel(level: 'off' | 'error' | 'warn' | 'info' | 'debug' | 'trace'): void

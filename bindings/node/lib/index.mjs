@@ -1,0 +1,11 @@
+export {
+  EventClass,
+  Manager,
+  ManualClock,
+  SessionError,
+  endReasons,
+  errorKinds,
+  eventKinds,
+  open,
+  setLogLevel,
+} from './index.cjs'

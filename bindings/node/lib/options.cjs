@@ -1,0 +1,194 @@
+'use strict'
+
+const { invalid, shown } = require('./errors.cjs')
+const words = require('./words.cjs')
+
+// A check takes a value that is not undefined and the name of its option, and gives what the native half takes.
+
+const text = (value, name) => {
+  if (typeof value !== 'string') throw invalid(`${name} is ${shown(value)}, not a string`)
+  return value
+}
+
+const flag = (value, name) => {
+  if (typeof value !== 'boolean') throw invalid(`${name} is ${shown(value)}, not a boolean`)
+  return value
+}
+
+const most = (bound) => (value, name) => {
+  if (!Number.isInteger(value) || value < 0 || value > bound) {
+    throw invalid(`${name} is ${shown(value)}, not an integer from 0 to ${bound}`)
+  }
+  return value
+}
+
+const count = most(2 ** 32 - 1)
+const big = most(Number.MAX_SAFE_INTEGER)
+
+/** A duration in milliseconds. */
+const ms = (value, name) => {
+  if (typeof value !== 'number' || !(value >= 0) || value === Infinity) {
+    throw invalid(`${name} is ${shown(value)}, not a number of milliseconds from 0 on`)
+  }
+  return value
+}
+
+/** A timeout in milliseconds; null and 0 are never. */
+const timeout = (value, name) => (value === null || value === 0 ? Infinity : ms(value, name))
+
+const word = (vocabulary) => (value, name) => {
+  words.codeOf(vocabulary, name, text(value, name))
+  return value
+}
+
+const oneOf = (...known) => (value, name) => {
+  if (!known.includes(value)) throw invalid(`${name} is ${shown(value)}; it can be ${known.join(', ')}`)
+  return value
+}
+
+const list = (check) => (value, name) => {
+  if (!Array.isArray(value)) throw invalid(`${name} is ${shown(value)}, not an array`)
+  return value.map((one, index) => check(one, `${name}[${index}]`))
+}
+
+const shape = (checks) => (value, name) => take(checks, value, name)
+
+/** Checks an object of options against the known ones; unknown ones are refused. */
+function take(checks, options, what) {
+  if (options === undefined) return {}
+  if (options === null || typeof options !== 'object' || Array.isArray(options)) {
+    throw invalid(`${what} is ${shown(options)}, not an object of options`)
+  }
+  const taken = {}
+  for (const name of Object.keys(options)) {
+    if (options[name] === undefined) continue
+    if (!Object.hasOwn(checks, name)) {
+      throw invalid(`${what} has no option '${name}'; it has ${Object.keys(checks).join(', ')}`)
+    }
+    taken[name] = checks[name](options[name], name)
+  }
+  return taken
+}
+
+const application = {
+  name: text,
+  enabled: flag,
+  namespace: text,
+  idleTimeoutMs: timeout,
+  absoluteTimeoutMs: timeout,
+  eventClasses: list(text),
+  requiredEventClasses: list(text),
+  pool: text,
+  licenseClass: word(words.licenseClasses),
+  maxSessions: big,
+  maxExtensions: count,
+  extensionCapMs: ms,
+  askLeadMs: ms,
+  lock: word(words.locks),
+  timeoutOnApplicationChange: word(words.applicationTimeouts),
+  protectedFromBulkEnd: flag,
+  eventClassesOnEntry: flag,
+  debug: flag,
+}
+
+const pool = {
+  name: text,
+  capacity: big,
+  unitRule: word(words.unitRules),
+  maxConnections: count,
+  maxSessionsPerHolder: count,
+  anonymousCap: big,
+  holderPerClient: flag,
+  low: big,
+  tradeFailure: oneOf('keep', 'refuse'),
+  auditRecords: count,
+}
+
+const named = (checks, what) => (value, name) => {
+  const taken = take(checks, value, name)
+  if (taken.name === undefined) throw invalid(`${name} has no name, which every ${what} needs`)
+  return taken
+}
+
+const aPool = (value, name) => {
+  const taken = named(pool, 'pool')(value, name)
+  if (taken.capacity === undefined) throw invalid(`${name} has no capacity, which every pool needs`)
+  return taken
+}
+
+const manager = {
+  name: text,
+  store: text,
+  profile: text,
+  applications: list(named(application, 'application')),
+  pools: list(aPool),
+  maxSessions: big,
+  quotas: shape({ sessionBytes: count, levels: count, valueBytes: count, subscriptBytes: count }),
+  workers: count,
+  deciderWorkers: count,
+  maxStuck: count,
+  queue: count,
+  callbackDeadlineMs: ms,
+  retries: count,
+  breakerFailures: count,
+  breakerProbeMs: ms,
+  deadLetters: count,
+  deadLetterBytes: big,
+  tombstoneMs: ms,
+  maxRequestMs: ms,
+  lockTimeoutMs: ms,
+  rotationGraceMs: ms,
+  idleCountsSuspend: flag,
+  debug: flag,
+  lifecycleLog: count,
+  dispatch: oneOf('thread', 'inline', 'poll'),
+  threads: flag,
+  occupyWorkers: flag,
+}
+
+const create = {
+  application: text,
+  address: text,
+  userAgent: text,
+  referrer: text,
+  data: (value) => value,
+  licenseClass: word(words.licenseClasses),
+  idleTimeoutMs: timeout,
+  absoluteTimeoutMs: ms,
+}
+
+const begin = { touch: word(words.touches), lock: word(words.locks), application: text }
+const wait = { lockTimeoutMs: ms, signal: (value) => value }
+
+const end = {
+  level: word(words.levels),
+  reason: word(words.reasons),
+  actor: text,
+  note: text,
+}
+
+const filter = {
+  user: text,
+  application: text,
+  state: oneOf('new', 'active'),
+  overdue: flag,
+  pool: text,
+  holder: text,
+  olderThanMs: ms,
+  idleForMs: ms,
+  damaged: flag,
+  immortal: flag,
+}
+
+const eventClass = { namespace: text, deadlineMs: ms, compatVeto: flag }
+
+module.exports = {
+  take,
+  text,
+  flag,
+  count,
+  big,
+  ms,
+  timeout,
+  schemas: { manager, create, begin, wait, end, filter, eventClass, page: { cursor: big, limit: count } },
+}

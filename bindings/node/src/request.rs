@@ -1,0 +1,477 @@
+//! A request in flight.
+
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
+
+use libsession_core::data::{Direction, from_json, to_json, tree_from_json};
+use libsession_core::error::Result;
+use libsession_core::reason::LockMode;
+use libsession_core::request::Request;
+use napi::Env;
+use napi::bindgen_prelude::{Array, Unknown};
+use napi_derive::napi;
+
+use crate::attached::Attached;
+use crate::error::call;
+use crate::isolate::{Isolate, Outcome};
+use crate::manager::{HowToEnd, end_later};
+use crate::outcome;
+use crate::value::{self, Incoming, Step, duration, timeout, unknown};
+use crate::wait::{blocking, later};
+
+/// A request in flight, or the draft of a session.
+#[napi]
+pub struct NativeRequest {
+    isolate: Arc<Isolate>,
+    request: Request,
+    finished: bool,
+}
+
+impl NativeRequest {
+    /// Of a request, for an environment.
+    pub fn new(isolate: Arc<Isolate>, request: Request) -> Self {
+        Self { isolate, request, finished: false }
+    }
+}
+
+/// A request that was forgotten is finished where a callback can be waited for, and that is not in the garbage
+/// collector.
+fn finish_elsewhere(request: Request) {
+    static FORGOTTEN: OnceLock<Option<Sender<Request>>> = OnceLock::new();
+    let forgotten = FORGOTTEN.get_or_init(|| {
+        let (to, from) = channel::<Request>();
+        std::thread::Builder::new()
+            .name("libsession-forgotten".into())
+            .spawn(move || from.into_iter().for_each(drop))
+            .is_ok()
+            .then_some(to)
+    });
+    if let Some(forgotten) = forgotten {
+        // Were the thread gone, the request would come back and be dropped here.
+        let _ = forgotten.send(request);
+    }
+}
+
+impl Drop for NativeRequest {
+    fn drop(&mut self) {
+        if !self.finished {
+            finish_elsewhere(self.request.clone());
+        }
+    }
+}
+
+fn lock_mode(code: u32) -> LockMode {
+    LockMode::from_code(code).unwrap_or(LockMode::Exclusive)
+}
+
+fn nothing_later<'env>(env: &'env Env, _: &Arc<Isolate>, (): ()) -> napi::Result<Outcome<'env>> {
+    Ok(Ok(unknown(env, ())?))
+}
+
+fn login_later<'env>(
+    env: &'env Env,
+    _: &Arc<Isolate>,
+    login: libsession_core::session::Login,
+) -> napi::Result<Outcome<'env>> {
+    Ok(Ok(unknown(env, outcome::Login::from(login))?))
+}
+
+fn logout_later<'env>(
+    env: &'env Env,
+    _: &Arc<Isolate>,
+    logout: libsession_core::session::Logout,
+) -> napi::Result<Outcome<'env>> {
+    Ok(Ok(unknown(env, outcome::Logout::from(logout))?))
+}
+
+#[napi]
+impl NativeRequest {
+    fn call<T>(&self, env: &Env, run: impl FnOnce() -> Result<T>) -> napi::Result<T> {
+        call(env, &self.isolate, run)
+    }
+
+    /// The session's public id.
+    #[napi]
+    pub fn id(&self) -> String {
+        self.request.id().to_string()
+    }
+
+    /// The session's token as this request knows it.
+    #[napi]
+    pub fn token(&self) -> String {
+        self.request.token().reveal()
+    }
+
+    /// Whether this is the session's first request.
+    #[napi]
+    pub fn is_new(&self) -> bool {
+        self.request.is_new()
+    }
+
+    /// The session as it is now.
+    #[napi]
+    pub fn info(&self, env: &Env) -> napi::Result<outcome::SessionInfo> {
+        self.call(env, || self.request.info().map(Into::into))
+    }
+
+    /// The session's application.
+    #[napi]
+    pub fn application(&self, env: &Env) -> napi::Result<String> {
+        self.call(env, || Ok(self.request.application()?.to_string()))
+    }
+
+    /// The user.
+    #[napi]
+    pub fn user(&self, env: &Env) -> napi::Result<Option<String>> {
+        self.call(env, || Ok(self.request.user()?.map(|user| user.to_string())))
+    }
+
+    /// Who is charged for the session.
+    #[napi]
+    pub fn license_holder(&self, env: &Env) -> napi::Result<Option<String>> {
+        self.call(env, || Ok(self.request.license_holder()?.map(|holder| holder.to_string())))
+    }
+
+    // --- data ---
+
+    /// The value of a first subscript: the common case.
+    #[napi]
+    pub fn get_text<'env>(&self, env: &'env Env, key: String) -> napi::Result<Unknown<'env>> {
+        let found = self.call(env, || self.request.get(&[key.into()]))?;
+        value::outgoing_option(env, found.as_ref())
+    }
+
+    /// The value at a path, or undefined.
+    #[napi]
+    pub fn get<'env>(&self, env: &'env Env, path: Vec<Step>) -> napi::Result<Unknown<'env>> {
+        let found = self.call(env, || self.request.get(&value::path(path)?))?;
+        value::outgoing_option(env, found.as_ref())
+    }
+
+    /// The engine's JSON text of the value at a path.
+    #[napi]
+    pub fn get_json(&self, env: &Env, path: Vec<Step>) -> napi::Result<Option<String>> {
+        self.call(env, || Ok(self.request.get(&value::path(path)?)?.as_ref().map(to_json)))
+    }
+
+    /// The engine's JSON text of the nodes at a path and below.
+    #[napi]
+    pub fn tree_json(&self, env: &Env, path: Vec<Step>) -> napi::Result<String> {
+        self.call(env, || Ok(value::entries_json(&self.request.entries(&value::path(path)?)?)))
+    }
+
+    /// `[value, version of the first subscript]`.
+    #[napi]
+    pub fn get_versioned<'env>(&self, env: &'env Env, path: Vec<Step>) -> napi::Result<Array<'env>> {
+        let (found, version) = self.call(env, || self.request.get_versioned(&value::path(path)?))?;
+        let mut pair = env.create_array(2)?;
+        pair.set(0, value::outgoing_option(env, found.as_ref())?)?;
+        pair.set(1, version as f64)?;
+        Ok(pair)
+    }
+
+    /// Fails the commit if the first subscript is not at this version then.
+    #[napi]
+    pub fn expect_version(&self, env: &Env, first: Step, version: f64) -> napi::Result<()> {
+        self.call(env, || self.request.expect_version(&value::subscript(first)?, version as u64))
+    }
+
+    /// Sets the value of a first subscript: the common case.
+    #[napi]
+    pub fn set_text(&self, env: &Env, key: String, value: Incoming, json: bool) -> napi::Result<()> {
+        self.call(env, || self.request.set(&[key.into()], value::incoming(value, json)?))
+    }
+
+    /// Sets the value at a path.
+    #[napi]
+    pub fn set(&self, env: &Env, path: Vec<Step>, value: Incoming, json: bool) -> napi::Result<()> {
+        self.call(env, || self.request.set(&value::path(path)?, value::incoming(value, json)?))
+    }
+
+    /// Removes a subtree.
+    #[napi]
+    pub fn kill(&self, env: &Env, path: Vec<Step>) -> napi::Result<bool> {
+        self.call(env, || self.request.kill(&value::path(path)?))
+    }
+
+    /// Removes a subtree and returns its value.
+    #[napi]
+    pub fn pop<'env>(&self, env: &'env Env, path: Vec<Step>) -> napi::Result<Unknown<'env>> {
+        let found = self.call(env, || self.request.pop(&value::path(path)?))?;
+        value::outgoing_option(env, found.as_ref())
+    }
+
+    /// `$DATA`.
+    #[napi]
+    pub fn defined(&self, env: &Env, path: Vec<Step>) -> napi::Result<u8> {
+        self.call(env, || self.request.defined(&value::path(path)?))
+    }
+
+    /// `$ORDER`.
+    #[napi]
+    pub fn next<'env>(
+        &self,
+        env: &'env Env,
+        path: Vec<Step>,
+        after: Option<Step>,
+        backward: bool,
+    ) -> napi::Result<Unknown<'env>> {
+        let direction = if backward { Direction::Backward } else { Direction::Forward };
+        let next = self.call(env, || {
+            let after = after.map(value::subscript).transpose()?;
+            self.request.next(&value::path(path)?, after.as_ref(), direction)
+        })?;
+        match next {
+            Some(next) => value::subscript_out(env, &next),
+            None => unknown(env, ()),
+        }
+    }
+
+    /// Lays a tree (the engine's JSON text) over the subtree at `path`.
+    #[napi]
+    pub fn merge(&self, env: &Env, path: Vec<Step>, tree: String) -> napi::Result<()> {
+        self.call(env, || self.request.merge(&value::path(path)?, &tree_from_json(&tree)?))
+    }
+
+    /// `[path, value]` of each node at `path` and below, paths relative to it.
+    #[napi]
+    pub fn entries<'env>(&self, env: &'env Env, path: Vec<Step>) -> napi::Result<Array<'env>> {
+        let entries = self.call(env, || self.request.entries(&value::path(path)?))?;
+        value::entries_out(env, entries.into_iter())
+    }
+
+    /// Nodes that have a value.
+    #[napi]
+    pub fn count(&self, env: &Env) -> napi::Result<u32> {
+        self.call(env, || self.request.count().map(|count| count as u32))
+    }
+
+    /// Bytes of the data.
+    #[napi]
+    pub fn bytes_used(&self, env: &Env) -> napi::Result<f64> {
+        self.call(env, || self.request.bytes_used().map(|bytes| bytes as f64))
+    }
+
+    /// Sets a value if it is `expected` now; both are the engine's JSON text, nothing is no value.
+    #[napi]
+    pub fn compare_and_set(
+        &self,
+        env: &Env,
+        path: Vec<Step>,
+        expected: Option<String>,
+        new: Option<String>,
+    ) -> napi::Result<()> {
+        self.call(env, || {
+            let expected = expected.as_deref().map(from_json).transpose()?;
+            let new = new.as_deref().map(from_json).transpose()?;
+            self.request.compare_and_set(&value::path(path)?, expected.as_ref(), new)
+        })
+    }
+
+    /// Commits the writes so far.
+    #[napi]
+    pub fn save(&self, env: &Env) -> napi::Result<()> {
+        self.call(env, || self.request.save())
+    }
+
+    /// Drops the writes so far.
+    #[napi]
+    pub fn discard(&self, env: &Env) -> napi::Result<()> {
+        self.call(env, || self.request.discard())
+    }
+
+    /// Commits and ends the request.
+    #[napi]
+    pub fn finish(&mut self, env: &Env) -> napi::Result<()> {
+        self.finished = true;
+        self.call(env, || self.request.finish())
+    }
+
+    // --- lock ---
+
+    /// Frees the lock early.
+    #[napi]
+    pub fn unlock(&self, env: &Env, save: bool) -> napi::Result<()> {
+        self.call(env, || self.request.unlock(save))
+    }
+
+    /// Takes the lock again, if it is free now.
+    #[napi]
+    pub fn lock(&self, env: &Env, mode: u32) -> napi::Result<()> {
+        self.call(env, || self.request.lock(lock_mode(mode), Some(Duration::ZERO)))
+    }
+
+    /// As `lock`, for the promise `id`; waits.
+    #[napi]
+    pub fn lock_later<'env>(
+        &self,
+        env: &'env Env,
+        id: u32,
+        mode: u32,
+        wait_ms: Option<f64>,
+    ) -> napi::Result<Option<Unknown<'env>>> {
+        later(env, &self.isolate, id, nothing_later, |then| {
+            self.request.lock_async(lock_mode(mode), wait_ms.map(duration), then);
+            Ok(())
+        })
+    }
+
+    /// The lock it holds now.
+    #[napi]
+    pub fn lock_mode(&self, env: &Env) -> napi::Result<Option<String>> {
+        self.call(env, || Ok(self.request.lock_mode()?.map(|mode| mode.name().into())))
+    }
+
+    // --- life ---
+
+    /// Sets the idle timeout; infinite is never.
+    #[napi]
+    pub fn set_idle_timeout(&self, env: &Env, ms: f64) -> napi::Result<()> {
+        self.call(env, || self.request.set_idle_timeout(timeout(ms)))
+    }
+
+    /// Sets the absolute timeout, only earlier.
+    #[napi]
+    pub fn set_absolute_timeout(&self, env: &Env, ms: f64) -> napi::Result<()> {
+        self.call(env, || self.request.set_absolute_timeout(duration(ms)))
+    }
+
+    /// Ends the session when its last request in flight finishes.
+    #[napi]
+    pub fn request_end(&self, env: &Env, end: bool) -> napi::Result<()> {
+        self.call(env, || self.request.request_end(end))
+    }
+
+    /// Ends the session now.
+    #[napi]
+    pub fn end(&self, env: &Env, how: Option<HowToEnd>) -> napi::Result<outcome::EndOutcome> {
+        self.call(env, || self.request.end(HowToEnd::options(how)?).map(Into::into))
+    }
+
+    /// A new token for the same session.
+    #[napi]
+    pub fn rotate(&self, env: &Env) -> napi::Result<String> {
+        self.call(env, || self.request.rotate().map(|token| token.reveal()))
+    }
+
+    /// The host has authenticated `user`.
+    #[napi]
+    pub fn login(&self, env: &Env, user: String) -> napi::Result<outcome::Login> {
+        self.call(env, || self.request.login(&user).map(Into::into))
+    }
+
+    /// As `login`, for the promise `id`.
+    #[napi]
+    pub fn login_later<'env>(&self, env: &'env Env, id: u32, user: String) -> napi::Result<Option<Unknown<'env>>> {
+        later(env, &self.isolate, id, login_later, |then| {
+            self.request.login_async(&user, then);
+            Ok(())
+        })
+    }
+
+    /// Tries the license trade again.
+    #[napi]
+    pub fn trade(&self, env: &Env) -> napi::Result<()> {
+        self.call(env, || self.request.trade())
+    }
+
+    /// The user leaves.
+    #[napi]
+    pub fn logout(&self, env: &Env, force: bool) -> napi::Result<outcome::Logout> {
+        self.call(env, || self.request.logout(force).map(Into::into))
+    }
+
+    /// As `logout`, for the promise `id`.
+    #[napi]
+    pub fn logout_later<'env>(&self, env: &'env Env, id: u32, force: bool) -> napi::Result<Option<Unknown<'env>>> {
+        later(env, &self.isolate, id, logout_later, |then| {
+            self.request.logout_async(force, then);
+            Ok(())
+        })
+    }
+
+    // --- event classes ---
+
+    /// Puts a class to the front of the session's list.
+    #[napi]
+    pub fn event_class_add(&self, env: &Env, name: String, namespace: Option<String>) -> napi::Result<()> {
+        self.call(env, || self.request.event_class_add(&name, namespace.as_deref()))
+    }
+
+    /// Removes a class, or all of the namespace.
+    #[napi]
+    pub fn event_class_remove(&self, env: &Env, name: Option<String>, namespace: Option<String>) -> napi::Result<bool> {
+        self.call(env, || self.request.event_class_remove(name.as_deref(), namespace.as_deref()))
+    }
+
+    /// Whether the session lists it.
+    #[napi]
+    pub fn event_class_exists(&self, env: &Env, name: String, namespace: Option<String>) -> napi::Result<bool> {
+        self.call(env, || self.request.event_class_exists(&name, namespace.as_deref()))
+    }
+
+    /// The session's list: `[namespace, name]`, first called first.
+    #[napi]
+    pub fn event_class_list(&self, env: &Env) -> napi::Result<Vec<Vec<String>>> {
+        self.call(env, || {
+            let list = self.request.event_class_list()?;
+            Ok(list.into_iter().map(|(namespace, name)| vec![namespace.to_string(), name.to_string()]).collect())
+        })
+    }
+
+    /// Empties the list.
+    #[napi]
+    pub fn event_class_clear(&self, env: &Env) -> napi::Result<()> {
+        self.call(env, || self.request.event_class_clear())
+    }
+
+    /// Adds only if absent; "" has no effect.
+    #[napi]
+    pub fn set_event_class(&self, env: &Env, name: String) -> napi::Result<()> {
+        self.call(env, || self.request.set_event_class(&name))
+    }
+
+    // --- attachments ---
+
+    /// Keeps the object of this number with the session; the number of the one before.
+    #[napi]
+    pub fn attach(&self, env: &Env, name: String, number: u32) -> napi::Result<Option<u32>> {
+        let object = Attached::keep(self.isolate.clone(), number);
+        let before = self.call(env, || self.request.attach(&name, object))?;
+        Ok(Attached::number(before, self.isolate.id, true))
+    }
+
+    /// The number of the object under this name.
+    #[napi]
+    pub fn attachment(&self, env: &Env, name: String) -> napi::Result<Option<u32>> {
+        let object = self.call(env, || self.request.attachment(&name))?;
+        Ok(Attached::number(object, self.isolate.id, false))
+    }
+
+    /// Takes the object away from the session.
+    #[napi]
+    pub fn detach(&self, env: &Env, name: String) -> napi::Result<Option<u32>> {
+        let object = self.call(env, || self.request.detach(&name))?;
+        Ok(Attached::number(object, self.isolate.id, true))
+    }
+
+    // --- where a decider or a callback is waited for ---
+
+    /// As `finish`, for the promise `id`: an asynchronous `on_expiring` can be asked.
+    #[napi]
+    pub fn finish_later(&mut self, env: &Env, id: u32) -> napi::Result<()> {
+        self.finished = true;
+        let request = self.request.clone();
+        blocking(env, &self.isolate, id, nothing_later, move || request.finish())
+    }
+
+    /// As `end`, for the promise `id`.
+    #[napi]
+    pub fn end_later(&self, env: &Env, id: u32, how: Option<HowToEnd>) -> napi::Result<()> {
+        let options = self.call(env, || HowToEnd::options(how))?;
+        let request = self.request.clone();
+        blocking(env, &self.isolate, id, end_later, move || request.end(options))
+    }
+}

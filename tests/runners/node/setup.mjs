@@ -1,0 +1,64 @@
+// The lines before the first verb: options of the manager, its applications, pools and classes.
+
+import { ScriptError, Words, camel, flag, names, number } from './line.mjs'
+
+const WORDS = new Set(['store', 'profile', 'dispatch', 'namespace', 'pool', 'license_class', 'lock', 'unit_rule',
+  'timeout_on_application_change', 'trade_failure'])
+const FLAGS = new Set(['threads', 'idle_counts_suspend', 'debug', 'enabled', 'protected_from_bulk_end',
+  'event_classes_on_entry', 'holder_per_client'])
+const LISTS = new Set(['event_classes', 'required_event_classes'])
+const QUOTAS = new Set(['session_bytes', 'levels', 'value_bytes', 'subscript_bytes'])
+
+function read(name, value) {
+  if (WORDS.has(name)) return value
+  if (FLAGS.has(name)) return flag(value)
+  if (LISTS.has(name)) return names(value)
+  return number(value, name)
+}
+
+function options(words) {
+  return Object.fromEntries([...words.named].map(([name, value]) => [camel(name), read(name, value)]))
+}
+
+/** What the manager will be opened with. */
+export class Setup {
+  #options
+  #classes = []
+
+  constructor(table) {
+    this.#options = { store: table, occupyWorkers: true, applications: [], pools: [], quotas: {} }
+  }
+
+  /** Takes a line. `false`: it is a verb. */
+  line([verb, ...rest]) {
+    if (this.#options === null) return false
+    const words = new Words(rest)
+    switch (verb) {
+      case 'config':
+        for (const [name, value] of words.named) {
+          const into = QUOTAS.has(name) ? this.#options.quotas : this.#options
+          into[camel(name)] = read(name, value)
+        }
+        return true
+      case 'application':
+        this.#options.applications.push({ name: words.textAt(0), ...options(words) })
+        return true
+      case 'pool':
+        this.#options.pools.push({ name: words.textAt(0), ...options(words) })
+        return true
+      case 'class':
+        this.#classes.push(words)
+        return true
+      default:
+        return false
+    }
+  }
+
+  /** Hands over what was said, once. */
+  take() {
+    if (this.#options === null) throw new ScriptError('the manager could not be opened')
+    const taken = { options: this.#options, classes: this.#classes }
+    this.#options = null
+    return taken
+  }
+}
