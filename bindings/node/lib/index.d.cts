@@ -167,9 +167,9 @@ export interface ManagerOptions {
   /** `memory`. */
   store?: string
   profile?: 'default' | 'iris'
-  /** Without any there is one, `default`. */
-  applications?: ApplicationOptions[]
-  pools?: PoolOptions[]
+  /** An array, or an object with the names as keys. Without any there is one, `default`. */
+  applications?: ApplicationOptions[] | { [name: string]: Omit<ApplicationOptions, 'name'> }
+  pools?: PoolOptions[] | { [name: string]: Omit<PoolOptions, 'name'> }
   /** Default 1,000,000. */
   maxSessions?: number
   /** Default: 1 MiB a session, 64 levels, 64 KiB a value, 255 bytes a subscript. */

@@ -104,24 +104,25 @@ const pool = {
   auditRecords: count,
 }
 
-const named = (checks, what) => (value, name) => {
-  const taken = take(checks, value, name)
-  if (taken.name === undefined) throw invalid(`${name} has no name, which every ${what} needs`)
-  return taken
-}
-
-const aPool = (value, name) => {
-  const taken = named(pool, 'pool')(value, name)
-  if (taken.capacity === undefined) throw invalid(`${name} has no capacity, which every pool needs`)
-  return taken
+/** Several of a kind: an array, or an object with their names as keys. */
+const several = (checks, what, needs) => (value, name) => {
+  const keyed = value !== null && typeof value === 'object' && !Array.isArray(value)
+  const all = keyed ? Object.keys(value).map((key) => ({ ...value[key], name: key })) : value
+  return list((one, place) => {
+    const taken = take(checks, one, place)
+    for (const need of needs) {
+      if (taken[need] === undefined) throw invalid(`${place} has no ${need}, which every ${what} needs`)
+    }
+    return taken
+  })(all, name)
 }
 
 const manager = {
   name: text,
   store: text,
   profile: text,
-  applications: list(named(application, 'application')),
-  pools: list(aPool),
+  applications: several(application, 'application', ['name']),
+  pools: several(pool, 'pool', ['name', 'capacity']),
   maxSessions: big,
   quotas: shape({ sessionBytes: count, levels: count, valueBytes: count, subscriptBytes: count }),
   workers: count,
