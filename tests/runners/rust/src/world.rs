@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
-use std::time::Duration;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use libsession_core::{EventKind, LogEntry, Manager, ManualClock, Request, SessionId, Token};
 
@@ -16,6 +16,9 @@ use crate::setup::Setup;
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// How long something may take to happen on another thread, in real time.
+pub const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The label of what has none.
 pub const NOBODY: &str = "-";
@@ -95,6 +98,8 @@ pub struct World {
 struct Releases {
     all: u64,
     of: HashMap<String, u64>,
+    /// Callbacks that hang, by class; those that were released are none.
+    hanging: HashMap<String, usize>,
     over: bool,
 }
 
@@ -280,21 +285,37 @@ impl World {
     pub fn hang(&self, class: &str) {
         let mut releases = lock(&self.releases);
         let before = (releases.all, releases.of.get(class).copied().unwrap_or(0));
+        *releases.hanging.entry(class.into()).or_default() += 1;
         self.hung.fetch_add(1, Ordering::SeqCst);
         while !releases.over && (releases.all, releases.of.get(class).copied().unwrap_or(0)) == before {
             releases = self.released.wait(releases).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
-    /// Lets hanging callbacks go on.
+    /// Lets hanging callbacks go on; returns when they have.
     pub fn release(&self, class: Option<&str>) {
         let mut releases = lock(&self.releases);
         match class {
-            Some(class) => *releases.of.entry(class.into()).or_default() += 1,
-            None => releases.all += 1,
+            Some(class) => {
+                *releases.of.entry(class.into()).or_default() += 1;
+                releases.hanging.remove(class);
+            }
+            None => {
+                releases.all += 1;
+                releases.hanging.clear();
+            }
         }
         drop(releases);
         self.released.notify_all();
+        let until = Instant::now() + PATIENCE;
+        while Instant::now() < until && self.opened().is_some_and(|manager| !manager.is_closed()) {
+            // Others may hang only now that these make room.
+            let running = self.clock.advance(Duration::ZERO).unwrap_or(0);
+            if running <= lock(&self.releases).hanging.values().sum() {
+                return;
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// The event log of the script.

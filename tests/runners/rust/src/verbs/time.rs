@@ -7,10 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::answer::{Answer, Fail, ok};
 use crate::words::Words;
-use crate::world::{World, lock};
-
-/// How long a started line may take to wait or return, in real time.
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::world::{PATIENCE, World, lock};
 
 pub(super) fn answer(world: &Arc<World>, verb: &str, rest: &[String], words: &Words) -> Option<Answer> {
     Some(match verb {
@@ -68,7 +65,7 @@ fn start(world: &Arc<World>, rest: &[String]) -> Answer {
         if Instant::now() > until {
             return Err(format!("'{name}' neither returned nor waits").into());
         }
-        thread::yield_now();
+        thread::sleep(Duration::from_micros(200));
     }
     lock(&world.started).insert(name.clone(), thread);
     ok()
@@ -83,7 +80,7 @@ fn join(world: &Arc<World>, words: &Words) -> Answer {
             lock(&world.started).insert(name.into(), thread);
             return Err(format!("'{name}' does not return").into());
         }
-        thread::yield_now();
+        thread::sleep(Duration::from_micros(200));
     }
     thread.join().map_err(|_| Fail::Script(format!("'{name}' panicked")))?
 }
