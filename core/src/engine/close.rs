@@ -57,6 +57,7 @@ impl Engine {
             actor: None,
             note: None,
         };
+        let delivered_before = self.dispatcher.stats().delivered;
         let mut ended = 0;
         // A creation that had begun may still publish its session: it is looked for until there is none.
         while self.table.count() > 0 {
@@ -76,12 +77,14 @@ impl Engine {
             while Instant::now() < until && self.dispatcher.dispatch(64, Duration::ZERO).is_ok_and(|count| count > 0) {}
         }
         let delivery = self.dispatcher.close(until.saturating_duration_since(Instant::now()));
+        // From the first end on: a callback may be delivered before the dispatcher is asked to close.
+        let delivered = self.dispatcher.stats().delivered.saturating_sub(delivered_before);
         self.table.set_bell(None);
         self.timers.set_bell(None);
         let report = CloseReport {
             ended,
             in_flight,
-            delivered: delivery.delivered_in_grace as u64,
+            delivered,
             undelivered: delivery.undelivered as u64,
             stuck: delivery.stuck as u64,
             deferred: false,
