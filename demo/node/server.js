@@ -62,7 +62,7 @@ app.post('/work', async (request, response) => {
   let answer
   try {
     session.data.set('count', session.data.get('count') + 1)
-    answer = { user: session.user, count: session.data.get('count') }
+    answer = { count: session.data.get('count') }
   } finally {
     await session.async.finish()
   }
@@ -92,27 +92,38 @@ app.post('/leave', async (request, response) => {
 
 // --- what an administrator sees ---
 
-function receipt(found) {
-  return (
-    found && {
-      id: found.id,
-      user: found.user,
-      reason: found.reason,
-      level: found.level,
-      actor: found.actor,
-      note: found.note,
-      at_ms: found.atMs,
-      late_ms: found.lateMs,
-      license_free_at_ms: found.licenseFreeAtMs,
-      callbacks: found.callbacks.map((callback) => [callback.eventClass, callback.kind, callback.outcome]),
-    }
-  )
+function receipt(found, outcome) {
+  return {
+    outcome,
+    id: found.id,
+    user: found.user,
+    reason: found.reason,
+    level: found.level,
+    actor: found.actor,
+    note: found.note,
+    at_ms: found.atMs,
+    late_ms: found.lateMs,
+    license_free_at_ms: found.licenseFreeAtMs,
+    callbacks: found.callbacks.map(({ eventClass, kind, outcome }) => ({ class: eventClass, kind, outcome })),
+  }
 }
 
 function outcome(ended) {
-  if (ended.outcome === 'extended') return { outcome: 'extended', by: ended.extendedBy, by_ms: ended.extendedMs }
+  if (ended.outcome === 'extended') return { outcome: 'extended', class: ended.extendedBy, by_ms: ended.extendedMs }
   if (ended.outcome === 'absent') throw new SessionError('absent', 'there is no such session')
-  return { outcome: ended.outcome, receipt: receipt(ended.receipt) }
+  return receipt(ended.receipt, ended.outcome)
+}
+
+function row(session) {
+  return {
+    id: session.id,
+    user: session.user,
+    state: session.state,
+    in_flight: session.inFlight,
+    holder: session.licenseHolder,
+    last_used_ms: session.lastUsedMs,
+    deadline_ms: session.deadlineMs,
+  }
 }
 
 function id(request) {
@@ -121,16 +132,7 @@ function id(request) {
 }
 
 app.get('/admin/sessions', (request, response) => {
-  const { sessions } = manager.list()
-  response.json({
-    sessions: sessions.map((s) => ({
-      id: s.id,
-      user: s.user,
-      state: s.state,
-      in_flight: s.inFlight,
-      holder: s.licenseHolder,
-    })),
-  })
+  response.json(manager.list().sessions.map(row))
 })
 
 app.get('/admin/explain', (request, response) => {
@@ -138,11 +140,10 @@ app.get('/admin/explain', (request, response) => {
   if (!found) throw new SessionError('absent', 'there is no such session')
   response.json({
     id: found.id,
-    live: found.live !== null,
+    live: found.live && row(found.live),
+    ended: found.ended && receipt(found.ended, 'gone'),
+    extensions: found.extensions.map(({ eventClass, extendedMs }) => ({ class: eventClass, by_ms: extendedMs })),
     damaged: found.damaged,
-    in_flight: found.requests.length,
-    extensions: found.extensions.map((extension) => [extension.eventClass, extension.extendedMs]),
-    ended: receipt(found.ended),
     text: found.text,
   })
 })
@@ -160,25 +161,29 @@ app.get('/admin/usage', (request, response) => {
     available: found.available,
     high_water: found.highWater,
     denials: found.denials,
-    holders: found.holders.map((holder) => [holder.holder, holder.units]),
+    holders: found.holders.map(({ holder, units }) => ({ holder, units })),
   })
 })
 
 app.get('/admin/audit', (request, response) => {
   const { counted, recounted, differences } = manager.audit(POOL)
-  response.json({ counted, recounted, differences, check: manager.check() })
+  response.json({ counted, recounted, differences })
+})
+
+app.get('/admin/check', (request, response) => {
+  response.json(manager.check())
 })
 
 app.get('/admin/dead_letters', (request, response) => {
-  response.json({
-    dead_letters: manager.deadLetters().map((letter) => ({
-      id: letter.sessionId,
-      event_class: letter.eventClass,
-      kind: letter.kind,
-      attempts: letter.attempts,
-      error: letter.error,
+  response.json(
+    manager.deadLetters().map(({ sessionId, eventClass, kind, attempts, error }) => ({
+      session_id: sessionId,
+      class: eventClass,
+      kind,
+      attempts,
+      error,
     })),
-  })
+  )
 })
 
 app.post('/admin/damage', (request, response) => {

@@ -89,7 +89,7 @@ def login():
 def work():
     with manager.begin(token()) as session:
         session["count"] += 1
-        return jsonify(user=session.user, count=session["count"])
+        return jsonify(count=session["count"])
 
 
 @app.get("/slow")
@@ -117,8 +117,9 @@ def leave():
 # --- what an administrator sees ---
 
 
-def receipt(found: ls.Receipt | None):
-    return found and {
+def receipt(found: ls.Receipt, outcome: str):
+    return {
+        "outcome": outcome,
         "id": found.id,
         "user": found.user,
         "reason": found.reason,
@@ -128,14 +129,14 @@ def receipt(found: ls.Receipt | None):
         "at_ms": found.at_ms,
         "late_ms": milliseconds(found.late),
         "license_free_at_ms": found.license_free_at_ms,
-        "callbacks": [[c.event_class, c.kind, c.outcome] for c in found.callbacks],
+        "callbacks": [{"class": c.event_class, "kind": c.kind, "outcome": c.outcome} for c in found.callbacks],
     }
 
 
 def outcome(ended: ls.Receipt | ls.Extension):
     if isinstance(ended, ls.Extension):
-        return jsonify(outcome="extended", by=ended.event_class, by_ms=milliseconds(ended.by))
-    return jsonify(outcome="ended" if ended.by_this_call else "gone", receipt=receipt(ended))
+        return jsonify({"outcome": "extended", "class": ended.event_class, "by_ms": milliseconds(ended.by)})
+    return jsonify(receipt(ended, "ended" if ended.by_this_call else "gone"))
 
 
 def needs_id(handler):
@@ -148,14 +149,21 @@ def needs_id(handler):
     return checked
 
 
+def row(session: ls.SessionInfo):
+    return {
+        "id": session.id,
+        "user": session.user,
+        "state": session.state,
+        "in_flight": session.in_flight,
+        "holder": session.license_holder,
+        "last_used_ms": session.last_used_ms,
+        "deadline_ms": session.deadline_ms,
+    }
+
+
 @app.get("/admin/sessions")
 def sessions():
-    return jsonify(
-        sessions=[
-            {"id": s.id, "user": s.user, "state": s.state, "in_flight": s.in_flight, "holder": s.license_holder}
-            for s in manager.sessions()
-        ]
-    )
+    return jsonify([row(session) for session in manager.sessions()])
 
 
 @app.get("/admin/explain")
@@ -166,11 +174,10 @@ def explain(id: str):
         raise ls.Absent("there is no such session")
     return jsonify(
         id=found.id,
-        live=found.live is not None,
+        live=found.live and row(found.live),
+        ended=found.ended and receipt(found.ended, "gone"),
+        extensions=[{"class": e.event_class, "by_ms": milliseconds(e.by)} for e in found.extensions],
         damaged=found.damaged,
-        in_flight=len(found.requests),
-        extensions=[[e.event_class, milliseconds(e.by)] for e in found.extensions],
-        ended=receipt(found.ended),
         text=found.text,
     )
 
@@ -190,23 +197,26 @@ def usage():
         available=found.available,
         high_water=found.high_water,
         denials=found.denials,
-        holders=[[h.holder, h.units] for h in found.holders],
+        holders=[{"holder": h.holder, "units": h.units} for h in found.holders],
     )
 
 
 @app.get("/admin/audit")
 def audit():
     found = manager.audit(POOL)
-    return jsonify(
-        counted=found.counted, recounted=found.recounted, differences=found.differences, check=manager.check()
-    )
+    return jsonify(counted=found.counted, recounted=found.recounted, differences=found.differences)
+
+
+@app.get("/admin/check")
+def check():
+    return jsonify(manager.check())
 
 
 @app.get("/admin/dead_letters")
 def dead_letters():
     return jsonify(
-        dead_letters=[
-            {"id": d.session_id, "event_class": d.event_class, "kind": d.kind, "attempts": d.attempts, "error": d.error}
+        [
+            {"session_id": d.session_id, "class": d.event_class, "kind": d.kind, "attempts": d.attempts, "error": d.error}
             for d in manager.dead_letters()
         ]
     )
