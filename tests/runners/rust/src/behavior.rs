@@ -65,10 +65,7 @@ impl Scripted {
             match action {
                 Action::Answer(verdict) => return Ok(verdict.clone()),
                 Action::Throw(text) => return Err(text.clone()),
-                Action::Hang => {
-                    reply.hang();
-                    world.hang(&self.name);
-                }
+                Action::Hang => world.hang(&self.name, || reply.hang()),
                 Action::Set(key, value) => {
                     let request = event.request.as_ref().ok_or("set: this callback has no request")?;
                     let value = json(value).map_err(|_| "set: not JSON")?;

@@ -281,12 +281,16 @@ impl World {
         lock(&self.lifecycle).iter().skip(from).map(|one| (self.label_of(one.session_id), entry(self, one))).collect()
     }
 
-    /// Hangs until `release`; the caller has said so to the engine.
-    pub fn hang(&self, class: &str) {
-        let mut releases = lock(&self.releases);
-        let before = (releases.all, releases.of.get(class).copied().unwrap_or(0));
-        *releases.hanging.entry(class.into()).or_default() += 1;
+    /// Hangs until `release`, which counts from before `say` tells the engine.
+    pub fn hang(&self, class: &str, say: impl FnOnce()) {
+        let before = {
+            let mut releases = lock(&self.releases);
+            *releases.hanging.entry(class.into()).or_default() += 1;
+            (releases.all, releases.of.get(class).copied().unwrap_or(0))
+        };
+        say();
         self.hung.fetch_add(1, Ordering::SeqCst);
+        let mut releases = lock(&self.releases);
         while !releases.over && (releases.all, releases.of.get(class).copied().unwrap_or(0)) == before {
             releases = self.released.wait(releases).unwrap_or_else(PoisonError::into_inner);
         }
@@ -321,7 +325,8 @@ impl World {
     /// The event log of the script.
     pub fn log(&self) -> String {
         let mut text = String::new();
-        for (_, entry) in self.entries(0) {
+        // A close hides its own ends: whether one could still be read is a matter of luck.
+        for (_, entry) in self.entries(0).into_iter().filter(|(_, entry)| !entry.contains(".ended@") || !entry.contains(":shutdown")) {
             text += &format!("log {entry}\n");
         }
         let mut order = lock(&self.labels).order.clone();
