@@ -144,12 +144,14 @@ impl Engine {
                 let refused =
                     answers.iter().find_map(|(class, answer)| refusal(EventKind::ApplicationChange, class, answer));
                 if let Some(error) = refused {
-                    // The request is finished before the caller hears of it.
-                    if let Err(error) = request.0.discard() {
-                        log::debug!(target: "libsession", "a refused request: {error}");
-                    }
-                    drop(request);
-                    return then(Err(error));
+                    // The request is finished before the caller hears of it, whoever else still holds its event.
+                    let session = request.0.session;
+                    return match request.0.discard().and_then(|()| request.0.leave()) {
+                        Ok(finished) if finished.end_now => {
+                            engine.end_after_request(wait, session, Box::new(move || then(Err(error))));
+                        }
+                        _ => then(Err(error)),
+                    };
                 }
                 let app = engine.app(to);
                 let idle = changed_idle(app.config.timeout_on_application_change, card.idle, app.idle);

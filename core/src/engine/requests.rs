@@ -194,7 +194,7 @@ impl InFlight {
     }
 
     /// Ends the request, and nothing else.
-    fn leave(&self) -> Result<Finished> {
+    pub(super) fn leave(&self) -> Result<Finished> {
         let engine = &self.engine;
         engine.enter_closing()?;
         let Some(key) = self.key() else {
