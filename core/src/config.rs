@@ -264,7 +264,8 @@ pub struct Config {
     pub dead_letters: usize,
     /// Bytes of snapshots kept in dead letters. Default 64 MiB.
     pub dead_letter_bytes: usize,
-    /// How long a tombstone stands. Default 10 min.
+    /// How long a tombstone stands. Default 10 min. There are at most as many as `max_sessions` (and room for 65,536):
+    /// beyond that the oldest fall early.
     pub tombstone: Duration,
     /// A request older than this counts as finished. Default 1 h.
     pub max_request: Duration,

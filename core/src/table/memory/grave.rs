@@ -13,6 +13,8 @@ use crate::reason::{EndLevel, EndReason};
 use crate::session::Receipt;
 
 const SHARDS: usize = 16;
+/// Tombstones that there is room for, however few sessions there may be.
+const MIN_GRAVES: usize = 65_536;
 
 /// What a tombstone keeps.
 #[derive(Clone)]
@@ -107,12 +109,17 @@ impl Yard {
                 Some((_, grave)) if grave.until <= now => {}
                 _ => return,
             }
-            if let Some((locator, _)) = self.graves.pop_front() {
-                if self.places.get(&locator) == Some(&self.fallen) {
-                    self.places.remove(&locator);
-                }
-                self.fallen += 1;
+            self.fall();
+        }
+    }
+
+    /// The oldest one falls.
+    fn fall(&mut self) {
+        if let Some((locator, _)) = self.graves.pop_front() {
+            if self.places.get(&locator) == Some(&self.fallen) {
+                self.places.remove(&locator);
             }
+            self.fallen += 1;
         }
     }
 
@@ -124,20 +131,29 @@ impl Yard {
 }
 
 /// All tombstones.
-pub(super) struct Graves([Mutex<Yard>; SHARDS]);
+pub(super) struct Graves {
+    yards: [Mutex<Yard>; SHARDS],
+    /// The most that one yard keeps: what is beyond falls early, so that no flood of ends fills the memory.
+    most: usize,
+}
 
 impl Graves {
-    pub fn new() -> Self {
-        Self(std::array::from_fn(|_| Mutex::new(Yard::default())))
+    /// Room for about `most` tombstones.
+    pub fn new(most: u64) -> Self {
+        let most = usize::try_from(most).unwrap_or(usize::MAX).max(MIN_GRAVES).div_ceil(SHARDS);
+        Self { yards: std::array::from_fn(|_| Mutex::new(Yard::default())), most }
     }
 
     fn yard(&self, locator: u64) -> &Mutex<Yard> {
-        &self.0[(locator as usize) % SHARDS]
+        &self.yards[(locator as usize) % SHARDS]
     }
 
     pub fn bury(&self, locator: u64, grave: Grave, now: Millis) {
         let mut yard = self.yard(locator).lock();
         yard.purge(now, 2);
+        if yard.graves.len() >= self.most {
+            yard.fall();
+        }
         let number = yard.fallen + yard.graves.len() as u64;
         yard.places.insert(locator, number);
         yard.graves.push_back((locator, grave));
@@ -151,12 +167,57 @@ impl Graves {
 
     /// Takes away what has fallen.
     pub fn purge(&self, now: Millis) {
-        for yard in &self.0 {
+        for yard in &self.yards {
             yard.lock().purge(now, 256);
         }
     }
 
     pub fn len(&self) -> usize {
-        self.0.iter().map(|yard| yard.lock().graves.len()).sum()
+        self.yards.iter().map(|yard| yard.lock().graves.len()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grave(until: Millis) -> Grave {
+        Grave {
+            id: SessionId::NIL,
+            verifier: [1, 2],
+            until,
+            application: 0,
+            reason: EndReason::Ended,
+            level: EndLevel::Force,
+            at: 0,
+            wall: 0,
+            late: None,
+            licensed: false,
+            event_id: 0,
+            user: None,
+            more: None,
+        }
+    }
+
+    #[test]
+    fn a_tombstone_stands_until_its_time() {
+        let graves = Graves::new(0);
+        graves.bury(7, grave(100), 0);
+        assert_eq!(graves.with(7, 99, |grave| grave.reason_for([1, 2], 99)), Some(Some(EndReason::Ended)));
+        assert_eq!(graves.with(7, 99, |grave| grave.reason_for([1, 3], 99)), Some(None));
+        assert!(graves.with(7, 100, |_| ()).is_none());
+        graves.purge(100);
+        assert_eq!(graves.len(), 0);
+    }
+
+    #[test]
+    fn a_flood_of_ends_does_not_fill_the_memory() {
+        let graves = Graves::new(1);
+        for locator in 0..200_000 {
+            graves.bury(locator, grave(u64::MAX), 0);
+        }
+        assert_eq!(graves.len(), MIN_GRAVES);
+        assert!(graves.with(0, 0, |_| ()).is_none());
+        assert!(graves.with(199_999, 0, |_| ()).is_some());
     }
 }

@@ -137,7 +137,7 @@ impl MemoryTable {
             keys: Keys::new(),
             region: Region::new(),
             shards: (0..shards).map(|_| Shard::default()).collect(),
-            graves: Graves::new(),
+            graves: Graves::new(config.max_sessions),
             accounts: config.pools.iter().cloned().map(Account::new).collect(),
             reaping: Reaping::new(),
             outbox: Mutex::default(),
