@@ -1,6 +1,7 @@
 //! The data of a session: a mapping with the first subscripts that are texts as keys, and the whole tree by paths.
 
-use libsession_core::{Direction, Subscript, Value};
+use libsession_core::data::to_json;
+use libsession_core::{Direction, Error, Subscript, Value};
 use pyo3::exceptions::{PyKeyError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -270,15 +271,25 @@ impl Session {
     }
 
     /// For tracking lists and dicts: writes one back if it is still the one at its path; tells whether.
+    ///
+    /// What is written was made of what was read: if another request changed that meanwhile, it is a `Conflict`, now or
+    /// at the commit, and no update is lost.
     #[pyo3(name = "_write")]
     fn write(&self, py: Python<'_>, path: &Bound<'_, PyTuple>, object: &Bound<'_, PyAny>) -> PyResult<bool> {
         let value = from_py(object)?;
         with_path(path.as_any(), |path| {
-            let current = self.views.lock().iter().any(|view| view.path == path && view.is(object));
-            if !current {
-                return Ok(false);
-            }
-            attached(py, || self.request.set(path, value.clone()))?;
+            let seen =
+                self.views.lock().iter().find(|view| view.path == path && view.is(object)).map(|v| v.value.clone());
+            let Some(seen) = seen else { return Ok(false) };
+            attached(py, || {
+                let as_seen = |current: Option<Value>| {
+                    current.is_some_and(|current| current == seen || to_json(&current) == to_json(&seen))
+                };
+                if as_seen(self.request.get(path)?) && as_seen(self.request.get_versioned(path)?.0) {
+                    return self.request.set(path, value.clone());
+                }
+                Err(Error::conflict(path.first().map(key_text).into_iter().collect()))
+            })?;
             if let Some(view) = self.views.lock().iter_mut().find(|view| view.path == path) {
                 view.value = value;
             }
@@ -286,12 +297,17 @@ impl Session {
         })
     }
 
-    /// For tracking lists and dicts: the plain value at a path, or None.
+    /// For tracking lists and dicts: the plain value at a path, or None; what is there shows it from now on.
     #[pyo3(name = "_read")]
     fn read<'py>(&self, py: Python<'py>, path: &Bound<'py, PyTuple>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        with_path(path.as_any(), |path| attached(py, || self.request.get(path)))?
-            .map(|value| to_py(py, &value))
-            .transpose()
+        with_path(path.as_any(), |path| {
+            let Some(value) = attached(py, || self.request.get(path))? else { return Ok(None) };
+            let plain = to_py(py, &value)?;
+            if let Some(view) = self.views.lock().iter_mut().find(|view| view.path == path) {
+                view.value = value;
+            }
+            Ok(Some(plain))
+        })
     }
 }
 
@@ -347,6 +363,11 @@ fn present(object: &Bound<'_, PyAny>) -> PyResult<Option<Value>> {
     let missing =
         MISSING.get_or_try_init(py, || py.import("libsession._events")?.getattr("MISSING").map(Bound::unbind))?;
     if object.is(missing) { Ok(None) } else { from_py(object).map(Some) }
+}
+
+/// A key as errors name it.
+fn key_text(key: &Subscript) -> String {
+    key.as_text().map_or_else(|| key.to_string(), str::to_owned)
 }
 
 fn view<'py>(py: Python<'py>, class: &str, session: &Bound<'py, Session>) -> PyResult<Bound<'py, PyAny>> {

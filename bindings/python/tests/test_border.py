@@ -1,0 +1,285 @@
+"""What callers pass is checked, what comes back is typed, and nothing shows a secret."""
+
+from __future__ import annotations
+
+import math
+import pickle
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from helpers import Watch
+
+import libsession as ls
+from libsession import _errors, _native, _records, _words
+
+
+def test_every_error_kind_has_its_class() -> None:
+    kinds = _native.vocabularies()["ErrorKind"]
+    assert {error.kind: code for code, error in _errors.BY_CODE.items()} == kinds
+    for code, error in _errors.BY_CODE.items():
+        assert error.code == code
+        assert issubclass(error, ls.SessionError)
+        assert getattr(ls, error.__name__) is error
+        assert error.__doc__
+
+
+def test_every_vocabulary_has_its_enum_with_all_members() -> None:
+    for name, words in _native.vocabularies().items():
+        if name != "ErrorKind":
+            assert list(_words.MEMBERS[name]) == list(words), name
+
+
+def test_every_event_kind_has_its_decorator() -> None:
+    for kind in ls.EventKind:
+        event_class = ls.EventClass("x")
+        assert getattr(event_class, kind.value)(print) is print
+        assert event_class.callbacks == {kind.value: print}
+
+
+def test_errors_belong_to_the_families_people_catch() -> None:
+    assert issubclass(ls.Absent, KeyError)
+    assert issubclass(ls.Invalid, ValueError)
+    assert issubclass(ls.LockTimeout, TimeoutError)
+    assert issubclass(ls.Corrupt, ls.StoreError)
+    assert issubclass(ls.PanicError, ls.InternalError)
+
+
+@pytest.mark.parametrize("error", _errors.BY_CODE.values(), ids=lambda error: error.kind)
+def test_errors_survive_pickling(error: type[ls.SessionError]) -> None:
+    details: dict[type[ls.SessionError], tuple[Any, ...]] = {
+        ls.Gone: (ls.EndReason.REVOKED,),
+        ls.LicenseDenied: (ls.DenyReason.POOL_EXHAUSTED, timedelta(seconds=3)),
+        ls.Conflict: (("a", "b"),),
+    }
+    one = error("the text", *details.get(error, ()))
+    other = pickle.loads(pickle.dumps(one))
+    assert type(other) is error
+    assert str(other) == "the text"
+    assert other.args == one.args
+    assert vars(other) == vars(one)
+
+
+def test_a_panic_is_an_error_and_the_next_call_works(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ls.PanicError, match="caused by a test"):
+        _native._panic()
+    assert ls.Manager().count() == 0
+    capfd.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"store": "redis://x"}, "redis"),
+        ({"profile": "nist"}, "nist"),
+        ({"workers": 0}, "workers"),
+        ({"workers": -1}, "workers"),
+        ({"lock_timeout": -1}, "lock_timeout"),
+        ({"lock_timeout": timedelta(seconds=-1)}, "lock_timeout"),
+        ({"tombstone": math.nan}, "tombstone"),
+        ({"tombstone": 1e30}, "tombstone"),
+        ({"callback_deadline": 0}, "callback_deadline"),
+        ({"dispatch": "soon"}, "soon"),
+        ({"applications": {"": ls.Application()}}, "application"),
+        ({"applications": {"x" * 200: ls.Application()}}, "128"),
+        ({"applications": {"a": ls.Application(idle_timeout=-1)}}, "idle_timeout"),
+        ({"applications": {"a": ls.Application(idle_timeout=timedelta(days=40_000))}}, "100 years"),
+        ({"applications": {"a": ls.Application(idle_timeout=True)}}, "bool"),
+        ({"applications": {"a": ls.Application(pool="no")}}, "no"),
+        ({"applications": {"a": ls.Application(lock="hard")}}, "hard"),  # type: ignore[arg-type]
+        ({"applications": {"a": ls.Application(event_classes_on_entry="all")}}, "all"),  # type: ignore[arg-type]
+        ({"applications": [("a", ls.Application()), ("a", ls.Application())]}, "a"),
+        ({"pools": {"p": ls.Pool(capacity=-1)}}, "capacity"),
+        ({"pools": {"p": ls.Pool(capacity=1, max_connections=0)}}, "max_connections"),
+        ({"pools": {"p": ls.Pool(capacity=1, trade_failure="shout")}}, "shout"),  # type: ignore[arg-type]
+    ],
+)
+def test_a_bad_option_is_invalid_and_named(options: dict[str, Any], named: str) -> None:
+    with pytest.raises(ls.Invalid, match=named):
+        ls.Manager(**options)
+
+
+def test_an_unknown_option_is_refused() -> None:
+    with pytest.raises((TypeError, ls.Invalid), match="idle"):
+        ls.Manager(idle=3)  # type: ignore[call-arg]
+
+
+def test_bad_arguments_are_invalid_and_change_nothing(manager: ls.Manager) -> None:
+    bad: list[tuple[dict[str, Any], str]] = [
+        ({"application": "no"}, "no"),
+        ({"application": 3}, "application"),
+        ({"application": "\ud800"}, "UTF-8"),
+        ({"client": ls.Client(address="x" * 300)}, "256"),
+        ({"data": {"a": object()}}, "object"),
+        ({"data": {1: 2}}, "data"),
+        ({"data": [1]}, "data"),
+        ({"idle_timeout": -0.1}, "idle_timeout"),
+        ({"license_class": "gold"}, "gold"),
+    ]
+    for options, named in bad:
+        with pytest.raises(ls.Invalid, match=named):
+            manager.create(**options)
+    with pytest.raises(ls.QuotaExceeded):
+        manager.create(data={"a": "x" * 70_000})
+    assert manager.count() == 0
+    assert manager.usage("users").in_use == 0
+    created = manager.create("shop")
+    for call in (
+        lambda: manager.begin(created.token, lock="x"),  # type: ignore[arg-type]
+        lambda: manager.begin(created.token, touch=3),  # type: ignore[arg-type]
+        lambda: manager.begin(created.token, lock_timeout="1"),  # type: ignore[arg-type]
+        lambda: manager.end("no id"),
+        lambda: manager.end(created.token),
+        lambda: manager.end(created.id, level="x"),  # type: ignore[call-overload]
+        lambda: manager.set_idle_timeout(created.id, -1),
+        lambda: manager.list(limit=0),
+        lambda: list(manager.sessions(nobody=1)),
+        lambda: manager.end_where(nobody=1),
+        lambda: manager.usage("no"),
+        lambda: manager.unregister("no" * 100) and None,
+    ):
+        with pytest.raises((ls.Invalid, TypeError)):
+            call()
+            raise ls.Invalid  # `unregister` of an unknown name may answer False
+    with manager.begin(created.token) as session:
+        for value in ("", "x" * 300, 3, None):
+            with pytest.raises(ls.Invalid):
+                session.login(value)  # type: ignore[arg-type]
+        with pytest.raises(ls.Invalid):
+            session.absolute_timeout = None  # type: ignore[assignment]
+        with pytest.raises(ls.Invalid):
+            session.absolute_timeout = timedelta(days=2)
+        with pytest.raises(ls.Invalid):
+            session.idle_timeout = -1
+        assert session.user is None
+        assert session.idle_timeout == timedelta(minutes=15)
+    assert manager.check() == []
+
+
+@pytest.mark.parametrize("token", ["", "x", "x" * 40, "x" * 10_000, "a\0b", "ä" * 40, None, 3, b"x" * 40])
+def test_whatever_is_no_token_is_absent(manager: ls.Manager, token: Any) -> None:
+    for call in (manager.begin, manager.touch):
+        with pytest.raises(ls.Absent) as error:
+            call(token)
+        assert not token or len(str(token)) < 3 or str(token) not in str(error.value)
+    assert manager.id_of(token) is None
+    assert manager.count() == 0
+
+
+def test_timeouts_are_timedeltas_or_seconds_and_none_or_zero_is_never(manager: ls.Manager) -> None:
+    for given, seen in [(1.5, timedelta(seconds=1.5)), (timedelta(hours=1), timedelta(hours=1)), (None, None), (0, None)]:
+        session = manager.begin_new("shop", idle_timeout=given)
+        assert session.idle_timeout == seen
+        session.idle_timeout = timedelta(seconds=7)
+        assert session.idle_timeout == timedelta(seconds=7)
+        session.idle_timeout = given
+        assert session.idle_timeout == seen
+        assert session.info().immortal == (seen is None)
+        session.end()
+    assert manager.begin_new("shop").idle_timeout == timedelta(minutes=15)
+
+
+def test_nothing_shows_a_token(manager: ls.Manager, caplog: pytest.LogCaptureFixture) -> None:
+    created = manager.create("shop")
+    session = manager.begin(created.token)
+    login = session.login("ada")
+    logout = session.logout()
+    tokens = (created.token, login.token, session.token)
+    assert all(len(token) == 40 for token in tokens)
+    shown = [repr(it) for it in (created, session, login, logout, manager, session.info(), manager.explain(created.id))]
+    shown += [str(it) for it in (created, session, login, logout, manager.lifecycle(), manager.stats())]
+    assert not [text for text in shown for token in tokens if token in text]
+    assert not [token for token in tokens if token in caplog.text]
+
+
+def test_ids_and_records_can_be_pickled_and_handles_say_why_not(manager: ls.Manager) -> None:
+    watch = Watch()
+    manager.register(watch.event_class("watch", "on_end"))
+    session = manager.begin_new("shop")
+    for it in (session.id, session.info(), manager.stats(), manager.usage("users"), manager.explain(session.id)):
+        assert pickle.loads(pickle.dumps(it)) == it
+    for handle, why in ((manager, "process"), (session, "as_dict")):
+        with pytest.raises(TypeError, match=why):
+            pickle.dumps(handle)
+    receipt = session.end(wait=5)
+    assert pickle.loads(pickle.dumps(receipt)) == receipt
+    with pytest.raises(TypeError, match="fields"):
+        pickle.dumps(watch.events[0])
+
+
+def test_instants_are_aware_and_engine_time_is_milliseconds(manager: ls.Manager, clock: ls.ManualClock) -> None:
+    clock.advance(seconds=2)
+    info = manager.begin_new("shop").info()
+    assert info.created_ms == 2000
+    assert info.created_at == datetime(2026, 1, 1, 0, 0, 2, tzinfo=timezone.utc)
+    assert info.license_pool == "users"
+    assert info.license_holder == info.id
+
+
+def test_after_finish_a_request_is_closed_and_after_close_everything(manager: ls.Manager) -> None:
+    created = manager.create("shop")
+    session = manager.begin(created.token)
+    session.finish()
+    for call in (session.finish, session.save, lambda: session["x"], lambda: session.login("a"), session.rotate):
+        with pytest.raises(ls.Closed):
+            call()
+    open_session = manager.begin(created.token)
+    report = manager.close()
+    assert report.ended == 1
+    assert manager.close() == report
+    assert manager.is_closed
+    for call in (
+        lambda: manager.begin(created.token), manager.create, manager.count, manager.stats, manager.check,
+        lambda: manager.end(created.id), lambda: manager.usage("users"), manager.list,
+    ):  # fmt: skip
+        with pytest.raises(ls.Closed):
+            call()
+    with pytest.raises((ls.Closed, ls.Gone)):
+        open_session["x"] = 1
+
+
+def test_leaving_the_scope_commits_exception_or_not(manager: ls.Manager) -> None:
+    created = manager.create("shop")
+    with pytest.raises(RuntimeError), manager.begin(created.token) as session:
+        session["x"] = 1
+        raise RuntimeError
+    with manager.begin(created.token) as session:
+        assert session["x"] == 1
+        session["x"] = 2
+        session.discard()
+    with manager.begin(created.token) as session:
+        assert session["x"] == 1
+        session.finish()
+    with manager.begin(created.token) as session:
+        session.end()
+    with pytest.raises(ls.Gone) as gone:
+        manager.begin(created.token)
+    assert gone.value.reason is ls.EndReason.ENDED
+
+
+def test_a_request_that_is_forgotten_finishes(manager: ls.Manager) -> None:
+    created = manager.create("shop")
+    session = manager.begin(created.token)
+    session["x"] = 1
+    assert manager.stats().in_flight == 1
+    del session
+    assert manager.stats().in_flight == 0
+    with manager.begin(created.token, lock_timeout=0) as session:
+        assert session["x"] == 1
+
+
+def test_a_commit_that_fails_does_not_hide_the_exception_on_its_way(manager: ls.Manager) -> None:
+    created = manager.create("shop", data={"x": 1})
+    with pytest.raises(RuntimeError) as error, manager.begin(created.token, lock="shared") as one:
+        one.get_versioned("x")
+        with manager.begin(created.token, lock="shared") as two:
+            two["x"] = 2
+        one["x"] = 3
+        raise RuntimeError
+    assert "changed by another request" in error.value.__notes__[0]
+    assert manager.stats().in_flight == 0
+
+
+def test_every_record_has_its_class() -> None:
+    for name, record in _records.CLASSES.items():
+        assert getattr(ls, name) is record
