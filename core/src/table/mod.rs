@@ -5,6 +5,8 @@
 //! a try and a wake-up outside of the verb. Each verb says how it is one SQLite transaction and one Redis script, or that
 //! it is *hot* (the slot only) or *stepped* (a cursor, each bounded step one transaction).
 
+#[cfg(any(test, feature = "contract"))]
+pub mod contract;
 pub mod memory;
 
 use std::any::Any;
