@@ -1,8 +1,8 @@
 # libsession. `make demo` shows it, `make test` checks all of it; both set up by themselves what they need.
 #
-#   make setup    installs what is missing: Debian packages, .venv, node_modules (make test and make demo do it, too)
-#   make demo     three servers on loopback play the story of SPEC.md's first page; DEMO_ONESHOT=1 exits by itself
-#   make test     everything that CI runs; `make test-core`, `test-c`, `test-python`, `test-node` … are its parts
+#   make setup    installs what is missing: Debian packages, .venv, node_modules (the other targets do it, too)
+#   make demo     three servers on loopback play the story of demo/README.md; DEMO_ONESHOT=1 exits by itself
+#   make test     everything that CI runs; `make test-core`, `test-python`, `test-node` … are its parts
 #   make torture  the scenarios of `make test`, long
 #   make bench    every speed and memory target as a ratio to peers measured in the same run
 #   make ready    formats, then make test
@@ -16,43 +16,114 @@ export PYO3_PYTHON ?= $(CURDIR)/.venv/bin/python
 STAMPS := target/stamps
 STEP := tools/step.sh
 PYTHON := .venv/bin/python
+LIB := $(CARGO_TARGET_DIR)/debug
 
-.PHONY: default setup test ready clean
+.PHONY: default setup test torture bench demo ready clean
 default: test
 
-# --- set-up -------------------------------------------------------------------------------------------------------
+# --- set-up: what is there is left alone ---------------------------------------------------------------------------
 
-setup: $(STAMPS)/system
+PYTHON_REQUIREMENTS := $(wildcard bindings/python/requirements-dev.txt) demo/python/requirements.txt
+
+setup: $(STAMPS)/system $(STAMPS)/python $(STAMPS)/node $(STAMPS)/node-demo
 
 $(STAMPS)/system: tools/setup.sh
 	@tools/setup.sh
 	@mkdir -p $(@D) && touch $@
 
-# --- make test ----------------------------------------------------------------------------------------------------
+$(STAMPS)/python: $(PYTHON_REQUIREMENTS) tools/venv.sh | $(STAMPS)/system
+	@tools/venv.sh $(PYTHON_REQUIREMENTS)
+	@touch $@
 
-TEST := check-format check-clippy test-core test-examples
+$(STAMPS)/node: bindings/node/package-lock.json tools/npm.sh | $(STAMPS)/system
+	@tools/npm.sh bindings/node
+	@touch $@
+
+$(STAMPS)/node-demo: demo/node/package-lock.json tools/npm.sh | $(STAMPS)/system
+	@tools/npm.sh demo/node
+	@touch $@
+
+# --- what the tests and the demo run on: all of it in cargo's dev profile -------------------------------------------
+
+.PHONY: build-c build-python build-node
+
+build-c: setup
+	@cargo build -q -p libsession-ffi --lib
+	@ln -sf libsession.so $(LIB)/libsession.so.0
+
+build-python: setup
+	@VIRTUAL_ENV=$(CURDIR)/.venv .venv/bin/maturin develop -q -m bindings/python/Cargo.toml
+
+build-node: setup
+	@cd bindings/node && npm run --silent build:debug >/dev/null
+
+# --- make test ------------------------------------------------------------------------------------------------------
+
+TEST := check-format check-clippy check-version test-core test-demo
 .PHONY: $(TEST)
 
-test: setup $(TEST)
+test: setup
+	@for part in $(TEST); do $(STEP) $$part $(MAKE) -s --no-print-directory $$part || exit 1; done
 	@echo "all tests passed"
 
 check-format: setup
-	@$(STEP) $@ cargo fmt --all --check
+	cargo fmt --all --check
 
 check-clippy: setup
-	@$(STEP) $@ cargo clippy -q --workspace --all-targets -- -D warnings
+	cargo clippy -q --workspace --all-targets -- -D warnings
 
+# Core, C interface and bindings have one version.
+check-version: setup
+	$(PYTHON) tests/smoke/version.py
+
+# Core, C interface with its C and C++ programs, Rust runner.
 test-core: setup
-	@$(STEP) $@ cargo test -q --workspace
+	cargo test -q --workspace
 
-test-examples: setup
-	@$(STEP) $@ tests/smoke/examples.sh
+test-python: build-python
+	cd bindings/python && ../../.venv/bin/python -m pytest
 
-# --- the rest -----------------------------------------------------------------------------------------------------
+test-node: build-node
+	cd bindings/node && npm test --silent
+
+# One story, four languages, the same log.
+test-conformance: build-c build-python build-node
+	cargo build -q -p libsession-runner-rust
+	$(MAKE) -s -C tests/runners/c
+	RUNNER_PYTHON="$(PYTHON) tests/runners/python/runner.py" tests/runners/compare.sh
+
+test-examples: build-c build-python build-node
+	LIB=$(LIB) PYTHON=$(PYTHON) tests/smoke/examples.sh
+
+# The code of README.md runs and prints what it says.
+test-docs: build-c build-python build-node
+	LIB=$(LIB) $(PYTHON) tests/smoke/docs.py
+
+test-demo:
+	DEMO_ONESHOT=1 $(MAKE) -s demo
+
+# Nothing that is generated is stale.
+check-fresh:
+	git diff --exit-code --stat -- include bindings/node/native.cjs bindings/node/native.d.ts
+
+# --- the demo -------------------------------------------------------------------------------------------------------
+
+demo: build-c build-python build-node target/demo/server
+	@$(PYTHON) demo/play.py
+
+target/demo/server: $(wildcard demo/c/*) include/libsession.h
+	@mkdir -p $(@D)
+	@$(CC) -std=gnu11 -O1 -g -Wall -Wextra -Werror -Iinclude $(filter %.c,$^) -o $@ \
+		-L$(LIB) -lsession -lmicrohttpd -lpthread -Wl,-rpath,$(LIB)
+
+# --- the rest -------------------------------------------------------------------------------------------------------
+
+torture: setup
+	LSES_TORTURE=1 cargo test -q --workspace
 
 ready: setup
 	cargo fmt --all
 	@$(MAKE) --no-print-directory test
 
 clean:
-	rm -rf target .venv bindings/node/node_modules demo/node/node_modules
+	rm -rf target .venv node_modules bindings/node/node_modules demo/node/node_modules
