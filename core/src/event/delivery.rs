@@ -193,6 +193,8 @@ impl Dispatcher {
                 let work = Work::Delivery { lane, place };
                 let new = NewCall { now, event, attempt, redelivered, work };
                 let call = Arc::new(Call::new(self.me.clone(), &running, new));
+                // Before it is no longer busy: `settle` must see one or the other.
+                call.mark_started();
                 {
                     let mut backlog = self.backlog.lock();
                     backlog.busy -= 1;

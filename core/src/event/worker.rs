@@ -91,7 +91,8 @@ impl Dispatcher {
             let mut backlog = self.backlog.lock();
             backlog.pool(crew).alive -= 1;
             backlog.exited.push(id);
-            Wake { idle: true, ..Wake::default() }
+            // Two may have found that one of them is surplus: whoever goes last sees to it that work finds a thread.
+            Wake { idle: true, ..backlog.wake() }
         };
         self.wake(wake);
     }
