@@ -151,9 +151,11 @@ impl Engine {
             return then(self.publish(draft, plan, &[]));
         }
         let asked = self.asked_classes(&plan.new.classes, EventKind::Start);
+        let snapshot = Arc::new(plan.new.data.clone());
         let request = Request(Arc::new(InFlight::draft(self.clone(), draft, &mut plan.new)));
         let mut event = self.event(EventKind::Start, plan.application, draft.session.id, ThreadKind::Request);
         event.request = Some(request.clone());
+        event.snapshot = Some(snapshot);
         let event = Arc::new(event);
         let engine = self.clone();
         let told = event.clone();
