@@ -13,11 +13,11 @@ const manager = open({
   callbackDeadlineMs: 200,
 })
 manager.register('thrower', {
-  onTimeout() {
+  onEnd() {
     throw new Error('the mail server is down')
   },
 })
-manager.register('hanger', { onEnd: () => new Promise(() => {}) }) // Never settles.
+manager.register('hanger', { onTimeout: () => new Promise(() => {}) }) // Never settles.
 manager.register('vetoer', { onExpiring: (event) => event.extend(3_600_000) })
 
 const tokens = []
@@ -49,7 +49,7 @@ console.log(`${free} of 33 units are free, ${live} sessions left; ${ended.idle_t
 console.log(`worst lateness ${latenessMaxMs} ms, p99 ${latenessP99Ms} ms`)
 while (manager.stats().callbacksOverrun === 0 && performance.now() - started < 10_000) await wait(10)
 const { callbacksOverrun, callbacksFailed } = manager.stats()
-console.log(`meanwhile ${callbacksOverrun} callbacks hang and ${callbacksFailed} failed: nobody noticed`)
+console.log(`meanwhile ${callbacksOverrun} callbacks overran their deadline and ${callbacksFailed} failed: nobody noticed`)
 const { counted, recounted, differences } = manager.audit('users')
 console.log(`audit: counted ${counted}, recounted ${recounted}; check: ${manager.check().join('; ') || 'nothing wrong'}`)
 const late = manager.touch(tokens[0])

@@ -42,11 +42,6 @@ const connection = native.connect(drain, decide, (kind, message, reason, retryAf
 const hold = setInterval(() => {}, 2 ** 31 - 1)
 hold.unref()
 
-// A promise of a callback that nobody can settle any more: its callback has failed.
-const abandoned = new FinalizationRegistry((call) => {
-  connection.settle(call, FAILED, 'the promise was dropped without being settled')
-})
-
 /** Does what the engine left for this thread, for one slice; asks for another wake if there is more. */
 function drain() {
   const until = exiting ? Infinity : nowMs() + SLICE_MS
@@ -125,7 +120,6 @@ function invoke(fields, mayWait) {
   if (!waits) return answer(call, event, result)
   if (exiting) connection.settle(call, FAILED, 'the process ends; a promise can not be awaited any more')
   else if (!mayWait) connection.settle(call, ASYNC_REQUIRED)
-  else abandoned.register(result, call)
   Promise.resolve(result).then(
     (value) => answer(call, event, value),
     (error) => connection.settle(call, FAILED, textOf(error)),

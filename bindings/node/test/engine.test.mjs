@@ -1,0 +1,231 @@
+// RELIABILITY LIC-04, EXP-01, RACE-02, OBS-01 and the administrator's calls.
+
+import assert from 'node:assert/strict'
+import { channel } from 'node:diagnostics_channel'
+import { test } from 'node:test'
+import { open, setLogLevel } from 'libsession'
+import { IDLE_MS, kind, never, shop, until } from './helpers.mjs'
+
+const LONG = Number(process.env.TORTURE ?? 1)
+
+test('LIC-04: a create that fails leaks nothing', async () => {
+  const ROUNDS = 200 * LONG
+  const ended = []
+  let start = () => {}
+  const manager = shop({
+    classes: { gate: { onStart: (event) => start(event), onEnd: (event) => void ended.push(event.reason) } },
+    pools: { users: { capacity: 5, maxSessionsPerHolder: 2 } },
+    quotas: { sessionBytes: 1000 },
+    breakerFailures: 1_000_000,
+  })
+  const failures = [
+    [() => { throw new Error('boom') }, {}],
+    [() => Promise.reject(new Error('boom')), {}],
+    [() => false, {}],
+    [() => {}, { data: { big: 'x'.repeat(2000) } }],
+    [(event) => event.session.data.set('big', 'x'.repeat(2000)), {}],
+    [() => {}, { application: 'nowhere' }],
+  ]
+  for (const [behavior, options] of failures) {
+    start = behavior
+    for (let round = 0; round < ROUNDS; round++) await assert.rejects(manager.async.create(options))
+    assert.equal(manager.count(), 0)
+    assert.equal(manager.usage('users').inUse, 0)
+  }
+  assert.deepEqual(ended, [], 'no on_end for a session whose on_start did not return')
+  start = () => {}
+  const sessions = Array.from({ length: 5 }, () => manager.create())
+  for (let round = 0; round < ROUNDS; round++) {
+    assert.throws(() => manager.create(), kind('license_denied', { reason: 'pool_exhausted' }))
+  }
+  assert.equal(manager.usage('users').inUse, 5)
+  for (const { id } of sessions) manager.end(id)
+  assert.deepEqual(manager.audit('users'), { pool: 'users', counted: 0, recounted: 0, differences: [] })
+  assert.deepEqual(manager.check(), [])
+  await manager.close()
+})
+
+test('EXP-01: touches move the idle deadline, the absolute one never', async () => {
+  const manager = shop({ application: { idleTimeoutMs: 900_000, absoluteTimeoutMs: 3_600_000 } })
+  const { id, token } = manager.create()
+  for (let minute = 10; minute < 60; minute += 10) {
+    await manager.clock.advance(600_000)
+    assert.equal(manager.touch(token).remainingMs, Math.min(900_000, 3_600_000 - minute * 60_000))
+  }
+  assert.equal(manager.setIdleTimeout(id, 7_200_000), true)
+  await manager.clock.advance(599_999)
+  assert.equal(manager.peek(token).live, true)
+  await manager.clock.advance(1)
+  assert.deepEqual(manager.peek(token), { live: false, outcome: 'gone', reason: 'absolute_timeout' })
+  assert.equal(manager.explain(id).ended.atMs, 3_600_000)
+  const idle = manager.create()
+  await manager.clock.advance(900_000)
+  assert.equal(manager.begin(idle.token).reason, 'idle_timeout')
+  await manager.close()
+})
+
+test('the clock: suspended time counts for the absolute deadline only, wall steps for none', async () => {
+  const manager = shop({ application: { idleTimeoutMs: 1000, absoluteTimeoutMs: 5000 } })
+  const { token } = manager.create()
+  await manager.clock.suspend(3000)
+  assert.equal(manager.peek(token).live, true)
+  manager.clock.setWall(0)
+  assert.equal(manager.peek(token).remainingMs, 1000)
+  await manager.clock.suspend(2000)
+  assert.equal(manager.peek(token).reason, 'absolute_timeout')
+  assert.equal(manager.clock.suspendedMs, 5000)
+  await assert.rejects(manager.clock.advance(-1), kind('invalid'))
+  await assert.rejects(manager.clock.advance(1e18), kind('invalid'))
+  await manager.close()
+})
+
+test('a real clock ends on time, without a sweep interval', async () => {
+  const manager = shop({ clock: 'system', application: { idleTimeoutMs: 60 } })
+  const { token } = manager.create()
+  await until('the session has ended', () => manager.count() === 0)
+  assert.equal(manager.begin(token).reason, 'idle_timeout')
+  assert.ok(manager.stats().latenessMaxMs < 250)
+  await manager.close()
+})
+
+test('RACE-02: sixteen writers lose nothing on different keys, and count exactly on one', async () => {
+  const WRITERS = 16
+  const ROUNDS = 50 * LONG
+  const manager = shop({ application: { lock: 'shared' } })
+  const { token } = manager.create({ data: { n: 0 } })
+  const write = async (writer) => {
+    for (let round = 0; round < ROUNDS; round++) {
+      const session = await manager.async.begin(token)
+      session.data.set(`writer ${writer}`, round)
+      await null
+      for (;;) {
+        const n = session.data.get('n')
+        await null
+        try {
+          session.data.compareAndSet('n', n, n + 1)
+          break
+        } catch (error) {
+          assert.equal(error.kind, 'conflict')
+        }
+      }
+      session.finish()
+    }
+  }
+  await Promise.all(Array.from({ length: WRITERS }, (_, writer) => write(writer)))
+  const session = manager.begin(token)
+  assert.equal(session.data.get('n'), WRITERS * ROUNDS)
+  for (let writer = 0; writer < WRITERS; writer++) assert.equal(session.data.get(`writer ${writer}`), ROUNDS - 1)
+  session.finish()
+  await manager.close()
+})
+
+test('OBS-01: what hides elsewhere is seen, and an administrator ends everything', async () => {
+  const hang = (event) => (event.hang(), never())
+  const manager = shop({
+    classes: { hangs: { onEnd: hang }, throws: { onTimeout: () => { throw new Error('boom') } } },
+    pools: { users: { capacity: 33 } },
+    debug: true,
+    clock: 'system',
+    callbackDeadlineMs: 50,
+  })
+  const { id, token } = manager.create()
+  const held = manager.begin(token)
+  manager.damage(manager.create().id)
+  manager.stallReaper(true)
+  await until('the stalled reaper is seen', () => manager.stats().reaper === 'degraded', 3000)
+  assert.ok(manager.stats().degraded)
+  manager.stallReaper(false)
+  assert.equal(manager.stats().damaged, 1)
+  const explained = manager.explain(id)
+  assert.equal(explained.requests.length, 1)
+  assert.equal(explained.live.licensePool, 'users')
+  assert.match(explained.text, /users/)
+  for (const { id } of manager.list().sessions) assert.equal(manager.end(id, { actor: 'admin' }).outcome, 'ended')
+  assert.equal(manager.count(), 0)
+  assert.equal(manager.usage('users').inUse, 0)
+  await until('the overrun is seen', () => manager.stats().callbacksOverrun > 0)
+  assert.throws(() => held.data.get('k'), kind('gone'))
+  await manager.close(0)
+})
+
+test('list, end_where and bulk timeouts: filters, pages, progress', async () => {
+  const manager = shop({ applications: { shop: {}, bank: { protectedFromBulkEnd: true } } })
+  for (let number = 0; number < 1000; number++) {
+    const session = manager.beginNew({ application: number % 10 === 0 ? 'bank' : 'shop' })
+    if (number < 5) session.login('ada')
+    session.finish()
+  }
+  assert.equal(manager.list({ user: 'ada' }).sessions.length, 5)
+  const first = manager.list({ application: 'shop' }, { limit: 100 })
+  assert.ok(first.next !== null)
+  let seen = first.sessions.length
+  for (let { next } = first; next !== null; ) {
+    const page = manager.list({ application: 'shop' }, { cursor: next, limit: 100 })
+    seen += page.sessions.length
+    next = page.next
+  }
+  assert.equal(seen, 900)
+  const timeouts = await manager.setIdleTimeoutWhere({ application: 'bank' }, null)
+  assert.equal(timeouts.changed, 100)
+  assert.equal(manager.list({ immortal: true }).sessions.length, 100)
+  const steps = []
+  for await (const progress of manager.endWhere({}, { reason: 'revoked', actor: 'admin' }, { limit: 300 })) steps.push(progress)
+  assert.ok(steps.length >= 3)
+  assert.deepEqual([steps.at(-1).changed, steps.at(-1).protected, steps.at(-1).next], [900, 100, null])
+  assert.equal((await manager.endWhere({ user: 'nobody' })).changed, 0)
+  assert.equal(manager.count(), 100)
+  await manager.close()
+})
+
+test('usage, accounts and the lifecycle log', async () => {
+  const manager = shop({ pools: { users: { capacity: 3 } } })
+  assert.deepEqual(manager.pools(), ['users'])
+  const session = manager.beginNew()
+  session.login('ada')
+  const { inUse, available, highWater, holders } = manager.usage('users')
+  assert.deepEqual([inUse, available, highWater], [1, 2, 1])
+  assert.deepEqual(holders.map(({ holder, kind, connections, units }) => [holder, kind, connections, units]), [['ada', 'user', 1, 1]])
+  session.end()
+  assert.deepEqual(manager.auditRecords('users').map((record) => record.kind), ['grant', 'trade', 'release'])
+  assert.equal(manager.auditRecords('users', { after: manager.auditRecords('users')[1].seq }).length, 1)
+  assert.deepEqual([...new Set(manager.lifecycle().map((entry) => entry.what))].slice(0, 1), ['created'])
+  assert.equal(manager.explain('AAAAAAAAAAAAAAAAAAAAAA'), null)
+  await manager.close()
+})
+
+test('the log goes to a diagnostics channel, without a token in it', async () => {
+  const lines = []
+  const listen = (line) => lines.push(line)
+  const log = channel('libsession:log')
+  log.subscribe(listen)
+  setLogLevel('trace')
+  const manager = shop({ classes: { bad: { onEnd: () => { throw new Error('boom') } } }, clock: 'system', retries: 0 })
+  const { id, token } = manager.create()
+  manager.end(id)
+  await until('a line is logged', () => lines.length > 0)
+  setLogLevel('info')
+  log.unsubscribe(listen)
+  for (const { level, target, message } of lines) {
+    assert.ok(['error', 'warn', 'info', 'debug', 'trace'].includes(level))
+    assert.ok(target.startsWith('libsession'))
+    assert.ok(!message.includes(token))
+  }
+  assert.throws(() => setLogLevel('loud'), kind('invalid'))
+  await manager.close()
+})
+
+test('without threads and in poll mode the host does the work', () => {
+  const ended = []
+  const polled = open({ dispatch: 'poll', clock: 'manual', applications: { shop: { eventClasses: ['x'] } } })
+  polled.register('x', { onEnd: (event) => void ended.push(event.reason) })
+  polled.end(polled.create().id)
+  assert.deepEqual(ended, [])
+  assert.equal(polled.dispatch(), 1)
+  assert.deepEqual(ended, ['ended'])
+  polled[Symbol.dispose]()
+  const idle = open({ threads: false, applications: { shop: { idleTimeoutMs: IDLE_MS } } })
+  idle.create()
+  assert.ok(idle.tick() <= IDLE_MS + 50)
+  assert.equal(idle.stats().reaper, 'none')
+  idle[Symbol.dispose]()
+})
