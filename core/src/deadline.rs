@@ -7,7 +7,14 @@ pub(crate) fn idle(used: Millis, timeout: Millis, quantum: Millis) -> Millis {
     if timeout == 0 {
         return NEVER;
     }
-    used.saturating_add(timeout).div_ceil(quantum).saturating_mul(quantum).min(NEVER - 1)
+    let due = used.saturating_add(timeout);
+    // A division is the dearest step of a touch, and the clocks' quanta need none.
+    let rounded = if quantum.is_power_of_two() {
+        due.saturating_add(quantum - 1) & !(quantum - 1)
+    } else {
+        due.div_ceil(quantum).saturating_mul(quantum)
+    };
+    rounded.min(NEVER - 1)
 }
 
 /// The absolute deadline of a session made at `created` (both on the absolute clock); a timeout of 0 is never.
@@ -40,6 +47,9 @@ mod tests {
     fn an_idle_deadline_is_rounded_up_never_down() {
         assert_eq!(idle(1, 1000, 32), 1024);
         assert_eq!(idle(1, 1000, 1), 1001);
+        assert_eq!(idle(24, 1000, 32), 1024);
+        assert_eq!(idle(1, 1000, 10), 1010);
+        assert_eq!(idle(u64::MAX, 1000, 32), NEVER - 1);
     }
 
     #[test]

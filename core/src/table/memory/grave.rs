@@ -7,6 +7,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::cold::Replaced;
+use super::slot::same;
 use crate::clock::Millis;
 use crate::id::SessionId;
 use crate::reason::{EndLevel, EndReason};
@@ -45,11 +46,11 @@ pub(super) struct More {
 impl Grave {
     /// The answer to a token: the reason, if it is one of the session's.
     pub fn reason_for(&self, verifier: [u64; 2], now: Millis) -> Option<EndReason> {
-        if (self.verifier[0] ^ verifier[0]) | (self.verifier[1] ^ verifier[1]) == 0 {
+        if same(self.verifier, verifier) {
             return Some(self.reason);
         }
         let replaced = &self.more.as_ref()?.replaced;
-        let old = replaced.iter().find(|old| old.verifier == verifier && now < old.until)?;
+        let old = replaced.iter().find(|old| same(old.verifier, verifier) && now < old.until)?;
         Some(if now < old.grace { self.reason } else { EndReason::Replaced })
     }
 

@@ -157,7 +157,7 @@ impl MemoryTable {
             extra,
         });
         inner.trace(|| format!("{} ms: created in {}", at.now.ms, application.name));
-        slot.set_verifier(self.keys.verifier(&draft.token.secret));
+        slot.set_verifier(self.keys.open(&draft.token).1);
         slot.idle.store(new.idle, Ordering::Relaxed);
         slot.absolute.store(deadline::absolute(at.now.absolute(), new.absolute), Ordering::Relaxed);
         slot.created.store(at.now.ms, Ordering::Relaxed);
@@ -257,7 +257,7 @@ impl MemoryTable {
         }
         let token = change.rotate.map(|grace| {
             let place = visit.place;
-            let token = self.keys.token(place, crate::id::random());
+            let (token, verifier) = self.keys.seal(place, crate::id::random());
             let old = slot.verifier();
             let replaced = &mut cold.extra().replaced;
             replaced.retain(|old| at.now.ms < old.until);
@@ -266,7 +266,7 @@ impl MemoryTable {
             }
             let grace = at.now.ms.saturating_add(grace);
             replaced.push(Replaced { verifier: old, grace, until: grace.saturating_add(REPLACED_STANDS) });
-            slot.set_verifier(self.keys.verifier(&token.secret));
+            slot.set_verifier(verifier);
             // A touch that compared the old verifier must look again.
             self.log.add(at.now.ms, session.id, Entry::Rotated);
             cold.trace(|| format!("{} ms: token rotated", at.now.ms));

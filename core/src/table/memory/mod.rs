@@ -10,21 +10,20 @@ mod life;
 mod log;
 mod look;
 mod requests;
+mod sip;
 mod slot;
 
-use std::hash::Hasher as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
-use siphasher::sip::SipHasher13;
-use siphasher::sip128::{Hasher128, SipHasher13 as SipHasher13x128};
 
 use self::cold::Cold;
 use self::due::Reaping;
 use self::grave::Graves;
 use self::life::Counters;
 use self::log::Log;
+use self::sip::Sip;
 use self::slot::{FREE, Place, Region, Slot};
 use super::*;
 use crate::clock::NEVER;
@@ -59,40 +58,35 @@ struct Shard {
 
 /// The table's own keys: they die with it.
 struct Keys {
-    verifier: [u8; 16],
-    token: [u8; 16],
-    id: [u8; 16],
+    token: Sip,
+    id: Sip,
 }
+
+/// The bits of a locator.
+const LOCATOR: u64 = (1 << 48) - 1;
 
 impl Keys {
     fn new() -> Self {
-        Self { verifier: crate::id::random(), token: crate::id::random(), id: crate::id::random() }
+        Self { token: Sip::new(crate::id::random()), id: Sip::new(crate::id::random()) }
     }
 
-    fn verifier(&self, secret: &[u8; 24]) -> [u64; 2] {
-        let mut hasher = SipHasher13x128::new_with_key(&self.verifier);
-        hasher.write(secret);
-        let hash = hasher.finish128();
-        [hash.h1, hash.h2]
+    /// Where a token leads, and its verifier. One hash is both: the verifier never leaves the table, and of the mask
+    /// nobody learns more than that it hides a locator.
+    #[inline]
+    fn open(&self, token: &Token) -> (Place, [u64; 2]) {
+        let verifier = self.token.hash(&token.secret);
+        (Place::from_locator(token.locator ^ verifier[0] & LOCATOR), verifier)
     }
 
-    fn mask(key: &[u8; 16], random: &[u8]) -> u64 {
-        let mut hasher = SipHasher13::new_with_key(key);
-        hasher.write(random);
-        hasher.finish() & ((1 << 48) - 1)
-    }
-
-    fn place_of_token(&self, token: &Token) -> Place {
-        Place::from_locator(token.locator ^ Self::mask(&self.token, &token.secret[..8]))
-    }
-
-    fn token(&self, place: Place, secret: [u8; 24]) -> Token {
-        Token::new(place.locator() ^ Self::mask(&self.token, &secret[..8]), secret)
+    /// The token with this secret that leads to a place, and its verifier.
+    fn seal(&self, place: Place, secret: [u8; 24]) -> (Token, [u64; 2]) {
+        let verifier = self.token.hash(&secret);
+        (Token::new(place.locator() ^ verifier[0] & LOCATOR, secret), verifier)
     }
 
     fn id(&self, place: Place, random: [u8; 10]) -> SessionId {
         let mut bytes = [0; 16];
-        let locator = place.locator() ^ Self::mask(&self.id, &random);
+        let locator = place.locator() ^ self.id.hash(&random)[0] & LOCATOR;
         bytes[..6].copy_from_slice(&locator.to_le_bytes()[..6]);
         bytes[6..].copy_from_slice(&random);
         SessionId(bytes)
@@ -104,13 +98,13 @@ impl Keys {
         let (mut id, mut secret) = ([0; 10], [0; 24]);
         id.copy_from_slice(&random[..10]);
         secret.copy_from_slice(&random[10..]);
-        (self.id(place, id), self.token(place, secret))
+        (self.id(place, id), self.seal(place, secret).0)
     }
 
     fn place_of_id(&self, id: SessionId) -> Place {
         let mut locator = [0; 8];
         locator[..6].copy_from_slice(&id.0[..6]);
-        Place::from_locator(u64::from_le_bytes(locator) ^ Self::mask(&self.id, &id.0[6..]))
+        Place::from_locator(u64::from_le_bytes(locator) ^ self.id.hash(&id.0[6..])[0] & LOCATOR)
     }
 }
 
@@ -196,8 +190,7 @@ impl MemoryTable {
 
     /// Locks a session by its token, likewise; tells whether the token is an older one within its grace.
     fn open(&self, at: At, token: &Token) -> Found<(Visit<'_>, bool)> {
-        let place = self.keys.place_of_token(token);
-        let verifier = self.keys.verifier(&token.secret);
+        let (place, verifier) = self.keys.open(token);
         let Some((slot, cold)) = self.slot(place) else { return Found::Absent };
         let state = slot.state();
         if state.generation() != place.generation || state.deadline() == FREE || cold.is_none() {
@@ -209,7 +202,7 @@ impl MemoryTable {
             let old = cold
                 .as_ref()
                 .and_then(|cold| cold.extra.as_ref())
-                .and_then(|extra| extra.replaced.iter().find(|old| old.verifier == verifier));
+                .and_then(|extra| extra.replaced.iter().find(|old| slot::same(old.verifier, verifier)));
             match old {
                 Some(old) if at.now.ms < old.grace => replaced = true,
                 Some(old) if at.now.ms < old.until => {

@@ -29,9 +29,8 @@ pub(super) fn overtime() -> EndReason {
 impl MemoryTable {
     /// One look at a slot, one word written at most; whatever is not plain goes the long way.
     pub(super) fn touch_token(&self, at: At, token: &Token, kind: TouchKind) -> Found<(SessionRef, Millis)> {
-        let place = self.keys.place_of_token(token);
+        let (place, verifier) = self.keys.open(token);
         if let Some((slot, _)) = self.region.get(place.index) {
-            let verifier = self.keys.verifier(&token.secret);
             let mut state = slot.state();
             while state.generation() == place.generation && state.deadline() != FREE && slot.verifies(verifier) {
                 let deadline = state.deadline();

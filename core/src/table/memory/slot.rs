@@ -84,11 +84,17 @@ impl Slot {
         [self.verifier[0].load(Ordering::Relaxed), self.verifier[1].load(Ordering::Relaxed)]
     }
 
-    /// Compares without a branch on the secret's bits.
+    /// Compares in a time that does not tell how much is alike.
+    #[inline]
     pub fn verifies(&self, verifier: [u64; 2]) -> bool {
-        let mine = self.verifier();
-        (mine[0] ^ verifier[0]) | (mine[1] ^ verifier[1]) == 0
+        same(self.verifier(), verifier)
     }
+}
+
+/// Whether two verifiers are one. The box keeps the compiler from comparing one half and then the other.
+#[inline]
+pub(super) fn same(one: [u64; 2], other: [u64; 2]) -> bool {
+    std::hint::black_box((one[0] ^ other[0]) | (one[1] ^ other[1])) == 0
 }
 
 /// A slot number and a generation: where a session is.
