@@ -42,8 +42,7 @@ def scripted(world: World, of: ls.EventClass, kind: str, behavior: str) -> Calla
                 case "extend":
                     return ls.Extend(ms(rest))
                 case "hang":
-                    event.hang()
-                    world.hang(name)
+                    world.hang(name, event.hang)
                 case "license":
                     event.license_class = rest  # type: ignore[assignment]
                 case "keep":

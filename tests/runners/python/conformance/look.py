@@ -105,14 +105,14 @@ def audit_records(world: World, words: Words) -> str:
     records = world.manager.audit_records(pool, after=world.told["audit", pool], limit=10_000)
     if records:
         world.told["audit", pool] = records[-1].seq
-    return answer.join(
-        (
-            f"{one.kind} {world.label_of(one.session_id)} {answer.word(one.holder)} {one.before}>{one.after}"
-            + (f" {one.reason}" if one.reason else "")
-            for one in records
-        ),
-        ", ",
-    )
+    return answer.join((account(world, one) for one in records), ", ")
+
+
+def account(world: World, one: ls.AuditRecord) -> str:
+    session = world.label_of(one.session_id)
+    # A session that was refused and has no label is its own holder all the same.
+    holder = session if one.holder == one.session_id else answer.word(one.holder)
+    return f"{one.kind} {session} {holder} {one.before}>{one.after}" + (f" {one.reason}" if one.reason else "")
 
 
 def dead_letters(world: World, words: Words) -> str:

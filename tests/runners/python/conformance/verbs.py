@@ -20,8 +20,6 @@ from .setup import event_class
 if TYPE_CHECKING:
     from .world import World
 
-# How long a started line may take to wait or return, in real time.
-PATIENCE = 20.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
@@ -50,7 +48,7 @@ def answer_of(world: World, words: list[str]) -> str:
 def start(world: World, rest: list[str]) -> str:
     name, *line = rest
     manager = world.manager
-    from .world import Started
+    from .world import PATIENCE, Started
 
     def waiting() -> tuple[int, int]:
         try:
@@ -80,6 +78,8 @@ def start(world: World, rest: list[str]) -> str:
 
 
 def join(world: World, words: Words) -> str:
+    from .world import PATIENCE
+
     name = words.at(0)
     if name not in world.started:
         raise Script(f"nothing was started as '{name}'")

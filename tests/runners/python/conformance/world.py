@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +16,8 @@ from .line import Script, text_of
 from .setup import Setup
 
 NOBODY = "-"
+# How long anything may take to wait or return, in real time.
+PATIENCE = 20.0
 NIL = "A" * 22
 
 
@@ -60,6 +64,7 @@ class World:
         self._bell = threading.Condition()
         self._released_all = 0
         self._released: dict[str, int] = defaultdict(int)
+        self._hanging: dict[str, int] = defaultdict(int)
         self._over = False
 
     @property
@@ -174,25 +179,41 @@ class World:
         with self.lock:
             return [(self.label_of(one.session_id), answer.entry(self, one)) for one in self._lifecycle[start:]]
 
-    def hang(self, name: str) -> None:
-        """Hangs until `release`; the caller has said so to the engine."""
+    def hang(self, name: str, say: Callable[[], None]) -> None:
+        """Says so, and hangs until a `release` that comes after that."""
         with self._bell:
+            self._hanging[name] += 1
             before = self._released_all, self._released[name]
+        say()
+        with self._bell:
             self.hung += 1
             self._bell.wait_for(lambda: self._over or (self._released_all, self._released[name]) != before)
 
     def release(self, name: str | None) -> None:
-        """Lets hanging callbacks go on."""
+        """Lets hanging callbacks go on; returns when no more run than those that still hang."""
         with self._bell:
             if name is None:
                 self._released_all += 1
+                self._hanging.clear()
             else:
                 self._released[name] += 1
+                self._hanging.pop(name, None)
             self._bell.notify_all()
+        until = time.monotonic() + PATIENCE
+        while time.monotonic() < until and self.opened is not None and not self.opened.is_closed:
+            try:
+                running = self.clock.advance()
+            except ls.Reentrant:
+                running = 0
+            with self._bell:
+                if running <= sum(self._hanging.values()):
+                    return
+                self._bell.wait(0.001)
 
     def log(self) -> str:
         """The event log of the script."""
-        lines = [f"log {text}\n" for _, text in self.entries(0)]
+        # A close hides its own ends: whether one could still be read is a matter of luck.
+        lines = [f"log {text}\n" for _, text in self.entries(0) if ".ended@" not in text or ":shutdown" not in text]
         for label in [*self.order, NOBODY]:
             lines += [f"call {label} {delivery}\n" for delivery in self.deliveries(label, 0)]
         return "".join(lines)
