@@ -24,4 +24,5 @@ def manager(clock: ls.ManualClock) -> ls.Manager:
         applications={"shop": ls.Application(event_classes=["watch"])},
         pools={"users": ls.Pool(capacity=5)},
         debug=True,
+        tombstone=86_400,
     )
