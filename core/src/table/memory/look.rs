@@ -161,7 +161,12 @@ impl MemoryTable {
                 live += 1;
                 applications[cold.application as usize] += 1;
                 let filed = slot.filed.load(Ordering::Relaxed);
-                let next = self.next_of(at.now, slot, cold).at();
+                let next = match self.next_of(at.now, slot, cold) {
+                    // A touch files nothing: when the absolute deadline becomes the first, whose lead is longer, the
+                    // question about it comes at the instant of the one before; the end is never late.
+                    Next::Ask(_) => self.deadline_of(at.now, slot).0,
+                    next => next.at(),
+                };
                 if next < NEVER && (filed == 0 || filed > next) {
                     unfiled.push(format!("session {} falls due at {next} ms and is filed at {filed} ms", cold.id));
                 }
