@@ -27,8 +27,6 @@ export declare class Loop {
    * Empty: there will be another wake.
    */
   take(max: number): Array<unknown[]>
-  /** Asks for another wake: other work of the loop comes first. */
-  wakeAgain(): void
   /** Answers a callback: 0 done or allowed, 1 denied, 2 extended by `ms`, 3 failed, 4 it wants an asynchronous call. */
   settle(call: number, answer: number, text?: string | undefined | null, ms?: number | undefined | null): void
   /** Milliseconds until the callback's deadline; 0 if it was settled. */
@@ -146,20 +144,6 @@ export declare class NativeManager {
 
 /** A request in flight, or the draft of a session. */
 export declare class NativeRequest {
-  /** The session's public id. */
-  id(): string
-  /** The session's token as this request knows it. */
-  token(): string
-  /** Whether this is the session's first request. */
-  isNew(): boolean
-  /** The session as it is now. */
-  info(): SessionInfo
-  /** The session's application. */
-  application(): string
-  /** The user. */
-  user(): string | null
-  /** Who is charged for the session. */
-  licenseHolder(): string | null
   /** The value of a first subscript: the common case. */
   getText(key: string): unknown
   /** The value at a path, or undefined. */
@@ -194,6 +178,20 @@ export declare class NativeRequest {
   bytesUsed(): number
   /** Sets a value if it is `expected` now; both are the engine's JSON text, nothing is no value. */
   compareAndSet(path: Array<Step>, expected?: string | undefined | null, new?: string | undefined | null): void
+  /** The session's public id. */
+  id(): string
+  /** The session's token as this request knows it. */
+  token(): string
+  /** Whether this is the session's first request. */
+  isNew(): boolean
+  /** The session as it is now. */
+  info(): SessionInfo
+  /** The session's application. */
+  application(): string
+  /** The user. */
+  user(): string | null
+  /** Who is charged for the session. */
+  licenseHolder(): string | null
   /** Commits the writes so far. */
   save(): void
   /** Drops the writes so far. */

@@ -261,14 +261,6 @@ impl Loop {
         Ok(taken)
     }
 
-    /// Asks for another wake: other work of the loop comes first.
-    #[napi]
-    pub fn wake_again(&self) {
-        let mut queue = self.isolate.queue.lock();
-        queue.rung = false;
-        queue.ring();
-    }
-
     /// Answers a callback: 0 done or allowed, 1 denied, 2 extended by `ms`, 3 failed, 4 it wants an asynchronous call.
     #[napi]
     pub fn settle(&self, call: u32, answer: u32, text: Option<String>, ms: Option<f64>) {

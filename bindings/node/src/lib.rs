@@ -4,15 +4,17 @@
 //!   thread-safe function that says "come and take".
 //! - `handler` is an event class whose callbacks are JavaScript: deciders run at once on the thread that asks,
 //!   notifications go through the queue.
-//! - `manager`, `manage`, `request` and `clock` are the engine's nouns; `outcome` and `options` how they look in
-//!   JavaScript.
+//! - `manager`, `manage`, `request`, `data` and `clock` are the engine's nouns; `outcome`, `account` and `options` how
+//!   they look in JavaScript.
 
 #![warn(missing_docs)]
 // In a test build nothing is exported, so that nothing seems to be used.
 #![cfg_attr(test, allow(dead_code))]
 
+mod account;
 mod attached;
 mod clock;
+mod data;
 mod error;
 mod handler;
 mod isolate;

@@ -6,6 +6,7 @@ use libsession_core::session::{CloseReport, Filter, Progress, State};
 use napi::Env;
 use napi_derive::napi;
 
+use crate::account;
 use crate::error::call;
 use crate::handler::{Handler, Member};
 use crate::manager::{HowToEnd, NativeManager};
@@ -156,7 +157,7 @@ impl NativeManager {
 
     /// Counters and health.
     #[napi]
-    pub fn stats(&self, env: &Env) -> napi::Result<outcome::Stats> {
+    pub fn stats(&self, env: &Env) -> napi::Result<account::Stats> {
         call(env, &self.isolate, || self.shared.manager.stats().map(Into::into))
     }
 
@@ -168,7 +169,7 @@ impl NativeManager {
 
     /// The use of a pool.
     #[napi]
-    pub fn usage(&self, env: &Env, pool: String) -> napi::Result<outcome::Usage> {
+    pub fn usage(&self, env: &Env, pool: String) -> napi::Result<account::Usage> {
         call(env, &self.isolate, || self.shared.manager.usage(&pool).map(Into::into))
     }
 
@@ -180,7 +181,7 @@ impl NativeManager {
 
     /// A recount of a pool.
     #[napi]
-    pub fn audit(&self, env: &Env, pool: String) -> napi::Result<outcome::Audit> {
+    pub fn audit(&self, env: &Env, pool: String) -> napi::Result<account::Audit> {
         call(env, &self.isolate, || self.shared.manager.audit(&pool).map(Into::into))
     }
 
@@ -192,7 +193,7 @@ impl NativeManager {
         pool: String,
         after: f64,
         limit: u32,
-    ) -> napi::Result<Vec<outcome::AuditRecord>> {
+    ) -> napi::Result<Vec<account::AuditRecord>> {
         call(env, &self.isolate, || {
             let records = self.shared.manager.audit_records(&pool, after as u64, limit as usize)?;
             Ok(records.into_iter().map(Into::into).collect())
@@ -201,7 +202,7 @@ impl NativeManager {
 
     /// The lifecycle log.
     #[napi]
-    pub fn lifecycle(&self, env: &Env, after: f64, limit: u32) -> napi::Result<Vec<outcome::LogEntry>> {
+    pub fn lifecycle(&self, env: &Env, after: f64, limit: u32) -> napi::Result<Vec<account::LogEntry>> {
         call(env, &self.isolate, || {
             let entries = self.shared.manager.lifecycle(after as u64, limit as usize)?;
             Ok(entries.into_iter().map(Into::into).collect())
@@ -210,7 +211,7 @@ impl NativeManager {
 
     /// Dead letters.
     #[napi]
-    pub fn dead_letters(&self, env: &Env, after: f64, limit: u32) -> napi::Result<Vec<outcome::DeadLetter>> {
+    pub fn dead_letters(&self, env: &Env, after: f64, limit: u32) -> napi::Result<Vec<account::DeadLetter>> {
         call(env, &self.isolate, || {
             let letters = self.shared.manager.dead_letters(after as u64, limit as usize)?;
             Ok(letters.into_iter().map(Into::into).collect())

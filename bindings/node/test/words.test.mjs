@@ -1,0 +1,61 @@
+// The vocabularies are the engine's: a kind that is added there and not here fails.
+
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { test } from 'node:test'
+import * as esm from 'libsession'
+import { createRequire } from 'node:module'
+
+const { EventClass, SessionError, endReasons, errorKinds, eventKinds } = esm
+const types = readFileSync(new URL('../lib/index.d.cts', import.meta.url), 'utf8')
+const native = createRequire(import.meta.url)('../native.cjs')
+
+/** The texts of a union type. */
+function union(name) {
+  const body = new RegExp(`export type ${name} =([^]*?)\n(?=\n|export)`).exec(types)[1]
+  return [...body.replace(/\/\*\*[^]*?\*\//g, '').matchAll(/'([a-z_]+)'/g)].map((match) => match[1])
+}
+
+const method = (kind) => kind.replace(/_(.)/g, (_, letter) => letter.toUpperCase())
+
+test('every error kind has its code, its class and its type', () => {
+  assert.equal(errorKinds.length, 21)
+  for (const kind of errorKinds) {
+    const error = new SessionError(kind, 'text')
+    assert.equal(error.code, `ERR_SESSION_${kind.toUpperCase()}`)
+    assert.equal(error.kind, kind)
+    assert.equal(error.name, 'SessionError')
+    assert.deepEqual([error.reason, error.retryAfterMs, error.keys, error.retryable], [null, null, [], false])
+  }
+  assert.deepEqual(union('ErrorKind'), [...errorKinds, 'absent', 'gone'])
+  native.words().errorKinds.forEach(({ code }, index) => assert.equal(code, index + 1))
+})
+
+test('every event kind has its callback and its type', () => {
+  assert.deepEqual(union('EventKind'), [...eventKinds])
+  const callbacks = /export interface Callbacks \{([^]*?)\n\}/.exec(types)[1]
+  assert.deepEqual([...callbacks.matchAll(/(on\w+)\?:/g)].map((match) => match[1]), eventKinds.map(method))
+  for (const kind of eventKinds) {
+    for (const name of [kind, method(kind), kind.slice(3)]) assert.ok(new EventClass('x').on(name, () => {}))
+  }
+})
+
+test('every other vocabulary has its type', () => {
+  const words = native.words()
+  const names = (list) => list.map(({ name }) => name)
+  assert.deepEqual(union('EndReason'), [...endReasons])
+  assert.deepEqual(union('DenyReason'), names(words.denyReasons))
+  assert.deepEqual(union('EndLevel'), names(words.endLevels))
+  assert.deepEqual(union('TouchKind'), names(words.touchKinds))
+  assert.deepEqual(union('LockMode'), names(words.lockModes))
+  assert.deepEqual(union('LicenseClass'), names(words.licenseClasses))
+  assert.deepEqual(union('UnitRule'), names(words.unitRules))
+  assert.deepEqual(union('ThreadKind'), names(words.threadKinds))
+  for (const word of names(words.applicationTimeouts)) assert.ok(types.includes(`'${word}'`))
+})
+
+test('ESM and CommonJS are one package: the same classes', () => {
+  const cjs = createRequire(import.meta.url)('libsession')
+  assert.deepEqual(Object.keys(cjs).sort(), Object.keys(esm).filter((name) => name !== 'default' && name !== 'module.exports').sort())
+  for (const name of Object.keys(cjs)) assert.equal(cjs[name], esm[name])
+})
