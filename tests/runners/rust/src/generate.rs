@@ -294,7 +294,7 @@ const CALLBACKS: &[(&str, &[&str])] = &[
     ("on_expiring", &["ok", "extend:1000", "extend:100000", "throw", "see:remaining"]),
     // Of several sessions' retries that fall due at once none is the first: they must not count calls.
     ("on_timeout", &["ok", "throw", "see:thread"]),
-    ("on_end", &["ok", "throw", "see:level+see:user+see:data", "do:peek,@", "keep"]),
+    ("on_end", &["ok", "throw", "see:level+see:user+see:data", "do:explain,@,state", "keep"]),
     ("on_application_change", &["ok", "deny|ok", "see:old_application"]),
     ("on_login", &["ok", "deny|ok", "throw|ok", "see:old_user+see:user"]),
     ("on_logout", &["ok", "deny|ok", "throw"]),
