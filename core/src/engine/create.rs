@@ -318,7 +318,7 @@ impl InFlight {
 
 /// Applies a change to a draft's list of event classes.
 pub(super) fn change_draft_classes(classes: &mut Arc<[ClassRef]>, change: &ClassChange) -> bool {
-    match crate::table::memory::change_list(classes, change) {
+    match change.apply(classes) {
         Some(changed) => {
             *classes = changed;
             true

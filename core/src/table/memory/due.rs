@@ -109,10 +109,20 @@ impl MemoryTable {
         if absolute <= idle { (absolute, EndReason::AbsoluteTimeout) } else { (idle, EndReason::IdleTimeout) }
     }
 
-    /// Whether a session is past a deadline.
-    pub(super) fn overdue(&self, now: Now, slot: &Slot, _cold: &Cold) -> Option<(EndReason, Millis)> {
+    /// Whether a session ends now: past a deadline, or asked to end when the last of its requests has just counted as
+    /// finished. Tells the reason and the deadline.
+    pub(super) fn ends_now(
+        &self,
+        now: Now,
+        slot: &Slot,
+        cold: &Cold,
+        freed: bool,
+    ) -> Option<(EndReason, Option<Millis>)> {
         let (deadline, reason) = self.deadline_of(now, slot);
-        (now.ms >= deadline && deadline < NEVER).then_some((reason, deadline))
+        if now.ms >= deadline && deadline < NEVER {
+            return Some((reason, Some(deadline)));
+        }
+        (freed && cold.end_requested && cold.requests.len() == 0).then_some((EndReason::Ended, None))
     }
 
     /// What happens to a session next.
@@ -252,10 +262,10 @@ impl MemoryTable {
         let place = Place { index, generation: state.generation() };
         let Some(cold) = guard.as_mut() else { return };
         let freed = self.expire_requests(at, slot, cold);
-        if let Some((reason, deadline)) = self.overdue(at.now, slot, cold) {
+        if let Some((reason, deadline)) = self.ends_now(at.now, slot, cold, freed) {
             let level = super::life::timeout_level(reason);
             let spec = EndSpec { reason, level, thread: ThreadKind::Reaper, actor: None, note: None };
-            self.bury(at, place, slot, guard, &spec, Some(deadline));
+            self.bury(at, place, slot, guard, &spec, deadline);
             claim.ended += 1;
             return;
         }

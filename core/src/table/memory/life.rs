@@ -60,9 +60,9 @@ fn add_below(counter: &AtomicU64, limit: u64) -> Option<u64> {
     counter.try_update(Ordering::AcqRel, Ordering::Acquire, |count| (count < limit).then_some(count + 1)).ok()
 }
 
-/// The level of a timeout: nobody extends the absolute one.
+/// The level of an end by itself: nobody extends the absolute timeout.
 pub(super) fn timeout_level(reason: EndReason) -> EndLevel {
-    if reason == EndReason::IdleTimeout { EndLevel::Request } else { EndLevel::Force }
+    if reason == EndReason::AbsoluteTimeout { EndLevel::Force } else { EndLevel::Request }
 }
 
 impl MemoryTable {

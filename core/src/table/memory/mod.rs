@@ -13,7 +13,6 @@ mod requests;
 mod sip;
 mod slot;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
@@ -27,7 +26,9 @@ use self::sip::Sip;
 use self::slot::{FREE, Place, Region, Slot};
 use super::*;
 use crate::clock::NEVER;
+use crate::error::Error;
 use crate::license::account::Account;
+use crate::reason::{EndReason, ThreadKind};
 
 /// All sessions of one process.
 pub struct MemoryTable {
@@ -231,9 +232,9 @@ impl MemoryTable {
     ) -> Found<Visit<'a>> {
         let Some(inner) = cold.as_mut() else { return Found::Absent };
         let freed = self.expire_requests(at, slot, inner);
-        if let Some((reason, deadline)) = self.overdue(at.now, slot, inner) {
+        if let Some((reason, deadline)) = self.ends_now(at.now, slot, inner, freed) {
             let spec = EndSpec { reason, level: life::timeout_level(reason), thread, actor: None, note: None };
-            self.bury(at, place, slot, cold, &spec, Some(deadline));
+            self.bury(at, place, slot, cold, &spec, deadline);
             return Found::Gone(reason);
         }
         if freed {
@@ -371,7 +372,7 @@ impl Table for MemoryTable {
             drop(cold);
             return self.tombstone(place, at, |grave| (grave.id == request.session.id).then_some(grave.reason));
         };
-        if let Some((reason, _)) = self.overdue(at.now, slot, inner) {
+        if let Some((reason, _)) = self.ends_now(at.now, slot, inner, false) {
             return Found::Gone(reason);
         }
         let record = inner.requests.iter().find(|record| record.number == request.number);
@@ -442,7 +443,7 @@ impl Table for MemoryTable {
     fn change_classes(&self, at: At, session: SessionRef, change: ClassChange) -> Found<bool> {
         let mut visit = live!(self.visit(at, session, ThreadKind::Request));
         let Some(cold) = visit.cold.as_mut() else { return Found::Absent };
-        let changed = change_list(&cold.classes, &change);
+        let changed = change.apply(&cold.classes);
         let Some(classes) = changed else { return Found::Live(false) };
         cold.classes = classes;
         self.refile(at.now, visit.place.index, visit.slot, &visit.cold);
@@ -465,7 +466,7 @@ impl Table for MemoryTable {
         }
         cold.application = to;
         for class in classes {
-            if let Some(list) = change_list(&cold.classes, &ClassChange::Back(class.clone())) {
+            if let Some(list) = ClassChange::Back(class.clone()).apply(&cold.classes) {
                 cold.classes = list;
             }
         }
@@ -688,32 +689,5 @@ impl Table for MemoryTable {
             self.counters.damaged.fetch_add(1, Ordering::Relaxed);
         }
         damaged.is_some()
-    }
-}
-
-/// The list after a change; `None` if it stays as it is.
-pub(crate) fn change_list(classes: &Arc<[ClassRef]>, change: &ClassChange) -> Option<Arc<[ClassRef]>> {
-    let position = |class: &ClassRef| classes.iter().position(|known| known.same(&class.namespace, &class.name));
-    match change {
-        ClassChange::Front(class) => {
-            if position(class) == Some(0) {
-                return None;
-            }
-            let rest = classes.iter().filter(|known| !known.same(&class.namespace, &class.name)).cloned();
-            Some(std::iter::once(class.clone()).chain(rest).collect())
-        }
-        ClassChange::Back(class) => match position(class) {
-            Some(_) => None,
-            None => Some(classes.iter().cloned().chain([class.clone()]).collect()),
-        },
-        ClassChange::Remove(class) => {
-            position(class)?;
-            Some(classes.iter().filter(|known| !known.same(&class.namespace, &class.name)).cloned().collect())
-        }
-        ClassChange::RemoveNamespace(namespace) => {
-            let kept: Arc<[ClassRef]> = classes.iter().filter(|known| known.namespace != *namespace).cloned().collect();
-            (kept.len() != classes.len()).then_some(kept)
-        }
-        ClassChange::Clear => (!classes.is_empty()).then(|| Arc::from([])),
     }
 }

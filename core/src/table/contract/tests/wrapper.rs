@@ -1,5 +1,6 @@
 //! The broken tables' verbs: the memory table's but for what is wrong.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::broken::{Broken, Kind, twin};

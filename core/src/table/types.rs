@@ -1,0 +1,426 @@
+//! What the verbs of a table take and give.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use crate::clock::{Millis, Now};
+use crate::data::Tree;
+use crate::error::{Error, Result};
+use crate::event::ClassRef;
+use crate::id::{SessionId, Token};
+use crate::license::rules::PoolRule;
+use crate::reason::{DenyReason, EndLevel, EndReason, LicenseClass, LockMode, ThreadKind, TouchKind};
+use crate::session::{Client, Receipt, RequestInfo};
+
+/// A session as a table knows it: its public id, and where it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SessionRef {
+    /// The public id.
+    pub id: SessionId,
+    /// Private to the table.
+    pub place: u64,
+}
+
+/// A request in flight as a table knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RequestKey {
+    /// Its session.
+    pub session: SessionRef,
+    /// Its record: private to the table.
+    pub number: u32,
+}
+
+/// The outcome of looking for a live session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found<T> {
+    /// It is live.
+    Live(T),
+    /// There is none.
+    Absent,
+    /// It ended; its tombstone stands.
+    Gone(EndReason),
+}
+
+impl<T> Found<T> {
+    /// The live one, or the outcome as an error.
+    pub fn live(self) -> Result<T> {
+        match self {
+            Self::Live(found) => Ok(found),
+            Self::Absent => Err(Error::absent()),
+            Self::Gone(reason) => Err(Error::gone(reason)),
+        }
+    }
+}
+
+/// What a table must know of an application.
+#[derive(Clone, Debug)]
+pub struct ApplicationRule {
+    /// Its name.
+    pub name: Arc<str>,
+    /// The namespace of its sessions.
+    pub namespace: Arc<str>,
+    /// Most live sessions.
+    pub max_sessions: u64,
+    /// Extensions in a row without user activity.
+    pub max_extensions: u32,
+    /// The longest single extension.
+    pub extension_cap: Millis,
+    /// How long before a deadline its classes are asked.
+    pub ask_lead: Millis,
+    /// Spared by bulk ends.
+    pub protected: bool,
+    /// Whether its sessions keep a trace.
+    pub trace: bool,
+}
+
+/// What a table must know of a pool.
+#[derive(Clone, Debug)]
+pub struct PoolDefinition {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Units there are.
+    pub capacity: u64,
+    /// The rules of units and admission.
+    pub rule: PoolRule,
+    /// Most units of anonymous sessions together.
+    pub anonymous_cap: Option<u64>,
+    /// Below this many available units the pool is low.
+    pub low: u64,
+    /// Audit records kept.
+    pub audit_records: usize,
+}
+
+/// What a table is opened with.
+#[derive(Clone, Debug)]
+pub struct TableConfig {
+    /// The applications; their position is their number.
+    pub applications: Vec<ApplicationRule>,
+    /// The pools; their position is their number.
+    pub pools: Vec<PoolDefinition>,
+    /// Most live sessions.
+    pub max_sessions: u64,
+    /// Quotas of one session's data.
+    pub quotas: crate::data::Quotas,
+    /// The quantum of idle deadlines.
+    pub quantum: Millis,
+    /// A request older than this counts as finished.
+    pub max_request: Millis,
+    /// How long a tombstone stands.
+    pub tombstone: Millis,
+    /// Whether suspended time counts for idle deadlines.
+    pub idle_counts_suspend: bool,
+    /// Entries of the lifecycle log.
+    pub lifecycle_log: usize,
+}
+
+/// The time a verb runs at.
+#[derive(Clone, Copy, Debug)]
+pub struct At {
+    /// Engine time.
+    pub now: Now,
+    /// Wall time, milliseconds since 1970, for display.
+    pub wall: i64,
+}
+
+/// Who is charged.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Holder {
+    /// The session itself.
+    Session,
+    /// A user.
+    User(Arc<str>),
+}
+
+/// How a session is to be charged.
+#[derive(Clone, Debug)]
+pub struct Charge {
+    /// The pool's number.
+    pub pool: u32,
+    /// The class.
+    pub class: LicenseClass,
+    /// The holder.
+    pub holder: Holder,
+}
+
+/// A session to be made.
+pub struct NewSession {
+    /// The application's number.
+    pub application: u32,
+    /// Facts of its beginning.
+    pub client: Client,
+    /// Its first data.
+    pub data: Tree,
+    /// Idle timeout; 0 is never.
+    pub idle: Millis,
+    /// Absolute timeout; 0 is never.
+    pub absolute: Millis,
+    /// Its event classes, first called first.
+    pub classes: Arc<[ClassRef]>,
+    /// Its license; `None` takes none.
+    pub charge: Option<Charge>,
+    /// Begins the first request in the same step.
+    pub begin: Option<(TouchKind, LockMode)>,
+}
+
+/// Why a session was not made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// The table, or the application with this name, has as many sessions as it may.
+    Sessions(Option<Arc<str>>, u64),
+    /// The pool refused.
+    License(DenyReason),
+}
+
+/// A place in the table with an id and a token, not yet a session: gone without a trace if its process dies.
+#[derive(Clone, Copy, Debug)]
+pub struct Draft {
+    /// The session to be.
+    pub session: SessionRef,
+    /// Its token.
+    pub token: Token,
+}
+
+/// How a request begins.
+#[derive(Clone, Copy, Debug)]
+pub struct BeginSpec {
+    /// What it does to the idle clock.
+    pub touch: TouchKind,
+    /// How it holds the session.
+    pub lock: LockMode,
+    /// The process it runs in.
+    pub process: u32,
+}
+
+/// What became of a begin on a live session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Began {
+    /// It began.
+    Request {
+        /// The request.
+        key: RequestKey,
+        /// Whether it is the session's first.
+        is_new: bool,
+        /// Whether the token is an older one within its grace.
+        replaced: bool,
+        /// The session's application.
+        application: u32,
+    },
+    /// The lock is held, by whom in words.
+    Busy(SessionRef, String),
+    /// Its data can't be read.
+    Corrupt,
+}
+
+/// What a finish did.
+#[derive(Debug)]
+pub struct Finished {
+    /// Whether the writes were committed.
+    pub committed: Result<()>,
+    /// Whether the session is to end now: it was asked to, and this was its last request in flight.
+    pub end_now: bool,
+}
+
+/// A change of a session's user and holder.
+#[derive(Clone, Debug)]
+pub struct HolderChange {
+    /// The new user.
+    pub user: Option<Arc<str>>,
+    /// The user the deciders were asked about: anything else now is `changed`.
+    pub expected: Option<Arc<str>>,
+    /// The new holder, if the session is charged.
+    pub holder: Holder,
+    /// Whether the user changes although the trade is denied.
+    pub keep_on_denial: bool,
+    /// Grace of the old token; `None` does not rotate.
+    pub rotate: Option<Millis>,
+    /// Only the trade: user and token stay.
+    pub trade_only: bool,
+}
+
+/// What a change of holder did.
+#[derive(Clone, Debug)]
+pub struct HolderChanged {
+    /// The token from now on, if it was rotated.
+    pub token: Option<Token>,
+    /// Why the trade was denied; the session keeps what it held.
+    pub trade_denied: Option<DenyReason>,
+}
+
+/// How a session is ended.
+#[derive(Clone, Debug)]
+pub struct EndSpec {
+    /// Why.
+    pub reason: EndReason,
+    /// How strongly.
+    pub level: EndLevel,
+    /// Which kind of thread causes it.
+    pub thread: ThreadKind,
+    /// By whom.
+    pub actor: Option<String>,
+    /// A note.
+    pub note: Option<String>,
+}
+
+/// What an end did.
+#[derive(Clone, Debug)]
+pub enum Ended {
+    /// This caller won.
+    Now(Receipt),
+    /// Another did, earlier.
+    Before(Receipt),
+    /// There is no such session, nor a tombstone.
+    Absent,
+}
+
+/// A native object kept with a session.
+pub type Attachment = Arc<dyn Any + Send + Sync>;
+
+/// What is to be told of one end: written by the commit that ends.
+pub struct OutboxRow {
+    /// The same in every delivery.
+    pub event_id: u64,
+    /// The session.
+    pub session: SessionId,
+    /// The application's number.
+    pub application: u32,
+    /// The user.
+    pub user: Option<Arc<str>>,
+    /// Why.
+    pub reason: EndReason,
+    /// How strongly.
+    pub level: EndLevel,
+    /// Which kind of thread caused it.
+    pub thread: ThreadKind,
+    /// Engine time.
+    pub at_ms: Millis,
+    /// Wall time.
+    pub wall_ms: i64,
+    /// Its event classes, first called first.
+    pub classes: Arc<[ClassRef]>,
+    /// Those of its classes that were told at the asking point already.
+    pub told: Vec<ClassRef>,
+    /// Its data; `None` if it can't be read.
+    pub snapshot: Option<Arc<Tree>>,
+    /// Its attachments, dropped after its callbacks.
+    pub attachments: Vec<Attachment>,
+    /// Whether it was taken before.
+    pub redelivered: bool,
+}
+
+/// A question due: the session's classes are to be asked before its deadline.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// The session.
+    pub session: SessionRef,
+    /// The deadline that comes near (engine time).
+    pub deadline: Millis,
+    /// The reason it would end for.
+    pub reason: EndReason,
+    /// Whether an answer may extend it: its budget is not used up.
+    pub may_extend: bool,
+}
+
+/// What a sweep found.
+#[derive(Debug, Default)]
+pub struct Claim {
+    /// How many sessions this step ended.
+    pub ended: usize,
+    /// What is to be asked.
+    pub asks: Vec<Ask>,
+    /// Whether there is more to claim at this instant.
+    pub more: bool,
+}
+
+/// What deciders and callbacks are told of a session.
+#[derive(Clone, Debug)]
+pub struct Card {
+    /// The session.
+    pub session: SessionRef,
+    /// The application's number.
+    pub application: u32,
+    /// The user.
+    pub user: Option<Arc<str>>,
+    /// Its event classes, first called first.
+    pub classes: Arc<[ClassRef]>,
+    /// Its data; `None` if it can't be read.
+    pub snapshot: Option<Arc<Tree>>,
+    /// Its license: pool, class, holder.
+    pub charge: Option<Charge>,
+    /// Idle timeout; 0 is never.
+    pub idle: Millis,
+    /// The extension budget left.
+    pub may_extend: bool,
+    /// The absolute deadline on the idle clock.
+    pub absolute_deadline: Millis,
+}
+
+/// What `explain` adds to a listing.
+#[derive(Clone, Debug, Default)]
+pub struct Details {
+    /// Requests in flight.
+    pub requests: Vec<RequestInfo>,
+    /// How many wait for the lock.
+    pub lock_waiters: usize,
+    /// Extensions granted.
+    pub extensions: Vec<(Millis, String, Millis)>,
+    /// Its event classes.
+    pub classes: Vec<ClassRef>,
+    /// Whether its data can't be read.
+    pub damaged: bool,
+    /// When it is looked at next, and why.
+    pub next: Option<(String, Millis)>,
+    /// Its trace.
+    pub trace: Vec<String>,
+    /// Whether it ends with its last request.
+    pub end_requested: bool,
+}
+
+/// Counters of a table.
+#[derive(Clone, Debug, Default)]
+pub struct TableStats {
+    /// Live sessions.
+    pub live: u64,
+    /// The most there were.
+    pub peak: u64,
+    /// Made.
+    pub created: u64,
+    /// Ended, by reason.
+    pub ended: Vec<(EndReason, u64)>,
+    /// Requests in flight.
+    pub in_flight: u64,
+    /// Waiting for locks.
+    pub lock_waiters: u64,
+    /// Tombstones that stand.
+    pub tombstones: u64,
+    /// Unreadable sessions ended or live so far.
+    pub damaged: u64,
+    /// Late uses of replaced tokens.
+    pub replaced_token_uses: u64,
+    /// Worst lateness of the last ends.
+    pub lateness_max: Millis,
+    /// 99th percentile of the same.
+    pub lateness_p99: Millis,
+}
+
+/// The change of a pool's level that a verb caused: told as an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PoolLevel {
+    /// Fewer units than `low` are available.
+    Low,
+    /// None is available.
+    Exhausted,
+    /// There are enough again.
+    Recovered,
+}
+
+/// Called when a lock may be free, or an earlier deadline was filed.
+pub type Wake = Arc<dyn Fn() + Send + Sync>;
+
+/// Why a holder was not changed; nothing was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChangeRefused {
+    /// The user is not the one the deciders were asked about.
+    Changed,
+    /// The pool refused and the denial is not to be kept.
+    License(DenyReason),
+}
