@@ -15,8 +15,7 @@ const run = (name, ...words) => spawnSync(process.execPath, [program(name), ...w
 
 async function share(data) {
   const worker = new Worker(program('sharer'), { workerData: data })
-  const [message] = await once(worker, 'message')
-  await once(worker, 'exit')
+  const [[message]] = await Promise.all([once(worker, 'message'), once(worker, 'exit')])
   return message
 }
 
