@@ -13,6 +13,7 @@
 
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
 export PYO3_PYTHON ?= $(CURDIR)/.venv/bin/python
+export CARGO_TERM_QUIET ?= true
 STAMPS := target/stamps
 STEP := tools/step.sh
 PYTHON := .venv/bin/python
