@@ -1,6 +1,5 @@
 //! The manual clock of tests.
 
-
 use libsession_core::ManualClock;
 
 use crate::bytes::{Out, duration};
@@ -57,7 +56,11 @@ pub unsafe extern "C" fn lses_clock_free(clock: *mut lses_clock) {
 /// Threads: any; one at a time, the others wait. Not from a callback. Errors: LSES_E_INVALID (negative, beyond 100
 /// years), LSES_E_REENTRANT. Since 0.1.0.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn lses_clock_advance(clock: *mut lses_clock, by_ms: i64, out_pending: *mut usize) -> lses_status {
+pub unsafe extern "C" fn lses_clock_advance(
+    clock: *mut lses_clock,
+    by_ms: i64,
+    out_pending: *mut usize,
+) -> lses_status {
     done(|| {
         let hands = handle::pin::<Hands, _>(clock)?;
         let pending = hands.0.advance(duration(by_ms, "by_ms")?)?;

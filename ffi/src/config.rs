@@ -7,9 +7,7 @@ use libsession_core::config::{Application, Config, Profile};
 use libsession_core::event::DispatchMode;
 use libsession_core::{ApplicationTimeout, Clock, Error, LicenseClass, LockMode, Result};
 
-use crate::bytes::{
-    LSES_UNSET, Out, Sized32, duration, flag, lses_str, member, optional_member, read, text, timeout,
-};
+use crate::bytes::{LSES_UNSET, Out, Sized32, duration, flag, lses_str, member, optional_member, read, text, timeout};
 use crate::clock::{Hands, lses_clock};
 use crate::guard::{done, quiet};
 use crate::handle::{self, Table, Tables, Tenant, lock};
@@ -230,7 +228,10 @@ pub unsafe extern "C" fn lses_config_new(out_config: *mut *mut lses_config) -> l
 ///
 /// Threads: any. Does not block, may be called from a callback. Errors: LSES_E_INVALID. Since 0.1.0.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn lses_config_clone(config: *const lses_config, out_config: *mut *mut lses_config) -> lses_status {
+pub unsafe extern "C" fn lses_config_clone(
+    config: *const lses_config,
+    out_config: *mut *mut lses_config,
+) -> lses_status {
     done(|| {
         let out = Out::handle(out_config, "out_config")?;
         let copy = lock(&handle::pin::<Draft, _>(config)?.0).clone();
@@ -311,11 +312,8 @@ pub unsafe extern "C" fn lses_config_add_application(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lses_config_set_clock(config: *mut lses_config, clock: *const lses_clock) -> lses_status {
     change(config, |config| {
-        config.clock = if clock.is_null() {
-            Clock::default()
-        } else {
-            Clock::Manual(handle::pin::<Hands, _>(clock)?.0.clone())
-        };
+        config.clock =
+            if clock.is_null() { Clock::default() } else { Clock::Manual(handle::pin::<Hands, _>(clock)?.0.clone()) };
         Ok(())
     })
 }
@@ -558,10 +556,7 @@ pub unsafe extern "C" fn lses_config_set_debug(config: *mut lses_config, debug: 
 ///
 /// Threads: any. Does not block, may be called from a callback. Errors: LSES_E_INVALID. Since 0.1.0.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn lses_config_set_lifecycle_log(
-    config: *mut lses_config,
-    lifecycle_log: usize,
-) -> lses_status {
+pub unsafe extern "C" fn lses_config_set_lifecycle_log(config: *mut lses_config, lifecycle_log: usize) -> lses_status {
     change(config, |config| {
         config.lifecycle_log = lifecycle_log;
         Ok(())

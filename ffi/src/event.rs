@@ -88,9 +88,8 @@ pub type lses_event_fn = Option<unsafe extern "C-unwind" fn(user_data: *mut c_vo
 
 /// As lses_event_fn; to extend the session it writes a duration to `extend_ms` and returns LSES_EXTEND.
 #[allow(non_camel_case_types)]
-pub type lses_expiring_fn = Option<
-    unsafe extern "C-unwind" fn(user_data: *mut c_void, event: *const lses_event, extend_ms: *mut i64) -> i32,
->;
+pub type lses_expiring_fn =
+    Option<unsafe extern "C-unwind" fn(user_data: *mut c_void, event: *const lses_event, extend_ms: *mut i64) -> i32>;
 
 /// An event class: a set of callbacks, each of which may be NULL. Begin with LSES_EVENT_CLASS_INIT.
 #[repr(C)]
@@ -228,7 +227,13 @@ impl Class {
     }
 
     /// Calls the host; the number that it returned, and the text that it gave.
-    fn ask(&self, event: &Arc<Event>, attempt: Attempt, watch: ReplyWatch, extend_ms: &mut i64) -> Result<(i32, Option<String>)> {
+    fn ask(
+        &self,
+        event: &Arc<Event>,
+        attempt: Attempt,
+        watch: ReplyWatch,
+        extend_ms: &mut i64,
+    ) -> Result<(i32, Option<String>)> {
         let telling = Telling { event: Arc::clone(event), watch, said: Mutex::default() };
         let texts = Texts::of(event);
         let handle = Lent(handle::insert::<_, c_void>(telling)?);

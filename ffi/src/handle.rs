@@ -375,11 +375,7 @@ fn number<T: Tenant, P>(handle: *const P) -> Result<u64> {
         return Err(Error::invalid(format!("the {} is NULL", T::NAME)));
     }
     let number = handle.addr() as u64;
-    if number >> KIND_AT & 15 == T::KIND {
-        Ok(number)
-    } else {
-        Err(stale(T::NAME))
-    }
+    if number >> KIND_AT & 15 == T::KIND { Ok(number) } else { Err(stale(T::NAME)) }
 }
 
 #[cold]

@@ -27,9 +27,8 @@ pub const LSES_LOG_TRACE: i32 = 5;
 /// data value. May be called on any thread at any time, also from several at once, and must not call back into the
 /// library. Must not throw, longjmp or end its thread.
 #[allow(non_camel_case_types)]
-pub type lses_log_fn = Option<
-    unsafe extern "C-unwind" fn(user_data: *mut c_void, level: i32, message: *const c_char, message_len: usize),
->;
+pub type lses_log_fn =
+    Option<unsafe extern "C-unwind" fn(user_data: *mut c_void, level: i32, message: *const c_char, message_len: usize)>;
 
 /// Where messages go.
 pub(crate) struct Sink {

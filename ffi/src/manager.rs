@@ -9,8 +9,7 @@ use libsession_core::session::{Begin, Touched};
 use libsession_core::{Manager, Request, Result, SessionId, TouchKind};
 
 use crate::bytes::{
-    LSES_UNSET, Out, SizedOut, duration, flag, lses_buf, ms, optional_member, put_text, read,
-    text, timeout,
+    LSES_UNSET, Out, SizedOut, duration, flag, lses_buf, ms, optional_member, put_text, read, text, timeout,
 };
 use crate::config::{Draft, lses_config};
 use crate::event::Class;
@@ -94,7 +93,10 @@ unsafe fn session_id(id: *const c_char, id_len: usize) -> Result<SessionId> {
 /// Threads: any. Does not block, may be called from a callback. Errors: LSES_E_INVALID names the option and its bound.
 /// Since 0.1.0.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn lses_manager_new(config: *const lses_config, out_manager: *mut *mut lses_manager) -> lses_status {
+pub unsafe extern "C" fn lses_manager_new(
+    config: *const lses_config,
+    out_manager: *mut *mut lses_manager,
+) -> lses_status {
     done(|| {
         let out = Out::handle(out_manager, "out_manager")?;
         let mut config = if config.is_null() {
@@ -106,12 +108,8 @@ pub unsafe extern "C" fn lses_manager_new(config: *const lses_config, out_manage
         watch_panics();
         crate::exit::watch();
         let core = signals_blocked(|| Manager::new(config))?;
-        let open = Arc::new(Open {
-            core,
-            started: AtomicBool::new(false),
-            bell: Mutex::default(),
-            classes: Mutex::default(),
-        });
+        let open =
+            Arc::new(Open { core, started: AtomicBool::new(false), bell: Mutex::default(), classes: Mutex::default() });
         crate::exit::remember(&open);
         out.set(handle::insert(open)?);
         Ok(())

@@ -5,8 +5,8 @@ use std::ffi::{CString, c_char};
 use std::sync::OnceLock;
 
 use libsession_core::{
-    ApplicationTimeout, DenyReason, EndLevel, EndReason, ErrorKind, EventKind, LicenseClass, LockMode, ThreadKind, TouchKind,
-    UnitRule,
+    ApplicationTimeout, DenyReason, EndLevel, EndReason, ErrorKind, EventKind, LicenseClass, LockMode, ThreadKind,
+    TouchKind, UnitRule,
 };
 
 /// Why a session ended: `ended`. By the program: logout with end, request_end, end.
@@ -158,7 +158,9 @@ pub(crate) fn word(word: &'static str) -> *const c_char {
     static WORDS: OnceLock<HashMap<&'static str, CString>> = OnceLock::new();
     let words = WORDS.get_or_init(|| {
         let mut words: Vec<&'static str> = vec!["unknown", "this status is not known"];
-        words.extend(ErrorKind::ALL.iter().chain(&ErrorKind::OUTCOMES).flat_map(|kind| [kind.name(), kind.description()]));
+        words.extend(
+            ErrorKind::ALL.iter().chain(&ErrorKind::OUTCOMES).flat_map(|kind| [kind.name(), kind.description()]),
+        );
         words.extend(EndReason::ALL.iter().map(|member| member.name()));
         words.extend(EndLevel::ALL.iter().map(|member| member.name()));
         words.extend(EventKind::ALL.iter().map(|member| member.name()));

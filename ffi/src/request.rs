@@ -62,9 +62,7 @@ pub unsafe extern "C" fn lses_request_free(request: *mut lses_request) {
 /// Since 0.1.0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lses_request_finish(request: *mut lses_request) -> lses_status {
-    done(|| {
-        in_flight(request)?.finish()
-    })
+    done(|| in_flight(request)?.finish())
 }
 
 /// The session's public id, into LSES_ID_SIZE bytes.
@@ -203,9 +201,7 @@ pub unsafe extern "C" fn lses_request_set_idle_timeout(
     request: *mut lses_request,
     idle_timeout_ms: i64,
 ) -> lses_status {
-    done(|| {
-        in_flight(request)?.set_idle_timeout(timeout(idle_timeout_ms, "idle_timeout_ms")?)
-    })
+    done(|| in_flight(request)?.set_idle_timeout(timeout(idle_timeout_ms, "idle_timeout_ms")?))
 }
 
 /// Sets the session's absolute timeout, counted from its creation; only earlier.
@@ -217,9 +213,7 @@ pub unsafe extern "C" fn lses_request_set_absolute_timeout(
     request: *mut lses_request,
     absolute_timeout_ms: i64,
 ) -> lses_status {
-    done(|| {
-        in_flight(request)?.set_absolute_timeout(duration(absolute_timeout_ms, "absolute_timeout_ms")?)
-    })
+    done(|| in_flight(request)?.set_absolute_timeout(duration(absolute_timeout_ms, "absolute_timeout_ms")?))
 }
 
 /// 1: the session ends when its last request in flight finishes, and new begins get LSES_GONE from now on. 0 takes it
@@ -229,9 +223,7 @@ pub unsafe extern "C" fn lses_request_set_absolute_timeout(
 /// LSES_E_CLOSED, LSES_E_INVALID. Since 0.1.0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lses_request_request_end(request: *mut lses_request, end: i32) -> lses_status {
-    done(|| {
-        in_flight(request)?.request_end(flag(end, "end")?)
-    })
+    done(|| in_flight(request)?.request_end(flag(end, "end")?))
 }
 
 /// Ends the session now. Statuses and results are those of lses_manager_end(); this request's later calls answer
@@ -303,9 +295,7 @@ pub unsafe extern "C" fn lses_request_login(
 /// LSES_E_CLOSED, LSES_E_LICENSE_DENIED. Since 0.1.0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lses_request_trade(request: *mut lses_request) -> lses_status {
-    done(|| {
-        in_flight(request)?.trade()
-    })
+    done(|| in_flight(request)?.trade())
 }
 
 /// The user leaves; the session lives on under a new token (LSES_TOKEN_SIZE bytes), its own holder again. LSES_GONE:
@@ -355,9 +345,8 @@ pub unsafe extern "C" fn lses_request_event_class_add(
     done(|| {
         let request = in_flight(request)?;
         // SAFETY: the host passes texts with their lengths.
-        let (name, name_space) = unsafe {
-            (text(name, name_len, "event class")?, optional_text(name_space, name_space_len, "namespace")?)
-        };
+        let (name, name_space) =
+            unsafe { (text(name, name_len, "event class")?, optional_text(name_space, name_space_len, "namespace")?) };
         request.event_class_add(name, name_space)
     })
 }
@@ -405,9 +394,8 @@ pub unsafe extern "C" fn lses_request_event_class_exists(
         let out = Out::required(out_exists, "out_exists")?;
         let request = in_flight(request)?;
         // SAFETY: the host passes texts with their lengths.
-        let (name, name_space) = unsafe {
-            (text(name, name_len, "event class")?, optional_text(name_space, name_space_len, "namespace")?)
-        };
+        let (name, name_space) =
+            unsafe { (text(name, name_len, "event class")?, optional_text(name_space, name_space_len, "namespace")?) };
         out.set(request.event_class_exists(name, name_space)?.into());
         Ok(())
     })
@@ -425,9 +413,9 @@ pub unsafe extern "C" fn lses_request_event_class_list(
     done(|| {
         let out = Out::buf(out_json, "out_json")?;
         let classes = in_flight(request)?.event_class_list()?;
-        let classes = classes.iter().map(|(namespace, name)| {
-            map([("namespace", namespace.as_ref().into()), ("name", name.as_ref().into())])
-        });
+        let classes = classes
+            .iter()
+            .map(|(namespace, name)| map([("namespace", namespace.as_ref().into()), ("name", name.as_ref().into())]));
         out.fill(json::text(&list(classes)).as_bytes())?;
         Ok(())
     })
@@ -439,9 +427,7 @@ pub unsafe extern "C" fn lses_request_event_class_list(
 /// LSES_E_CLOSED. Since 0.1.0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lses_request_event_class_clear(request: *mut lses_request) -> lses_status {
-    done(|| {
-        in_flight(request)?.event_class_clear()
-    })
+    done(|| in_flight(request)?.event_class_clear())
 }
 
 /// Sets the `event_class` property: adds the class only if it is absent; "" has no effect.

@@ -11,7 +11,9 @@ use crate::json::Value;
 use crate::names::{LSES_DIRECTION_BACKWARD, LSES_DIRECTION_FORWARD};
 use crate::request::{in_flight, lses_request};
 use crate::status::lses_status;
-use crate::value::{SubscriptOut, ValueOut, lses_subscript, lses_value, optional_value, path_of, subscript_of, value_of};
+use crate::value::{
+    SubscriptOut, ValueOut, lses_subscript, lses_value, optional_value, path_of, subscript_of, value_of,
+};
 
 /// Reads the value at a path; LSES_VALUE_NONE if there is none. A text, bytes, list or map lies in `out_buf`, to be
 /// freed after it was read.
@@ -343,9 +345,7 @@ pub unsafe extern "C" fn lses_request_compare_and_set(
 /// LSES_E_CLOSED, LSES_E_CONFLICT names the keys, LSES_E_QUOTA. Since 0.1.0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lses_request_save(request: *mut lses_request) -> lses_status {
-    done(|| {
-        in_flight(request)?.save()
-    })
+    done(|| in_flight(request)?.save())
 }
 
 /// Drops the writes so far.
@@ -354,9 +354,7 @@ pub unsafe extern "C" fn lses_request_save(request: *mut lses_request) -> lses_s
 /// LSES_E_CLOSED. Since 0.1.0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lses_request_discard(request: *mut lses_request) -> lses_status {
-    done(|| {
-        in_flight(request)?.discard()
-    })
+    done(|| in_flight(request)?.discard())
 }
 
 /// Frees the lock early; `save` 1 commits first.
@@ -365,7 +363,5 @@ pub unsafe extern "C" fn lses_request_discard(request: *mut lses_request) -> lse
 /// LSES_E_CLOSED, LSES_E_CONFLICT, LSES_E_QUOTA, LSES_E_INVALID. Since 0.1.0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lses_request_unlock(request: *mut lses_request, save: i32) -> lses_status {
-    done(|| {
-        in_flight(request)?.unlock(flag(save, "save")?)
-    })
+    done(|| in_flight(request)?.unlock(flag(save, "save")?))
 }

@@ -531,10 +531,7 @@ pub(crate) fn explain_json(explain: &Explain) -> Value {
         ("event_classes", list(classes)),
         ("failures", list(failures)),
         ("damaged", explain.damaged.into()),
-        (
-            "next",
-            next.map_or(Value::Null, |(what, at)| map([("what", what.as_str().into()), ("at_ms", uint(*at))])),
-        ),
+        ("next", next.map_or(Value::Null, |(what, at)| map([("what", what.as_str().into()), ("at_ms", uint(*at))]))),
         ("trace", json::texts(&explain.trace)),
         ("text", explain.text.as_str().into()),
     ])

@@ -25,8 +25,7 @@ const SECTIONS: [(&str, &str); 12] = [
 
 fn generated() -> String {
     let lib = fs::read_to_string(crate_dir().join("src/lib.rs")).expect("lib.rs");
-    let modules: Vec<&str> =
-        lib.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
+    let modules: Vec<&str> = lib.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
     let text = fs::read_to_string(crate_dir().join("cbindgen.toml")).expect("cbindgen.toml");
     let version: Vec<u32> =
         env!("CARGO_PKG_VERSION").split('.').map(|number| number.parse().expect("a number")).collect();
@@ -82,7 +81,8 @@ fn finish(header: &str) -> String {
     let mut out = String::new();
     for line in header.replace(closing, "").lines() {
         let line = line.trim_end();
-        writeln!(out, "{}", if line.starts_with("LSES_API") { wrapped(line) } else { line.to_string() }).expect("a string");
+        writeln!(out, "{}", if line.starts_with("LSES_API") { wrapped(line) } else { line.to_string() })
+            .expect("a string");
     }
     // A negative constant is an expression: it needs parentheses.
     let mut result = String::new();

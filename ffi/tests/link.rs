@@ -151,7 +151,12 @@ fn what_is_installed_can_be_used_and_uninstalled() {
 
         let fixed = dir.join("static");
         let mut compiler = cc();
-        compiler.arg(&hello).args(pkg_config(&["--cflags"])).arg("-o").arg(&fixed).arg(format!("-L{}", libdir.display()));
+        compiler
+            .arg(&hello)
+            .args(pkg_config(&["--cflags"]))
+            .arg("-o")
+            .arg(&fixed)
+            .arg(format!("-L{}", libdir.display()));
         compiler.args(["-Wl,-Bstatic", "-lsession", "-Wl,-Bdynamic"]).args(libs_private());
         run(&mut compiler).ok();
         assert_eq!(run(&mut Command::new(&fixed)).ok().stdout, expected);

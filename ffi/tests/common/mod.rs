@@ -133,7 +133,9 @@ pub fn compiled(source: &Path, program: &Path, library: &Path) -> PathBuf {
     let cpp = source.extension().is_some_and(|extension| extension == "cpp");
     let mut compiler = if cpp { cxx() } else { cc() };
     compiler.arg(if cpp { "-std=c++17" } else { "-std=c11" });
-    compiler.args(["-g", "-O1", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE", "-I"]).arg(project_dir().join("include"));
+    compiler
+        .args(["-g", "-O1", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE", "-I"])
+        .arg(project_dir().join("include"));
     compiler.arg(source).arg("-o").arg(program).arg("-L").arg(library).args(["-lsession", "-lpthread", "-ldl"]);
     compiler.arg(format!("-Wl,-rpath,{}", library.display()));
     run(&mut compiler).ok();

@@ -47,7 +47,8 @@ pub fn error(error: &Error) -> String {
         ErrorKind::Absent => "absent".into(),
         ErrorKind::Gone => format!("gone {}", error.reason().map_or("?", |reason| reason.name())),
         ErrorKind::LicenseDenied => {
-            let retry = error.retry_after().map_or(String::new(), |after| format!(" retry_after={}", after.as_millis()));
+            let retry =
+                error.retry_after().map_or(String::new(), |after| format!(" retry_after={}", after.as_millis()));
             format!("error {kind} {}{retry}", error.deny_reason().map_or("?", |reason| reason.name()))
         }
         ErrorKind::Conflict => format!("error {kind} {}", error.keys().join(" ")),

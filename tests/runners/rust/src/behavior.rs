@@ -118,7 +118,8 @@ fn step(text: &str) -> Result<Vec<Action>, Fail> {
 
 fn action(text: &str) -> Result<Action, Fail> {
     let (name, rest) = text.split_once(':').unwrap_or((text, ""));
-    let ms = || rest.parse().map(Duration::from_millis).map_err(|_| Fail::Script(format!("'{text}' wants milliseconds")));
+    let ms =
+        || rest.parse().map(Duration::from_millis).map_err(|_| Fail::Script(format!("'{text}' wants milliseconds")));
     let or_boom = || if rest.is_empty() { "boom".to_string() } else { rest.to_string() };
     Ok(match name {
         "ok" => Action::Answer(Verdict::Allow),

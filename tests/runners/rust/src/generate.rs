@@ -143,7 +143,8 @@ impl Author {
             let lock = self.pick(&["exclusive", "shared", "none"]);
             let extensions = self.between(0, 3);
             let policy = self.pick(&["keep", "adopt", "min", "max"]);
-            let mut line = format!("application {name} idle_timeout_ms={idle} absolute_timeout_ms={absolute} lock={lock}");
+            let mut line =
+                format!("application {name} idle_timeout_ms={idle} absolute_timeout_ms={absolute} lock={lock}");
             let _ = write!(line, " max_extensions={extensions} timeout_on_application_change={policy}");
             if !classes.is_empty() {
                 let _ = write!(line, " event_classes={classes}");

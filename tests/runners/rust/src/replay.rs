@@ -74,9 +74,7 @@ pub fn do_line(world: &Arc<World>, line: &Line) -> Result<(String, String), Stri
     world.settle();
     match answer {
         Ok(answer) => Ok((world.with_labels(&answer), String::new())),
-        Err(Fail::Engine(error)) => {
-            Ok((world.with_labels(&answer::error(&error)), world.with_labels(error.message())))
-        }
+        Err(Fail::Engine(error)) => Ok((world.with_labels(&answer::error(&error)), world.with_labels(error.message()))),
         Err(Fail::Script(why)) => Err(why),
     }
 }

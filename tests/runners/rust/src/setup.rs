@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use libsession_core::{
-    Application, ApplicationTimeout, Clock, Config, DispatchMode, EventClass, LicenseClass, LockMode, Manager, ManualClock, Pool,
-    Profile, TradeFailure, UnitRule,
+    Application, ApplicationTimeout, Clock, Config, DispatchMode, EventClass, LicenseClass, LockMode, Manager,
+    ManualClock, Pool, Profile, TradeFailure, UnitRule,
 };
 
 use crate::answer::Fail;
@@ -186,7 +186,8 @@ pub fn class(world: &Arc<World>, words: &[String]) -> Result<EventClass, Fail> {
     let sorted = Words::new(words);
     let name = sorted.text_at(0)?;
     let namespace = sorted.text("namespace")?.unwrap_or_default();
-    let mut class = EventClass::new(name.clone(), Scripted::new(world, &namespace, &name, &sorted)?).namespace(namespace);
+    let mut class =
+        EventClass::new(name.clone(), Scripted::new(world, &namespace, &name, &sorted)?).namespace(namespace);
     class.deadline = sorted.duration("deadline_ms")?;
     class.compat_veto = sorted.named("compat_veto").map(yes).transpose()?.unwrap_or(false);
     Ok(class)

@@ -326,7 +326,9 @@ impl World {
     pub fn log(&self) -> String {
         let mut text = String::new();
         // A close hides its own ends: whether one could still be read is a matter of luck.
-        for (_, entry) in self.entries(0).into_iter().filter(|(_, entry)| !entry.contains(".ended@") || !entry.contains(":shutdown")) {
+        for (_, entry) in
+            self.entries(0).into_iter().filter(|(_, entry)| !entry.contains(".ended@") || !entry.contains(":shutdown"))
+        {
             text += &format!("log {entry}\n");
         }
         let mut order = lock(&self.labels).order.clone();

@@ -170,7 +170,8 @@ fn audit_records(world: &Arc<World>, words: &Words) -> Answer {
         let reason = record.reason.map_or(String::new(), |reason| format!(" {reason}"));
         let session = world.label_of(record.session_id);
         // A session that was refused and has no label is its own holder all the same.
-        let holder = if *record.holder == record.session_id.to_string() { session.clone() } else { word(&record.holder) };
+        let holder =
+            if *record.holder == record.session_id.to_string() { session.clone() } else { word(&record.holder) };
         format!("{} {session} {holder} {}>{}{reason}", record.kind.name(), record.before, record.after)
     });
     Ok(list(texts.collect(), ", "))

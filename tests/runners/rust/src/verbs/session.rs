@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use libsession_core::data::Value;
 use libsession_core::{
-    Begin, BeginOptions, Client, CreateOptions, EndLevel, EndOptions, EndReason, Filter, LicenseClass, LockMode, State, TouchKind,
+    Begin, BeginOptions, Client, CreateOptions, EndLevel, EndOptions, EndReason, Filter, LicenseClass, LockMode, State,
+    TouchKind,
 };
 
 use crate::answer::{self, Answer, Fail, ok};
@@ -13,12 +14,35 @@ use crate::words::{Words, json};
 use crate::world::{World, lock};
 
 const CREATE: &[&str] = &[
-    "app", "license", "idle_timeout_ms", "absolute_timeout_ms", "address", "user_agent", "referrer", "data", "touch", "lock",
+    "app",
+    "license",
+    "idle_timeout_ms",
+    "absolute_timeout_ms",
+    "address",
+    "user_agent",
+    "referrer",
+    "data",
+    "touch",
+    "lock",
     "lock_timeout_ms",
 ];
 const FILTER: &[&str] = &[
-    "user", "app", "state", "overdue", "pool", "holder", "older_than_ms", "idle_for_ms", "damaged", "immortal", "limit", "level",
-    "reason", "actor", "note", "idle_ms",
+    "user",
+    "app",
+    "state",
+    "overdue",
+    "pool",
+    "holder",
+    "older_than_ms",
+    "idle_for_ms",
+    "damaged",
+    "immortal",
+    "limit",
+    "level",
+    "reason",
+    "actor",
+    "note",
+    "idle_ms",
 ];
 
 pub(super) fn answer(world: &Arc<World>, verb: &str, words: &Words) -> Option<Answer> {
@@ -217,7 +241,9 @@ fn progress(
 fn timeout_where(world: &Arc<World>, words: &Words) -> Answer {
     let (manager, filter) = (world.manager()?, filter(world, words)?);
     let idle: Option<Duration> = words.timeout("idle_ms")?.ok_or("timeout_where wants idle_ms=")?;
-    progress(world, "timeout_where", words, |cursor, limit| manager.set_idle_timeout_where(&filter, idle, cursor, limit))
+    progress(world, "timeout_where", words, |cursor, limit| {
+        manager.set_idle_timeout_where(&filter, idle, cursor, limit)
+    })
 }
 
 fn end_where(world: &Arc<World>, words: &Words) -> Answer {
