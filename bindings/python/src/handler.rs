@@ -32,12 +32,37 @@ pub fn hang() {
     }
 }
 
+/// Which threads run callbacks, by Python's identifiers. Touched only by attached threads.
+static THREADS: Mutex<Vec<u64>> = Mutex::new(Vec::new());
+
+/// The threads that run callbacks: after a close those that did not come back.
+#[pyfunction]
+#[pyo3(name = "_callback_threads")]
+pub fn callback_threads() -> Vec<u64> {
+    THREADS.lock().clone()
+}
+
+/// In the child of a fork: they are not there.
+pub fn forget_threads() {
+    THREADS.lock().clear();
+}
+
 /// Dispatcher threads are attached once, for life, and detached while they wait.
 pub struct Attach;
 
 impl ThreadHooks for Attach {
     fn around_life(&self, body: &mut dyn FnMut()) {
-        let _ = Python::try_attach(|_| knowing(true, body));
+        let _ = Python::try_attach(|py| {
+            let id =
+                py.import("threading").and_then(|it| it.call_method0("get_ident")).and_then(|id| id.extract::<u64>());
+            if let Ok(id) = id {
+                THREADS.lock().push(id);
+            }
+            knowing(true, body);
+            if let Ok(id) = id {
+                THREADS.lock().retain(|known| *known != id);
+            }
+        });
     }
 
     fn around_wait(&self, body: &mut dyn FnMut()) {

@@ -38,6 +38,8 @@ mod _native {
     #[pymodule_export]
     use crate::guard::cause_panic;
     #[pymodule_export]
+    use crate::handler::callback_threads;
+    #[pymodule_export]
     use crate::logging::set_log_level;
     #[pymodule_export]
     use crate::manager::{Created, Manager};

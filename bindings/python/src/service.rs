@@ -98,5 +98,6 @@ pub fn stop(py: Python<'_>) {
 #[pyfunction]
 #[pyo3(name = "_forked")]
 pub fn forked() {
+    crate::handler::forget_threads();
     GENERATION.fetch_add(1, Ordering::AcqRel);
 }

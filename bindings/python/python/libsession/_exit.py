@@ -5,6 +5,8 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import threading
+import time
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
@@ -25,7 +27,22 @@ def remember(manager: Manager) -> None:
 def _at_exit() -> None:
     for manager in list(_managers):
         manager.close(grace=1.0)
+    _interrupt_callbacks(bound=0.5)
     _native._stop()
+
+
+def _interrupt_callbacks(bound: float) -> None:
+    """Gets callbacks that still run out of their Python code: an interpreter that goes kills the threads it finds there.
+
+    One that blocks elsewhere for good does no harm and is left alone when the bound is over.
+    """
+    end, pause = time.monotonic() + bound, threading.Event()
+    while (threads := _native._callback_threads()) and time.monotonic() < end:
+        from ctypes import c_ulong, py_object, pythonapi
+
+        for thread in threads:
+            pythonapi.PyThreadState_SetAsyncExc(c_ulong(thread), py_object(SystemExit))
+        pause.wait(0.02)
 
 
 def _in_child() -> None:
