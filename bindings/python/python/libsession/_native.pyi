@@ -31,6 +31,21 @@ from ._records import (
 )
 from ._words import EndLevel, EndReason, EventKind, LicenseClass, LockMode, ThreadKind, TouchKind
 
+__all__ = [
+    "ManualClock",
+    "Event",
+    "_panic",
+    "_callback_threads",
+    "_set_log_level",
+    "Created",
+    "Manager",
+    "_forked",
+    "_stop",
+    "Session",
+    "vocabularies",
+    "__version__",
+]
+
 __version__: str
 
 _Subscript: TypeAlias = str | int | float | Decimal
