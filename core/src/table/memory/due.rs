@@ -101,7 +101,7 @@ impl Next {
 impl MemoryTable {
     /// The first deadline and its reason, in engine time; of two at one instant the absolute one.
     pub(super) fn deadline_of(&self, now: Now, slot: &Slot) -> (Millis, EndReason) {
-        let absolute = Self::absolute_to_engine(slot.absolute.load(Ordering::Relaxed), now);
+        let absolute = Self::absolute_to_engine(slot.absolute.ms(), now);
         let idle = match slot.state().deadline() {
             IN_FLIGHT => NEVER,
             idle => self.idle_to_engine(idle, now),
@@ -122,23 +122,23 @@ impl MemoryTable {
         if now.ms >= deadline && deadline < NEVER {
             return Some((reason, Some(deadline)));
         }
-        (freed && cold.end_requested && cold.requests.len() == 0).then_some((EndReason::Ended, None))
+        (freed && cold.end_requested() && !cold.is_busy()).then_some((EndReason::Ended, None))
     }
 
     /// What happens to a session next.
     pub(super) fn next_of(&self, now: Now, slot: &Slot, cold: &Cold) -> Next {
         let (deadline, reason) = self.deadline_of(now, slot);
         let mut next = if deadline < NEVER { Next::End(deadline, reason) } else { Next::Never };
-        let asked = cold.extra.as_ref().map_or(0, |extra| extra.extension.asked);
-        if deadline < NEVER && asked != deadline && !cold.classes.is_empty() {
+        let asked = cold.rare().map_or(0, |rare| rare.extension.asked);
+        if deadline < NEVER && asked != deadline && !self.classes(slot, cold).is_empty() {
             let timeout = match reason {
-                EndReason::AbsoluteTimeout => cold.absolute_timeout,
-                _ => slot.idle.load(Ordering::Relaxed),
+                EndReason::AbsoluteTimeout => self.absolute_timeout(slot, cold),
+                _ => slot.idle.ms(),
             };
-            next = Next::Ask(deadline::ask(deadline, timeout, self.application(cold.application).ask_lead));
+            next = Next::Ask(deadline::ask(deadline, timeout, self.application(slot.application()).ask_lead));
         }
-        if let Some(start) = cold.requests.earliest() {
-            let bound = start.saturating_add(self.config.max_request);
+        if let Some(record) = cold.earliest() {
+            let bound = record.start.saturating_add(self.config.max_request);
             if bound < next.at() {
                 next = Next::Request(bound);
             }
@@ -147,14 +147,14 @@ impl MemoryTable {
     }
 
     /// Files a slot if it falls due earlier than its entry stands; under its cold lock.
-    pub(super) fn refile(&self, now: Now, index: u32, slot: &Slot, cold: &Option<Box<Cold>>) {
+    pub(super) fn refile(&self, now: Now, index: u32, slot: &Slot, cold: &Option<Cold>) {
         let Some(cold) = cold else { return };
         let when = self.next_of(now, slot, cold).at();
-        let filed = slot.filed.load(Ordering::Relaxed);
+        let filed = slot.filed.ms();
         if when >= NEVER || (filed != 0 && filed <= when) {
             return;
         }
-        slot.filed.store(when.max(1), Ordering::Relaxed);
+        slot.filed.set_ms(when.max(1));
         self.home().inbox.lock().push(index);
         if when < self.reaping.earliest.load(Ordering::Acquire) {
             self.reaping.earliest.fetch_min(when, Ordering::AcqRel);
@@ -167,7 +167,7 @@ impl MemoryTable {
             let entries = std::mem::take(&mut *shard.inbox.lock());
             for index in entries {
                 if let Some((slot, _)) = self.region.get(index) {
-                    filed.wheel.insert(index, slot.filed.load(Ordering::Relaxed));
+                    filed.wheel.insert(index, slot.filed.ms());
                 }
             }
         }
@@ -231,14 +231,14 @@ impl MemoryTable {
         while let Some(bucket) = filed.wheel.pop(now.ms) {
             for index in bucket.entries {
                 let Some((slot, _)) = self.region.get(index) else { continue };
-                let when = slot.filed.load(Ordering::Relaxed);
+                let when = slot.filed.ms();
                 if when == 0 || when >= bucket.at + bucket.span {
                     continue;
                 }
                 if when > now.ms {
                     filed.wheel.insert(index, when);
                 } else {
-                    filed.ready.push((when, slot.seq.load(Ordering::Relaxed), index));
+                    filed.ready.push((when, slot.created.order(), index));
                 }
             }
         }
@@ -250,11 +250,11 @@ impl MemoryTable {
     fn claim_slot(&self, at: At, when: Millis, index: u32, claim: &mut Claim) {
         let Some((slot, cold)) = self.region.get(index) else { return };
         let mut guard = cold.lock();
-        if slot.filed.load(Ordering::Relaxed) != when {
+        if slot.filed.ms() != when {
             // A second entry of the same slot: it is filed anew already.
             return;
         }
-        slot.filed.store(0, Ordering::Relaxed);
+        slot.filed.set_ms(0);
         let state = slot.state();
         if state.deadline() == FREE {
             return;
@@ -275,11 +275,11 @@ impl MemoryTable {
             let (deadline, reason) = self.deadline_of(at.now, slot);
             let used = self.extensions_used(slot, cold);
             let may_extend = reason == EndReason::IdleTimeout
-                && used < self.application(cold.application).max_extensions
-                && slot.absolute.load(Ordering::Relaxed) > slot.state().deadline();
-            cold.extra().extension.asked = deadline;
+                && used < self.application(slot.application()).max_extensions
+                && slot.absolute.ms() > slot.state().deadline();
+            cold.rare_mut().extension.asked = deadline;
             claim.asks.push(Ask {
-                session: SessionRef { id: cold.id, place: place.locator() },
+                session: SessionRef { id: self.keys.id(place, cold.random()), place: place.locator() },
                 deadline: slot.state().deadline(),
                 reason,
                 may_extend,

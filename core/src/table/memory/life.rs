@@ -1,11 +1,10 @@
 //! How sessions come and go: slots, creation, change of holder, end.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::MutexGuard;
 
-use super::cold::{Cold, Extra, MAX_REPLACED, Payload, Replaced, Requests};
+use super::cold::{Cold, MAX_REPLACED, Replaced};
 use super::grave::{Grave, More};
 use super::log::Entry;
 use super::slot::{FREE, IN_FLIGHT, Place, Slot, State};
@@ -21,6 +20,9 @@ const REPLACED_STANDS: Millis = 600_000;
 /// Slots that a thread takes at once.
 const SLOTS_AT_ONCE: u32 = 64;
 
+/// So many creations are told apart; their order within a millisecond is lost once in as many.
+const ORDERS: u64 = (1 << 22) - 1;
+
 /// Counters of the table.
 pub(super) struct Counters {
     pub live: AtomicU64,
@@ -31,7 +33,7 @@ pub(super) struct Counters {
     pub damaged: AtomicU64,
     pub replaced_uses: AtomicU64,
     pub waiters: AtomicU64,
-    pub seq: AtomicU64,
+    order: AtomicU64,
 }
 
 impl Counters {
@@ -45,8 +47,13 @@ impl Counters {
             damaged: AtomicU64::new(0),
             replaced_uses: AtomicU64::new(0),
             waiters: AtomicU64::new(0),
-            seq: AtomicU64::new(0),
+            order: AtomicU64::new(0),
         }
+    }
+
+    /// A number that tells two creations of one millisecond apart.
+    pub fn order(&self) -> u32 {
+        (self.order.fetch_add(1, Ordering::Relaxed) & ORDERS) as u32
     }
 
     pub fn move_application(&self, from: u32, to: u32) {
@@ -130,38 +137,31 @@ impl MemoryTable {
         self.counters.peak.fetch_max(live + 1, Ordering::Relaxed);
         self.counters.created.fetch_add(1, Ordering::Relaxed);
 
-        let mut requests = Requests::default();
+        let mut inner = Cold::new(draft.session.id, new.data);
         let request = new.begin.map(|(touch, lock)| {
             self.home().in_flight.fetch_add(1, Ordering::Relaxed);
-            requests.add(at.now.ms, touch, lock, crate::fork::process())
+            inner.add_request(at.now.ms, touch, lock)
         });
-        let active = requests.active();
-        let mut extra = None;
-        if new.client != Default::default() || application.trace {
-            let trace = application.trace.then(Default::default);
-            extra = Some(Box::new(Extra { client: new.client, trace, ..Extra::default() }));
+        let active = inner.is_active();
+        if new.client != Default::default() {
+            inner.extra_mut().client = Some(Box::new(new.client));
         }
-        let mut inner = Box::new(Cold {
-            id: draft.session.id,
-            application: new.application,
-            user: None,
-            classes: new.classes,
-            data: Payload::new(new.data),
-            wall_created: at.wall,
-            absolute_timeout: new.absolute,
-            last_used: at.now.ms,
-            requests,
-            had_request: request.is_some(),
-            end_requested: false,
-            charge: new.charge,
-            extra,
-        });
+        if at.now.suspended > 0 {
+            inner.extra_mut().slept = at.now.suspended;
+        }
+        if application.trace {
+            inner.rare_mut().trace = Some(Default::default());
+        }
         inner.trace(|| format!("{} ms: created in {}", at.now.ms, application.name));
+        slot.created.set(at.now.ms, self.counters.order());
+        slot.absolute.set_ms(deadline::absolute(at.now.absolute(), new.absolute));
+        slot.idle.set(new.idle, new.application);
+        slot.used.set_ms(at.now.ms);
+        self.wall.get_or_init(|| at.wall.saturating_sub(i64::try_from(at.now.ms).unwrap_or(i64::MAX)));
+        inner.set_wall(at.wall, self.expected_wall(slot));
+        self.set_charge(slot, &mut inner, new.charge.as_ref());
+        self.set_classes(slot, &mut inner, new.classes);
         slot.set_verifier(self.keys.open(&draft.token).1);
-        slot.idle.store(new.idle, Ordering::Relaxed);
-        slot.absolute.store(deadline::absolute(at.now.absolute(), new.absolute), Ordering::Relaxed);
-        slot.created.store(at.now.ms, Ordering::Relaxed);
-        slot.seq.store(self.counters.seq.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
         let due = deadline::idle(self.idle_now(at.now), new.idle, self.config.quantum);
         *cold = Some(inner);
         self.log.add(at.now.ms, draft.session.id, Entry::Created(application.name.clone()));
@@ -173,19 +173,16 @@ impl MemoryTable {
     pub(super) fn change_timeouts(
         &self,
         at: At,
-        mut visit: Visit<'_>,
+        visit: Visit<'_>,
         idle: Option<Millis>,
         absolute: Option<Millis>,
     ) -> Result<()> {
         let slot = visit.slot;
         if let Some(timeout) = absolute {
-            let created = slot.created.load(Ordering::Relaxed);
-            let now = slot.absolute.load(Ordering::Relaxed);
-            // The creation is on the idle clock; what was slept before it is in the old deadline already.
-            let slept = match visit.cold.as_ref().map(|cold| cold.absolute_timeout) {
-                Some(old) if old > 0 => now.saturating_sub(created.saturating_add(old)),
-                _ => 0,
-            };
+            let created = slot.created.ms();
+            let now = slot.absolute.ms();
+            // The creation is on the idle clock.
+            let slept = visit.cold.as_ref().and_then(Cold::extra).map_or(0, |extra| extra.slept);
             let wanted = deadline::absolute(created.saturating_add(slept), timeout);
             if wanted > now {
                 return Err(Error::invalid(format!(
@@ -193,17 +190,12 @@ impl MemoryTable {
                      only be set earlier on a live session"
                 )));
             }
-            slot.absolute.store(wanted, Ordering::Relaxed);
-            if let Some(cold) = visit.cold.as_mut() {
-                cold.absolute_timeout = timeout;
-            }
+            slot.absolute.set_ms(wanted);
         }
         if let Some(idle) = idle {
             let used = visit.cold.as_ref().map_or(at.now.ms, |cold| self.last_used(at.now, slot, cold));
-            slot.idle.store(idle, Ordering::Relaxed);
-            if let Some(cold) = visit.cold.as_mut() {
-                cold.last_used = used;
-            }
+            slot.idle.set_ms(idle);
+            slot.used.set_ms(used);
             loop {
                 let state = slot.state();
                 if state.deadline() == IN_FLIGHT {
@@ -225,14 +217,14 @@ impl MemoryTable {
         mut visit: Visit<'_>,
         change: &HolderChange,
     ) -> Result<HolderChanged, ChangeRefused> {
-        let session = visit.session();
+        let session = visit.session;
         let slot = visit.slot;
         let Some(cold) = visit.cold.as_mut() else { return Err(ChangeRefused::Changed) };
-        if cold.user != change.expected {
+        if cold.user() != change.expected.as_ref() {
             return Err(ChangeRefused::Changed);
         }
         let mut trade_denied = None;
-        if let Some(from) = &cold.charge {
+        if let Some(from) = &self.charge(slot, cold) {
             let class = match (&change.holder, from.class) {
                 (Holder::User(_), LicenseClass::Anonymous) => LicenseClass::Named,
                 (_, class) => class,
@@ -240,7 +232,7 @@ impl MemoryTable {
             let to = Charge { pool: from.pool, class, holder: change.holder.clone() };
             if to.holder != from.holder {
                 match self.accounts[from.pool as usize].trade(at, session.id, from, &to) {
-                    Ok(()) => cold.charge = Some(to),
+                    Ok(()) => self.set_charge(slot, cold, Some(&to)),
                     Err(reason) if change.keep_on_denial => trade_denied = Some(reason),
                     Err(reason) => return Err(ChangeRefused::License(reason)),
                 }
@@ -249,9 +241,9 @@ impl MemoryTable {
         if change.trade_only {
             return Ok(HolderChanged { token: None, trade_denied });
         }
-        if cold.user != change.user {
+        if cold.user() != change.user.as_ref() {
             let what = if change.user.is_some() { "login" } else { "logout" };
-            cold.user = change.user.clone();
+            cold.extra_mut().user = change.user.clone();
             self.log.add(at.now.ms, session.id, Entry::User(what, change.user.clone()));
             cold.trace(|| format!("{} ms: {what}", at.now.ms));
         }
@@ -259,7 +251,7 @@ impl MemoryTable {
             let place = visit.place;
             let (token, verifier) = self.keys.seal(place, crate::id::random());
             let old = slot.verifier();
-            let replaced = &mut cold.extra().replaced;
+            let replaced = &mut cold.extra_mut().replaced;
             replaced.retain(|old| at.now.ms < old.until);
             if replaced.len() >= MAX_REPLACED {
                 replaced.remove(0);
@@ -281,7 +273,7 @@ impl MemoryTable {
         at: At,
         place: Place,
         slot: &Slot,
-        mut guard: MutexGuard<'_, Option<Box<Cold>>>,
+        mut guard: MutexGuard<'_, Option<Cold>>,
         spec: &EndSpec,
         deadline: Option<Millis>,
     ) -> Grave {
@@ -305,17 +297,19 @@ impl MemoryTable {
             more: None,
         };
         let Some(mut cold) = cold else { return grave };
-        grave.id = cold.id;
-        grave.application = cold.application;
-        grave.user = cold.user.clone();
-        grave.licensed = cold.charge.is_some();
-        if let Some(charge) = &cold.charge {
-            self.accounts[charge.pool as usize].release(at, cold.id, charge);
+        let id = self.keys.id(place, cold.random());
+        let charge = self.charge(slot, &cold);
+        grave.id = id;
+        grave.application = slot.application();
+        grave.user = cold.user().cloned();
+        grave.licensed = charge.is_some();
+        if let Some(charge) = &charge {
+            self.accounts[charge.pool as usize].release(at, id, charge);
         }
         self.counters.live.fetch_sub(1, Ordering::AcqRel);
-        self.counters.applications[cold.application as usize].fetch_sub(1, Ordering::AcqRel);
+        self.counters.applications[slot.application() as usize].fetch_sub(1, Ordering::AcqRel);
         self.counters.ended[spec.reason as usize - 1].fetch_add(1, Ordering::Relaxed);
-        let in_flight = cold.requests.len() as i64;
+        let in_flight = cold.requests().count() as i64;
         if in_flight > 0 {
             self.home().in_flight.fetch_sub(in_flight, Ordering::Relaxed);
         }
@@ -323,30 +317,31 @@ impl MemoryTable {
             self.reaping.note_lateness(late);
         }
         let waiters = cold.take_waiters();
-        let extra = cold.extra.take().map(|extra| *extra);
-        let (replaced, attachments, told) =
-            extra.map_or_else(Default::default, |extra| (extra.replaced, extra.attachments, extra.told));
-        if spec.actor.is_some() || spec.note.is_some() || !replaced.is_empty() {
+        let classes = Some(self.classes(slot, &cold)).filter(|classes| !classes.is_empty()).cloned();
+        let told = classes.is_some() || cold.rare().is_some_and(|rare| !rare.attachments.is_empty());
+        let snapshot = if told { cold.take_snapshot() } else { None };
+        let (extra, rare) = cold.take_extra();
+        if spec.actor.is_some() || spec.note.is_some() || !extra.replaced.is_empty() {
             let (actor, note) = (spec.actor.clone(), spec.note.clone());
-            grave.more = Some(Box::new(More { actor, note, replaced }));
+            grave.more = Some(Box::new(More { actor, note, replaced: extra.replaced }));
         }
         self.graves.bury(place.locator(), grave.clone(), at.now.ms);
-        self.log.add(at.now.ms, cold.id, Entry::Ended(spec.reason));
-        if !cold.classes.is_empty() || !attachments.is_empty() {
+        self.log.add(at.now.ms, id, Entry::Ended(spec.reason));
+        if told {
             self.outbox.lock().push_back(OutboxRow {
                 event_id,
-                session: cold.id,
-                application: cold.application,
-                user: cold.user.take(),
+                session: id,
+                application: slot.application(),
+                user: extra.user,
                 reason: spec.reason,
                 level: spec.level,
                 thread: spec.thread,
                 at_ms: at.now.ms,
                 wall_ms: at.wall,
-                classes: Arc::clone(&cold.classes),
-                told,
-                snapshot: cold.data.snapshot(),
-                attachments: attachments.into_iter().map(|(_, object)| object).collect(),
+                classes: classes.unwrap_or_else(|| self.none.clone()),
+                told: rare.told,
+                snapshot,
+                attachments: rare.attachments.into_iter().map(|(_, object)| object).collect(),
                 redelivered: false,
             });
         }
@@ -358,16 +353,16 @@ impl MemoryTable {
 
     pub(super) fn card_of(&self, at: At, visit: &Visit<'_>) -> Found<Card> {
         let Some(cold) = visit.cold.as_ref() else { return Found::Absent };
-        let rule = self.application(cold.application);
-        let absolute = Self::absolute_to_engine(visit.slot.absolute.load(Ordering::Relaxed), at.now);
+        let rule = self.application(visit.slot.application());
+        let absolute = Self::absolute_to_engine(visit.slot.absolute.ms(), at.now);
         Found::Live(Card {
-            session: visit.session(),
-            application: cold.application,
-            user: cold.user.clone(),
-            classes: cold.classes.clone(),
-            snapshot: cold.data.snapshot(),
-            charge: cold.charge.clone(),
-            idle: visit.slot.idle.load(Ordering::Relaxed),
+            session: visit.session,
+            application: visit.slot.application(),
+            user: cold.user().cloned(),
+            classes: self.classes(visit.slot, cold).clone(),
+            snapshot: cold.snapshot(),
+            charge: self.charge(visit.slot, cold),
+            idle: visit.slot.idle.ms(),
             may_extend: self.extensions_used(visit.slot, cold) < rule.max_extensions && absolute > at.now.ms,
             absolute_deadline: absolute,
         })
@@ -375,7 +370,7 @@ impl MemoryTable {
 
     /// Extensions in a row since the last user activity.
     pub(super) fn extensions_used(&self, slot: &Slot, cold: &Cold) -> u32 {
-        match cold.extra.as_ref().map(|extra| &extra.extension) {
+        match cold.rare().map(|rare| &rare.extension) {
             Some(extension) if extension.deadline == slot.state().deadline() => extension.count,
             _ => 0,
         }
@@ -392,9 +387,9 @@ impl MemoryTable {
         let slot = visit.slot;
         let state = slot.state();
         let cold = visit.cold.as_mut()?;
-        let rule = self.application(cold.application);
+        let rule = self.application(slot.application());
         let used = self.extensions_used(slot, cold);
-        let absolute = Self::absolute_to_engine(slot.absolute.load(Ordering::Relaxed), at.now);
+        let absolute = Self::absolute_to_engine(slot.absolute.ms(), at.now);
         if used >= rule.max_extensions {
             return None;
         }
@@ -409,7 +404,7 @@ impl MemoryTable {
         if granted == 0 {
             return None;
         }
-        cold.last_used = self.last_used(at.now, slot, cold);
+        slot.used.set_ms(self.last_used(at.now, slot, cold));
         let mut until = until.div_ceil(self.config.quantum) * self.config.quantum;
         if idle != IN_FLIGHT {
             until = if idle == NEVER { NEVER } else { until.max(idle) };
@@ -420,16 +415,16 @@ impl MemoryTable {
         }
         let application = class.name.to_string();
         let now = at.now.ms;
-        let extra = cold.extra();
-        extra.extension.count = used + 1;
-        extra.extension.deadline = if idle == IN_FLIGHT { idle } else { until };
-        extra.extension.history.push((now, application.clone(), granted));
-        if extra.extension.history.len() > 32 {
-            extra.extension.history.remove(0);
+        let rare = cold.rare_mut();
+        rare.extension.count = used + 1;
+        rare.extension.deadline = if idle == IN_FLIGHT { idle } else { until };
+        rare.extension.history.push((now, application.clone(), granted));
+        if rare.extension.history.len() > 32 {
+            rare.extension.history.remove(0);
         }
-        cold.end_requested = false;
+        cold.set_end_requested(false);
         cold.trace(|| format!("{now} ms: extended by {granted} ms by {application}"));
-        self.log.add(now, cold.id, Entry::Extended(application, granted));
+        self.log.add(now, visit.session.id, Entry::Extended(application, granted));
         self.refile(at.now, visit.place.index, slot, &visit.cold);
         Some(granted)
     }

@@ -5,48 +5,48 @@ use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
 
 use super::MemoryTable;
-use super::cold::{Cold, Payload};
+use super::cold::Cold;
 use super::due::Next;
 use super::slot::{FREE, Place, Slot};
 use crate::clock::{Millis, NEVER};
 use crate::license::account::{Charged, holder_name};
 use crate::reason::{EndReason, LockMode};
-use crate::session::{Client, Filter, RequestInfo, SessionInfo, State};
+use crate::session::{Filter, RequestInfo, SessionInfo, State};
 use crate::table::*;
 
 impl MemoryTable {
-    pub(super) fn info(&self, at: At, slot: &Slot, cold: &Cold) -> SessionInfo {
-        let rule = self.application(cold.application);
+    pub(super) fn info(&self, at: At, id: SessionId, slot: &Slot, cold: &Cold) -> SessionInfo {
+        let rule = self.application(slot.application());
         let (deadline, _) = self.deadline_of(at.now, slot);
-        let idle = slot.idle.load(Ordering::Relaxed);
+        let idle = slot.idle.ms();
         let used = self.last_used(at.now, slot, cold);
         let slept = self.idle_now(at.now) - at.now.ms;
         SessionInfo {
-            id: cold.id,
-            state: if cold.had_request { State::Active } else { State::New },
+            id,
+            state: if cold.had_request() { State::Active } else { State::New },
             application: rule.name.clone(),
             namespace: rule.namespace.clone(),
-            user: cold.user.clone(),
-            created_ms: slot.created.load(Ordering::Relaxed),
-            created_at: cold.wall_created,
+            user: cold.user().cloned(),
+            created_ms: slot.created.ms(),
+            created_at: cold.wall(self.expected_wall(slot)),
             last_used_ms: used.saturating_sub(slept),
             idle_timeout: duration(idle),
-            absolute_timeout: duration(cold.absolute_timeout),
+            absolute_timeout: duration(self.absolute_timeout(slot, cold)),
             deadline_ms: (deadline < NEVER).then_some(deadline),
             immortal: idle == 0,
             overdue: at.now.ms >= deadline,
-            in_flight: u32::try_from(cold.requests.len()).unwrap_or(u32::MAX),
-            license: cold.charge.as_ref().map(|charge| {
+            in_flight: u32::try_from(cold.requests().count()).unwrap_or(u32::MAX),
+            license: self.charge(slot, cold).map(|charge| {
                 let pool = self.accounts[charge.pool as usize].definition.name.clone();
-                (holder_name(cold.id, &charge.holder), pool)
+                (holder_name(id, &charge.holder), pool)
             }),
-            data_bytes: cold.data.bytes(),
-            client: cold.extra.as_ref().map_or_else(Client::default, |extra| extra.client.clone()),
+            data_bytes: cold.bytes(),
+            client: cold.extra().and_then(|extra| extra.client.as_deref().cloned()).unwrap_or_default(),
         }
     }
 
     pub(super) fn details(&self, at: At, slot: &Slot, cold: &Cold) -> Details {
-        let extra = cold.extra.as_deref();
+        let rare = cold.rare();
         let next = match self.next_of(at.now, slot, cold) {
             Next::Never => None,
             Next::Ask(at) => Some(("its event classes are asked before the deadline".to_owned(), at)),
@@ -55,24 +55,23 @@ impl MemoryTable {
         };
         Details {
             requests: cold
-                .requests
-                .iter()
+                .requests()
                 .map(|record| RequestInfo {
                     started_ms: record.start,
                     touch: record.touch,
                     lock: (record.lock != LockMode::None).then_some(record.lock),
-                    process: record.process,
+                    process: crate::fork::process(),
                 })
                 .collect(),
-            lock_waiters: extra.map_or(0, |extra| extra.waiters.len()),
-            extensions: extra.map_or_else(Vec::new, |extra| extra.extension.history.clone()),
-            classes: cold.classes.to_vec(),
-            damaged: matches!(cold.data, Payload::Damaged),
+            lock_waiters: rare.map_or(0, |rare| rare.waiters.len()),
+            extensions: rare.map_or_else(Vec::new, |rare| rare.extension.history.clone()),
+            classes: self.classes(slot, cold).to_vec(),
+            damaged: cold.damaged(),
             next,
-            trace: extra
-                .and_then(|extra| extra.trace.as_ref())
+            trace: rare
+                .and_then(|rare| rare.trace.as_ref())
                 .map_or_else(Vec::new, |trace| trace.iter().cloned().collect()),
-            end_requested: cold.end_requested,
+            end_requested: cold.end_requested(),
         }
     }
 
@@ -113,10 +112,11 @@ impl MemoryTable {
         let Ok(from) = u32::try_from(cursor) else { return (found, None) };
         let next = self.scan(from, |index, slot, cold| {
             looked += 1;
-            let info = self.info(at, slot, cold);
+            let place = Place { index, generation: slot.state().generation() };
+            let id = self.keys.id(place, cold.random());
+            let info = self.info(at, id, slot, cold);
             if matches(filter, &info, cold, at.now.ms) {
-                let place = Place { index, generation: slot.state().generation() };
-                found.push((SessionRef { id: cold.id, place: place.locator() }, info));
+                found.push((SessionRef { id, place: place.locator() }, info));
             }
             found.len() < limit && looked < scan
         });
@@ -126,10 +126,11 @@ impl MemoryTable {
     /// Every session charged to a pool.
     pub(super) fn charged(&self, pool: u32) -> Vec<Charged> {
         let mut charged = Vec::new();
-        self.scan(0, |_, slot, cold| {
-            if let Some(charge) = cold.charge.as_ref().filter(|charge| charge.pool == pool) {
-                let created = slot.created.load(Ordering::Relaxed);
-                charged.push(Charged { session: cold.id, holder: charge.holder.clone(), created });
+        self.scan(0, |index, slot, cold| {
+            if let Some(charge) = self.charge(slot, cold).filter(|charge| charge.pool == pool) {
+                let place = Place { index, generation: slot.state().generation() };
+                let session = self.keys.id(place, cold.random());
+                charged.push(Charged { session, holder: charge.holder, created: slot.created.ms() });
             }
             true
         });
@@ -157,10 +158,11 @@ impl MemoryTable {
             let mut applications = vec![0_u64; self.config.applications.len()];
             let mut unfiled = Vec::new();
             let moved = (self.counters.created.load(Ordering::Acquire), self.ended());
-            self.scan(0, |_, slot, cold| {
+            self.scan(0, |index, slot, cold| {
+                let id = || self.keys.id(Place { index, generation: slot.state().generation() }, cold.random());
                 live += 1;
-                applications[cold.application as usize] += 1;
-                let filed = slot.filed.load(Ordering::Relaxed);
+                applications[slot.application() as usize] += 1;
+                let filed = slot.filed.ms();
                 let next = match self.next_of(at.now, slot, cold) {
                     // A touch files nothing: when the absolute deadline becomes the first, whose lead is longer, the
                     // question about it comes at the instant of the one before; the end is never late.
@@ -168,11 +170,11 @@ impl MemoryTable {
                     next => next.at(),
                 };
                 if next < NEVER && (filed == 0 || filed > next) {
-                    unfiled.push(format!("session {} falls due at {next} ms and is filed at {filed} ms", cold.id));
+                    unfiled.push(format!("session {} falls due at {next} ms and is filed at {filed} ms", id()));
                 }
                 let (deadline, _) = self.deadline_of(at.now, slot);
                 if at.now.ms > deadline.saturating_add(1000) && deadline < NEVER {
-                    unfiled.push(format!("session {} is overdue since {} ms", cold.id, at.now.ms - deadline));
+                    unfiled.push(format!("session {} is overdue since {} ms", id(), at.now.ms - deadline));
                 }
                 true
             });
@@ -240,6 +242,6 @@ fn matches(filter: &Filter, info: &SessionInfo, cold: &Cold, now: Millis) -> boo
         && same(&filter.holder, info.license.as_ref().map(|(holder, _)| holder))
         && at_least(filter.older_than, info.created_ms)
         && at_least(filter.idle_for, info.last_used_ms)
-        && filter.damaged.is_none_or(|damaged| damaged == matches!(cold.data, Payload::Damaged))
+        && filter.damaged.is_none_or(|damaged| damaged == cold.damaged())
         && filter.immortal.is_none_or(|immortal| immortal == info.immortal)
 }

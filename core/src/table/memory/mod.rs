@@ -14,6 +14,7 @@ mod sip;
 mod slot;
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -28,7 +29,7 @@ use super::*;
 use crate::clock::NEVER;
 use crate::error::Error;
 use crate::license::account::Account;
-use crate::reason::{EndReason, ThreadKind};
+use crate::reason::{EndReason, LicenseClass, ThreadKind};
 
 /// All sessions of one process.
 pub struct MemoryTable {
@@ -44,6 +45,11 @@ pub struct MemoryTable {
     counters: Counters,
     events: AtomicU64,
     watches: AtomicU64,
+    /// The event classes that sessions of each application begin with.
+    lists: Box<[OnceLock<Arc<[ClassRef]>>]>,
+    none: Arc<[ClassRef]>,
+    /// The wall clock at engine time 0, as the first session found it.
+    wall: OnceLock<i64>,
 }
 
 /// What threads of one home share: padded, so that homes don't.
@@ -111,16 +117,10 @@ impl Keys {
 
 /// A locked session that is live and not overdue.
 struct Visit<'a> {
+    session: SessionRef,
     place: Place,
     slot: &'a Slot,
-    cold: MutexGuard<'a, Option<Box<Cold>>>,
-}
-
-impl Visit<'_> {
-    fn session(&self) -> SessionRef {
-        let id = self.cold.as_ref().map_or(SessionId::NIL, |cold| cold.id);
-        SessionRef { id, place: self.place.locator() }
-    }
+    cold: MutexGuard<'a, Option<Cold>>,
 }
 
 impl MemoryTable {
@@ -140,6 +140,9 @@ impl MemoryTable {
             counters: Counters::new(config.applications.len()),
             events: AtomicU64::new(0),
             watches: AtomicU64::new(0),
+            lists: config.applications.iter().map(|_| OnceLock::new()).collect(),
+            none: Arc::from([]),
+            wall: OnceLock::new(),
             config,
         }
     }
@@ -171,7 +174,7 @@ impl MemoryTable {
     }
 
     /// Locks a place whatever it holds.
-    fn slot(&self, place: Place) -> Option<(&Slot, MutexGuard<'_, Option<Box<Cold>>>)> {
+    fn slot(&self, place: Place) -> Option<(&Slot, MutexGuard<'_, Option<Cold>>)> {
         let (slot, cold) = self.region.get(place.index)?;
         Some((slot, cold.lock()))
     }
@@ -181,7 +184,7 @@ impl MemoryTable {
         let place = Place::from_locator(session.place);
         let Some((slot, cold)) = self.slot(place) else { return Found::Absent };
         let state = slot.state();
-        let same = cold.as_ref().is_some_and(|cold| cold.id == session.id);
+        let same = cold.as_ref().is_some_and(|cold| cold.is(session.id));
         if state.generation() != place.generation || state.deadline() == FREE || !same {
             drop(cold);
             return self.tombstone(place, at, |grave| (grave.id == session.id).then_some(grave.reason));
@@ -202,12 +205,12 @@ impl MemoryTable {
         if !slot.verifies(verifier) {
             let old = cold
                 .as_ref()
-                .and_then(|cold| cold.extra.as_ref())
+                .and_then(Cold::extra)
                 .and_then(|extra| extra.replaced.iter().find(|old| slot::same(old.verifier, verifier)));
             match old {
                 Some(old) if at.now.ms < old.grace => replaced = true,
                 Some(old) if at.now.ms < old.until => {
-                    let id = cold.as_ref().map_or(SessionId::NIL, |cold| cold.id);
+                    let id = cold.as_ref().map_or(SessionId::NIL, |cold| self.keys.id(place, cold.random()));
                     drop(cold);
                     self.note_replaced(at, id);
                     return Found::Gone(EndReason::Replaced);
@@ -227,10 +230,11 @@ impl MemoryTable {
         at: At,
         place: Place,
         slot: &'a Slot,
-        mut cold: MutexGuard<'a, Option<Box<Cold>>>,
+        mut cold: MutexGuard<'a, Option<Cold>>,
         thread: ThreadKind,
     ) -> Found<Visit<'a>> {
         let Some(inner) = cold.as_mut() else { return Found::Absent };
+        let id = self.keys.id(place, inner.random());
         let freed = self.expire_requests(at, slot, inner);
         if let Some((reason, deadline)) = self.ends_now(at.now, slot, inner, freed) {
             let spec = EndSpec { reason, level: life::timeout_level(reason), thread, actor: None, note: None };
@@ -250,7 +254,7 @@ impl MemoryTable {
                 return self.tombstone(place, at, |grave| Some(grave.reason));
             }
         }
-        Found::Live(Visit { place, slot, cold })
+        Found::Live(Visit { session: SessionRef { id, place: place.locator() }, place, slot, cold })
     }
 
     fn tombstone<T>(&self, place: Place, at: At, reason: impl FnOnce(&grave::Grave) -> Option<EndReason>) -> Found<T> {
@@ -286,6 +290,61 @@ impl MemoryTable {
 
     fn application(&self, number: u32) -> &ApplicationRule {
         &self.config.applications[number as usize]
+    }
+
+    /// The event classes of a session; under its cold lock.
+    fn classes<'a>(&'a self, slot: &Slot, cold: &'a Cold) -> &'a Arc<[ClassRef]> {
+        let own = cold.extra().and_then(|extra| extra.classes.as_ref());
+        let listed = (slot.used.small() as usize).checked_sub(1).and_then(|number| self.lists.get(number)?.get());
+        own.or(listed).unwrap_or(&self.none)
+    }
+
+    /// Keeps a list of event classes: an application's own is kept once.
+    fn set_classes(&self, slot: &Slot, cold: &mut Cold, classes: Arc<[ClassRef]>) {
+        let number = slot.application();
+        let listed = self.lists[number as usize].get_or_init(|| classes.clone());
+        if Arc::ptr_eq(listed, &classes) {
+            slot.used.set_small(number + 1);
+            return;
+        }
+        slot.used.set_small(0);
+        cold.extra_mut().classes = Some(classes);
+    }
+
+    /// How a session is charged; under its cold lock.
+    fn charge(&self, slot: &Slot, cold: &Cold) -> Option<Charge> {
+        let word = slot.absolute.small();
+        let pool = (word >> 1).checked_sub(1)?;
+        let class = if word & 1 == 1 { LicenseClass::Anonymous } else { LicenseClass::Named };
+        let holder = cold.extra().and_then(|extra| extra.holder.clone()).map_or(Holder::Session, Holder::User);
+        Some(Charge { pool, class, holder })
+    }
+
+    fn set_charge(&self, slot: &Slot, cold: &mut Cold, charge: Option<&Charge>) {
+        let word =
+            charge.map_or(0, |charge| (charge.pool + 1) << 1 | u32::from(charge.class == LicenseClass::Anonymous));
+        slot.absolute.set_small(word);
+        match charge.map(|charge| &charge.holder) {
+            Some(Holder::User(user)) => cold.extra_mut().holder = Some(user.clone()),
+            _ if cold.extra().is_some_and(|extra| extra.holder.is_some()) => cold.extra_mut().holder = None,
+            _ => {}
+        }
+    }
+
+    /// The absolute timeout, 0 for never: what lies between the creation and the deadline.
+    fn absolute_timeout(&self, slot: &Slot, cold: &Cold) -> Millis {
+        match slot.absolute.ms() {
+            NEVER => 0,
+            deadline => {
+                deadline.saturating_sub(slot.created.ms().saturating_add(cold.extra().map_or(0, |extra| extra.slept)))
+            }
+        }
+    }
+
+    /// What the wall clock should have been when a session was made.
+    fn expected_wall(&self, slot: &Slot) -> i64 {
+        let base = self.wall.get().copied().unwrap_or(0);
+        base.saturating_add(i64::try_from(slot.created.ms()).unwrap_or(i64::MAX))
     }
 }
 
@@ -361,30 +420,25 @@ impl Table for MemoryTable {
     ) -> Found<Result<()>> {
         let mut visit = live!(self.visit_request(at, request));
         let Some(cold) = visit.cold.as_mut() else { return Found::Absent };
-        let Some(tree) = cold.data.tree_mut() else { return Found::Live(Err(requests::corrupt())) };
+        let Some(tree) = cold.tree_mut() else { return Found::Live(Err(requests::corrupt())) };
         Found::Live(tree.compare_and_set(&self.config.quotas, path, expected, new))
     }
 
     fn read(&self, at: At, request: &RequestKey, look: &mut dyn FnMut(&Tree)) -> Found<Result<()>> {
         let place = Place::from_locator(request.session.place);
         let Some((slot, cold)) = self.slot(place) else { return Found::Absent };
-        let Some(inner) = cold.as_ref().filter(|inner| inner.id == request.session.id) else {
+        let Some(inner) = cold.as_ref().filter(|inner| inner.is(request.session.id)) else {
             drop(cold);
             return self.tombstone(place, at, |grave| (grave.id == request.session.id).then_some(grave.reason));
         };
         if let Some((reason, _)) = self.ends_now(at.now, slot, inner, false) {
             return Found::Gone(reason);
         }
-        let record = inner.requests.iter().find(|record| record.number == request.number);
+        let record = inner.request(request.number);
         if record.is_none_or(|record| record.start.saturating_add(self.config.max_request) <= at.now.ms) {
             return Found::Gone(requests::overtime());
         }
-        match &inner.data {
-            cold::Payload::None => look(&Tree::default()),
-            cold::Payload::Tree(tree) => look(tree),
-            cold::Payload::Damaged => return Found::Live(Err(requests::corrupt())),
-        }
-        Found::Live(Ok(()))
+        Found::Live(if inner.read(look) { Ok(()) } else { Err(requests::corrupt()) })
     }
 
     fn lock(&self, at: At, request: &RequestKey, mode: LockMode) -> Found<std::result::Result<(), String>> {
@@ -398,8 +452,8 @@ impl Table for MemoryTable {
     }
 
     fn lock_of(&self, at: At, request: &RequestKey) -> Found<Option<LockMode>> {
-        let mut visit = live!(self.visit_request(at, request));
-        let record = visit.cold.as_mut().and_then(|cold| cold.requests.get_mut(request.number).copied());
+        let visit = live!(self.visit_request(at, request));
+        let record = visit.cold.as_ref().and_then(|cold| cold.request(request.number));
         Found::Live(record.map(|record| record.lock).filter(|lock| *lock != LockMode::None))
     }
 
@@ -410,20 +464,16 @@ impl Table for MemoryTable {
             return None;
         }
         let cold = cold.as_mut()?;
-        cold.requests.blocker(mode, waiter.number)?;
+        cold.blocker(mode, waiter.number)?;
         let watch = self.watches.fetch_add(1, Ordering::Relaxed) + 1;
         self.counters.waiters.fetch_add(1, Ordering::Relaxed);
-        cold.extra().waiters.push_back((watch, mode, wake));
+        cold.rare_mut().waiters.push_back((watch, mode, wake));
         Some(watch)
     }
 
     fn unwatch(&self, session: SessionRef, watch: u64) {
         let place = Place::from_locator(session.place);
-        let forgotten = self.slot(place).and_then(|(_, mut cold)| {
-            let waiters = &mut cold.as_mut()?.extra.as_mut()?.waiters;
-            let position = waiters.iter().position(|(number, _, _)| *number == watch)?;
-            waiters.remove(position)
-        });
+        let forgotten = self.slot(place).and_then(|(_, mut cold)| cold.as_mut()?.forget_waiter(watch));
         if forgotten.is_some() {
             self.counters.waiters.fetch_sub(1, Ordering::Relaxed);
         }
@@ -443,9 +493,9 @@ impl Table for MemoryTable {
     fn change_classes(&self, at: At, session: SessionRef, change: ClassChange) -> Found<bool> {
         let mut visit = live!(self.visit(at, session, ThreadKind::Request));
         let Some(cold) = visit.cold.as_mut() else { return Found::Absent };
-        let changed = change.apply(&cold.classes);
+        let changed = change.apply(self.classes(visit.slot, cold));
         let Some(classes) = changed else { return Found::Live(false) };
-        cold.classes = classes;
+        self.set_classes(visit.slot, cold, classes);
         self.refile(at.now, visit.place.index, visit.slot, &visit.cold);
         Found::Live(true)
     }
@@ -460,20 +510,21 @@ impl Table for MemoryTable {
         classes: &[ClassRef],
     ) -> Found<bool> {
         let mut visit = live!(self.visit(at, session, ThreadKind::Request));
+        let slot = visit.slot;
         let Some(cold) = visit.cold.as_mut() else { return Found::Absent };
-        if cold.application != from {
+        if slot.application() != from {
             return Found::Live(false);
         }
-        cold.application = to;
+        slot.idle.set_small(to);
         for class in classes {
-            if let Some(list) = ClassChange::Back(class.clone()).apply(&cold.classes) {
-                cold.classes = list;
+            if let Some(list) = ClassChange::Back(class.clone()).apply(self.classes(slot, cold)) {
+                self.set_classes(slot, cold, list);
             }
         }
         self.counters.move_application(from, to);
         let text = format!("{} -> {}", self.application(from).name, self.application(to).name);
         cold.trace(|| format!("{} ms: application {text}", at.now.ms));
-        self.log.add(at.now.ms, cold.id, log::Entry::Text("application", text));
+        self.log.add(at.now.ms, session.id, log::Entry::Text("application", text));
         match idle {
             Some(idle) => Found::Live(self.change_timeouts(at, visit, Some(idle), None).is_ok()),
             None => Found::Live(true),
@@ -493,7 +544,7 @@ impl Table for MemoryTable {
     fn request_end(&self, at: At, session: SessionRef, end: bool) -> Found<()> {
         let mut visit = live!(self.visit(at, session, ThreadKind::Request));
         if let Some(cold) = visit.cold.as_mut() {
-            cold.end_requested = end;
+            cold.set_end_requested(end);
         }
         Found::Live(())
     }
@@ -511,14 +562,14 @@ impl Table for MemoryTable {
 
     fn find_token(&self, at: At, token: &Token) -> Found<SessionRef> {
         let (visit, _) = live!(self.open(at, token));
-        Found::Live(visit.session())
+        Found::Live(visit.session)
     }
 
     fn find(&self, at: At, id: SessionId) -> Found<SessionRef> {
         let place = self.keys.place_of_id(id);
         let session = SessionRef { id, place: place.locator() };
         let visit = live!(self.visit(at, session, ThreadKind::Admin));
-        Found::Live(visit.session())
+        Found::Live(visit.session)
     }
 
     fn receipt(&self, at: At, id: SessionId) -> Option<Receipt> {
@@ -563,11 +614,11 @@ impl Table for MemoryTable {
         if let Some((slot, mut cold)) = self.slot(place)
             && slot.state().generation() == place.generation
             && let Some(cold) = cold.as_mut()
-            && cold.id == session.id
+            && cold.is(session.id)
         {
-            let extra = cold.extra();
-            if !extra.told.contains(class) {
-                extra.told.push(class.clone());
+            let told = &mut cold.rare_mut().told;
+            if !told.contains(class) {
+                told.push(class.clone());
             }
         }
     }
@@ -586,7 +637,9 @@ impl Table for MemoryTable {
     fn look(&self, at: At, session: SessionRef) -> Found<(SessionInfo, Details)> {
         let visit = live!(self.visit(at, session, ThreadKind::Admin));
         match visit.cold.as_ref() {
-            Some(cold) => Found::Live((self.info(at, visit.slot, cold), self.details(at, visit.slot, cold))),
+            Some(cold) => {
+                Found::Live((self.info(at, visit.session.id, visit.slot, cold), self.details(at, visit.slot, cold)))
+            }
             None => Found::Absent,
         }
     }
@@ -650,12 +703,12 @@ impl Table for MemoryTable {
         let place = Place::from_locator(session.place);
         let Some((slot, mut guard)) = self.slot(place) else { return Found::Absent };
         let Some(cold) =
-            guard.as_mut().filter(|cold| cold.id == session.id && slot.state().generation() == place.generation)
+            guard.as_mut().filter(|cold| cold.is(session.id) && slot.state().generation() == place.generation)
         else {
             drop(guard);
             return Found::Absent;
         };
-        let attachments = &mut cold.extra().attachments;
+        let attachments = &mut cold.rare_mut().attachments;
         let position = attachments.iter().position(|(known, _)| &**known == name);
         let before = match (position, object) {
             (Some(position), Some(object)) => Some(std::mem::replace(&mut attachments[position].1, object)),
@@ -672,9 +725,9 @@ impl Table for MemoryTable {
     fn attachment(&self, session: SessionRef, name: &str) -> Found<Option<Attachment>> {
         let place = Place::from_locator(session.place);
         let Some((_, guard)) = self.slot(place) else { return Found::Absent };
-        let Some(cold) = guard.as_ref().filter(|cold| cold.id == session.id) else { return Found::Absent };
-        let found = cold.extra.as_ref().and_then(|extra| {
-            extra.attachments.iter().find(|(known, _)| &**known == name).map(|(_, object)| object.clone())
+        let Some(cold) = guard.as_ref().filter(|cold| cold.is(session.id)) else { return Found::Absent };
+        let found = cold.rare().and_then(|rare| {
+            rare.attachments.iter().find(|(known, _)| &**known == name).map(|(_, object)| object.clone())
         });
         Found::Live(found)
     }
@@ -682,8 +735,8 @@ impl Table for MemoryTable {
     fn damage(&self, session: SessionRef) -> bool {
         let place = Place::from_locator(session.place);
         let damaged = self.slot(place).and_then(|(_, mut cold)| {
-            let cold = cold.as_mut().filter(|cold| cold.id == session.id)?;
-            Some(std::mem::replace(&mut cold.data, cold::Payload::Damaged))
+            let cold = cold.as_mut().filter(|cold| cold.is(session.id))?;
+            Some(cold.damage())
         });
         if damaged.is_some() {
             self.counters.damaged.fetch_add(1, Ordering::Relaxed);

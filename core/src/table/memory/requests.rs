@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::cold::{Cold, RequestRecord};
+use super::cold::Cold;
 use super::slot::{FREE, IN_FLIGHT, Slot};
 use super::{MemoryTable, Visit, live};
 use crate::clock::{Millis, NEVER, Now};
@@ -12,6 +12,15 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::id::Token;
 use crate::reason::{EndReason, LockMode, ThreadKind, TouchKind};
 use crate::table::*;
+
+/// One request in flight.
+#[derive(Clone, Copy)]
+pub(super) struct RequestRecord {
+    pub number: u32,
+    pub start: Millis,
+    pub touch: TouchKind,
+    pub lock: LockMode,
+}
 
 /// The session's data can't be read.
 pub(super) fn corrupt() -> Error {
@@ -34,8 +43,8 @@ impl MemoryTable {
             let mut state = slot.state();
             while state.generation() == place.generation && state.deadline() != FREE && slot.verifies(verifier) {
                 let deadline = state.deadline();
-                let idle = slot.idle.load(Ordering::Relaxed);
-                let absolute = slot.absolute.load(Ordering::Relaxed);
+                let idle = slot.idle.ms();
+                let absolute = slot.absolute.ms();
                 let now = self.idle_now(at.now);
                 if now >= deadline || at.now.absolute() >= absolute || deadline == NEVER {
                     break;
@@ -69,16 +78,14 @@ impl MemoryTable {
     }
 
     fn touch_slowly(&self, at: At, token: &Token, kind: TouchKind) -> Found<(SessionRef, Millis)> {
-        let (mut visit, _) = live!(self.open(at, token));
+        let (visit, _) = live!(self.open(at, token));
         let slot = visit.slot;
         if kind == TouchKind::Activity {
-            if let Some(cold) = visit.cold.as_mut() {
-                cold.last_used = self.idle_now(at.now);
-            }
+            slot.used.set_ms(self.idle_now(at.now));
             self.restart_idle(at.now, slot, self.idle_now(at.now));
         }
-        let absolute = slot.absolute.load(Ordering::Relaxed);
-        let session = visit.session();
+        let absolute = slot.absolute.ms();
+        let session = visit.session;
         Found::Live((session, self.first(at.now, slot.state().deadline(), absolute)))
     }
 
@@ -89,7 +96,7 @@ impl MemoryTable {
             if state.deadline() == IN_FLIGHT {
                 return;
             }
-            let due = deadline::idle(used, slot.idle.load(Ordering::Relaxed), self.config.quantum);
+            let due = deadline::idle(used, slot.idle.ms(), self.config.quantum);
             if due <= state.deadline() || slot.exchange(state, state.with(due)) {
                 return;
             }
@@ -97,24 +104,24 @@ impl MemoryTable {
     }
 
     pub(super) fn begin_request(&self, at: At, mut visit: Visit<'_>, spec: &BeginSpec, replaced: bool) -> Found<Began> {
-        let session = visit.session();
+        let session = visit.session;
         let slot = visit.slot;
         let Some(cold) = visit.cold.as_mut() else { return Found::Absent };
-        if cold.end_requested {
+        if cold.end_requested() {
             return Found::Gone(EndReason::Ended);
         }
-        if let super::cold::Payload::Damaged = cold.data {
+        if cold.damaged() {
             return Found::Live(Began::Corrupt);
         }
-        if let Some(blocker) = cold.requests.blocker(spec.lock, 0) {
-            return Found::Live(Began::Busy(session, holder_text(blocker, at.now)));
+        if let Some(blocker) = cold.blocker(spec.lock, 0) {
+            return Found::Live(Began::Busy(session, holder_text(&blocker, at.now)));
         }
-        let number = cold.requests.add(at.now.ms, spec.touch, spec.lock, spec.process);
-        let is_new = !std::mem::replace(&mut cold.had_request, true);
-        let application = cold.application;
+        let is_new = !cold.had_request();
+        let number = cold.add_request(at.now.ms, spec.touch, spec.lock);
+        let application = slot.application();
         cold.trace(|| format!("{} ms: request began ({}, {})", at.now.ms, spec.touch, spec.lock));
         if spec.touch == TouchKind::Activity {
-            cold.last_used = self.idle_now(at.now);
+            slot.used.set_ms(self.idle_now(at.now));
             self.stop_idle(slot);
         }
         self.home().in_flight.fetch_add(1, Ordering::Relaxed);
@@ -133,8 +140,8 @@ impl MemoryTable {
     }
 
     pub(super) fn visit_request(&self, at: At, request: &RequestKey) -> Found<Visit<'_>> {
-        let mut visit = live!(self.visit(at, request.session, ThreadKind::Request));
-        match visit.cold.as_mut().and_then(|cold| cold.requests.get_mut(request.number)) {
+        let visit = live!(self.visit(at, request.session, ThreadKind::Request));
+        match visit.cold.as_ref().and_then(|cold| cold.request(request.number)) {
             Some(_) => Found::Live(visit),
             None => Found::Gone(overtime()),
         }
@@ -145,19 +152,19 @@ impl MemoryTable {
             return Ok(());
         }
         let Some(cold) = visit.cold.as_mut() else { return Err(Error::absent()) };
-        let Some(tree) = cold.data.tree_mut() else { return Err(corrupt()) };
+        let Some(tree) = cold.tree_mut() else { return Err(corrupt()) };
         writes.commit(tree, &self.config.quotas).map(drop)
     }
 
     pub(super) fn finish_request(&self, at: At, mut visit: Visit<'_>, number: u32, writes: &Writes) -> Found<Finished> {
         let slot = visit.slot;
-        let Some(record) = visit.cold.as_mut().and_then(|cold| cold.requests.get_mut(number)).copied() else {
+        let Some(record) = visit.cold.as_ref().and_then(|cold| cold.request(number)) else {
             return Found::Gone(overtime());
         };
         let committed = self.commit(&mut visit, writes);
         let Some(cold) = visit.cold.as_mut() else { return Found::Absent };
         self.leave(at.now, slot, cold, &record, at.now.ms);
-        let end_now = cold.end_requested && cold.requests.len() == 0;
+        let end_now = cold.end_requested() && !cold.is_busy();
         let waiters = cold.take_waiters();
         self.refile(at.now, visit.place.index, slot, &visit.cold);
         drop(visit);
@@ -167,14 +174,15 @@ impl MemoryTable {
 
     /// Takes a request out; with the last one of a user the idle clock runs again, from `end`.
     fn leave(&self, now: Now, slot: &Slot, cold: &mut Cold, record: &RequestRecord, end: Millis) {
-        cold.requests.remove(record.number);
+        cold.remove_request(record.number);
         self.home().in_flight.fetch_sub(1, Ordering::Relaxed);
         cold.trace(|| format!("{end} ms: request finished"));
         if record.touch == TouchKind::Activity {
             let slept = self.idle_now(now).saturating_sub(now.ms);
-            cold.last_used = end.saturating_add(slept);
-            if !cold.requests.active() {
-                let due = deadline::idle(cold.last_used, slot.idle.load(Ordering::Relaxed), self.config.quantum);
+            let used = end.saturating_add(slept);
+            slot.used.set_ms(used);
+            if !cold.is_active() {
+                let due = deadline::idle(used, slot.idle.ms(), self.config.quantum);
                 let state = slot.state();
                 // No touch writes a word that says "in flight", and every other writer holds this lock.
                 slot.publish(state.with(due));
@@ -185,12 +193,11 @@ impl MemoryTable {
     /// Counts requests older than the bound as finished; tells whether a lock may have become free.
     pub(super) fn expire_requests(&self, at: At, slot: &Slot, cold: &mut Cold) -> bool {
         let mut freed = false;
-        while let Some(start) = cold.requests.earliest() {
-            let end = start.saturating_add(self.config.max_request);
+        while let Some(record) = cold.earliest() {
+            let end = record.start.saturating_add(self.config.max_request);
             if end > at.now.ms {
                 break;
             }
-            let Some(record) = cold.requests.iter().find(|record| record.start == start).copied() else { break };
             cold.trace(|| format!("{end} ms: a request is over its bound and counts as finished"));
             self.leave(at.now, slot, cold, &record, end);
             freed = true;
@@ -206,14 +213,11 @@ impl MemoryTable {
         mode: LockMode,
     ) -> std::result::Result<(), String> {
         let Some(cold) = visit.cold.as_mut() else { return Err("nobody".into()) };
-        if let Some(blocker) = cold.requests.blocker(mode, number) {
-            return Err(holder_text(blocker, at.now));
+        if let Some(blocker) = cold.blocker(mode, number) {
+            return Err(holder_text(&blocker, at.now));
         }
-        let mut loosened = false;
-        if let Some(record) = cold.requests.get_mut(number) {
-            loosened = record.lock == LockMode::Exclusive && mode != LockMode::Exclusive;
-            record.lock = mode;
-        }
+        let before = cold.set_lock(number, mode);
+        let loosened = before == Some(LockMode::Exclusive) && mode != LockMode::Exclusive;
         let waiters = if loosened { cold.take_waiters() } else { Default::default() };
         drop(visit);
         self.wake_all(waiters);
@@ -222,8 +226,7 @@ impl MemoryTable {
 
     pub(super) fn unlock_request(&self, _at: At, mut visit: Visit<'_>, number: u32) -> Option<LockMode> {
         let cold = visit.cold.as_mut()?;
-        let record = cold.requests.get_mut(number)?;
-        let held = std::mem::replace(&mut record.lock, LockMode::None);
+        let held = cold.set_lock(number, LockMode::None)?;
         let waiters = cold.take_waiters();
         drop(visit);
         self.wake_all(waiters);
@@ -236,17 +239,17 @@ impl MemoryTable {
         if state.deadline() == IN_FLIGHT {
             return self.idle_now(now);
         }
-        let idle = slot.idle.load(Ordering::Relaxed);
-        let extended = cold.extra.as_ref().is_some_and(|extra| extra.extension.deadline == state.deadline());
+        let idle = slot.idle.ms();
+        let extended = cold.rare().is_some_and(|rare| rare.extension.deadline == state.deadline());
         let told = if idle == 0 || extended { 0 } else { state.deadline().saturating_sub(idle) };
-        told.max(cold.last_used).min(self.idle_now(now))
+        told.max(slot.used.ms()).min(self.idle_now(now))
     }
 }
 
 fn holder_text(blocker: &RequestRecord, now: Now) -> String {
     format!(
         "a request of process {} holds it {} since {} ms",
-        blocker.process,
+        crate::fork::process(),
         blocker.lock,
         now.ms.saturating_sub(blocker.start)
     )

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::cold::Cold;
-use crate::clock::Millis;
+use crate::clock::{Millis, NEVER};
 
 /// Bits of a slot number in a locator.
 pub(super) const INDEX_BITS: u32 = 28;
@@ -48,16 +48,53 @@ impl State {
 pub(super) struct Slot {
     state: AtomicU64,
     verifier: [AtomicU64; 2],
-    /// Absolute deadline on the absolute clock.
-    pub absolute: AtomicU64,
-    /// Idle timeout, 0 never.
-    pub idle: AtomicU64,
-    /// The instant that the slot's one wheel entry stands for; 0 for none. Written under the cold lock.
-    pub filed: AtomicU64,
-    /// When the session was made.
-    pub created: AtomicU64,
-    /// Its place in the order of creation.
-    pub seq: AtomicU64,
+    /// Absolute deadline on the absolute clock; how the session is charged: 0 or 2 × (pool + 1) + anonymous.
+    pub absolute: Packed,
+    /// Idle timeout, 0 never; the application.
+    pub idle: Packed,
+    /// The instant that the slot's one wheel entry stands for; 0 for none.
+    pub filed: Packed,
+    /// When the session was made; its number among those that were made then.
+    pub created: Packed,
+    /// The last use that is not told by the idle deadline; whose event classes it has: 1 + application, 0 its own.
+    pub used: Packed,
+}
+
+/// Milliseconds, 42 bits, and a small number, 22 bits. Written under the cold lock only.
+#[derive(Default)]
+pub(super) struct Packed(AtomicU64);
+
+const MS_BITS: u32 = 42;
+
+impl Packed {
+    pub fn ms(&self) -> Millis {
+        self.word() & NEVER
+    }
+
+    pub fn small(&self) -> u32 {
+        (self.word() >> MS_BITS) as u32
+    }
+
+    /// Both, to be sorted by: milliseconds first.
+    pub fn order(&self) -> u64 {
+        self.word().rotate_left(u64::BITS - MS_BITS)
+    }
+
+    fn word(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub fn set(&self, ms: Millis, small: u32) {
+        self.0.store(ms.min(NEVER) | u64::from(small) << MS_BITS, Ordering::Relaxed);
+    }
+
+    pub fn set_ms(&self, ms: Millis) {
+        self.set(ms, self.small());
+    }
+
+    pub fn set_small(&self, small: u32) {
+        self.set(self.ms(), small);
+    }
 }
 
 impl Slot {
@@ -73,6 +110,11 @@ impl Slot {
     /// Changes the state if it is still what was read.
     pub fn exchange(&self, from: State, to: State) -> bool {
         self.state.compare_exchange(from.0, to.0, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// The number of the session's application; under the cold lock.
+    pub fn application(&self) -> u32 {
+        self.idle.small()
     }
 
     pub fn set_verifier(&self, verifier: [u64; 2]) {
@@ -116,7 +158,7 @@ impl Place {
 }
 
 /// The cold part of a slot, and the lock of everything structural.
-pub(super) type ColdCell = Mutex<Option<Box<Cold>>>;
+pub(super) type ColdCell = Mutex<Option<Cold>>;
 
 const SEGMENT: usize = 4096;
 const DIRECTORY: usize = 256;
