@@ -24,7 +24,7 @@ default: test
 
 # --- set-up: what is there is left alone ---------------------------------------------------------------------------
 
-PYTHON_REQUIREMENTS := $(wildcard bindings/python/requirements-dev.txt) demo/python/requirements.txt
+PYTHON_REQUIREMENTS := bindings/python/requirements-dev.txt demo/python/requirements.txt
 
 setup: $(STAMPS)/system $(STAMPS)/python $(STAMPS)/node $(STAMPS)/node-demo
 
@@ -53,14 +53,15 @@ build-c: setup
 	@ln -sf libsession.so $(LIB)/libsession.so.0
 
 build-python: setup
-	@VIRTUAL_ENV=$(CURDIR)/.venv .venv/bin/maturin develop -q -m bindings/python/Cargo.toml
+	@VIRTUAL_ENV=$(CURDIR)/.venv tools/quiet.sh .venv/bin/maturin develop -m bindings/python/Cargo.toml
 
 build-node: setup
-	@cd bindings/node && npm run --silent build:debug >/dev/null
+	@tools/quiet.sh npm run --prefix bindings/node build:debug
 
 # --- make test ------------------------------------------------------------------------------------------------------
 
-TEST := check-format check-clippy check-version test-core test-demo
+TEST := check-format check-clippy check-version test-core test-python test-node test-conformance test-examples \
+	test-docs test-install test-demo check-fresh
 .PHONY: $(TEST)
 
 test: setup
@@ -85,7 +86,7 @@ test-python: build-python
 	cd bindings/python && ../../.venv/bin/python -m pytest
 
 test-node: build-node
-	cd bindings/node && npm test --silent
+	npm test --silent --prefix bindings/node
 
 # One story, four languages, the same log.
 test-conformance: build-c build-python build-node
@@ -99,6 +100,10 @@ test-examples: build-c build-python build-node
 # The code of README.md runs and prints what it says.
 test-docs: build-c build-python build-node
 	LIB=$(LIB) $(PYTHON) tests/smoke/docs.py
+
+# The packages install into empty places and say hello.
+test-install: build-c build-python build-node
+	PYTHON=$(PYTHON) tests/smoke/install.sh
 
 test-demo:
 	DEMO_ONESHOT=1 $(MAKE) -s demo
@@ -119,8 +124,10 @@ target/demo/server: $(wildcard demo/c/*) include/libsession.h
 
 # --- the rest -------------------------------------------------------------------------------------------------------
 
-torture: setup
-	LSES_TORTURE=1 cargo test -q --workspace
+torture: build-c build-python build-node
+	LSES_TORTURE=1 LIBSESSION_TORTURE=1 cargo test -q --workspace
+	cd bindings/python && LIBSESSION_TORTURE=1 ../../.venv/bin/python -m pytest
+	LIBSESSION_TORTURE=1 npm test --silent --prefix bindings/node
 
 ready: setup
 	cargo fmt --all
