@@ -2838,8 +2838,6 @@ LSES_API lses_status lses_request_discard(struct lses_request *request);
  */
 LSES_API lses_status lses_request_unlock(struct lses_request *request, int32_t save);
 
-#endif  /* LIBSESSION_H */
-
 /* === Section: Initial values and helpers === */
 
 #define LSES_STR_NONE { NULL, 0 }
@@ -2945,3 +2943,5 @@ static inline int lses_check_abi(void) { return lses_abi_version() == LSES_ABI_V
 #ifdef __cplusplus
 } /* extern "C" */
 #endif
+
+#endif /* LIBSESSION_H */

@@ -93,6 +93,10 @@ fn finish(header: &str) -> String {
         }
         .expect("a string");
     }
+    // The guard, too, is closed in front of the trailer: what is included twice would be defined twice.
+    let guard = "#endif  /* LIBSESSION_H */\n";
+    assert_eq!(result.matches(guard).count(), 1, "cbindgen closes the include guard in another way now");
+    result = result.replace(guard, "") + "\n#endif /* LIBSESSION_H */\n";
     while result.contains("\n\n\n") {
         result = result.replace("\n\n\n", "\n\n");
     }
