@@ -91,7 +91,7 @@ impl Play {
                 if name == "shaky" && event.session_id.as_bytes()[0].is_multiple_of(4) {
                     return Err("shaken".into());
                 }
-                let mut told = told.lock().unwrap();
+                let mut told = told.lock().expect("not poisoned");
                 told.entry((event.session_id, name)).or_default().extend(event.reason);
                 Ok(Verdict::Allow)
             });
@@ -492,7 +492,7 @@ impl Play {
             self.model.end(number, EndReason::Shutdown);
         }
         let letters = self.manager.dead_letters(0, usize::MAX).expect("dead letters");
-        let told = self.told.lock().unwrap();
+        let told = self.told.lock().expect("not poisoned");
         for (id, session) in self.ids.iter().zip(&self.model.sessions) {
             let reason = session.ended.map(|(_, reason)| reason).expect("ended");
             for name in ["sure", "shaky"] {

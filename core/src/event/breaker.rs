@@ -1,6 +1,6 @@
 //! Keeps a class that fails again and again from being called.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
@@ -23,6 +23,9 @@ pub(crate) struct Breaker {
     probe_after: Millis,
     /// Whether there is anything to know beyond "it works", so that what works takes no lock.
     troubled: AtomicBool,
+    /// Threads that hang in callbacks of this class, and how many may before it is left alone.
+    stuck: AtomicUsize,
+    most_stuck: usize,
     inner: Mutex<Inner>,
 }
 
@@ -34,14 +37,40 @@ struct Inner {
 }
 
 impl Breaker {
-    pub fn new(limit: u32, probe_after: Millis) -> Self {
+    /// `max_stuck` is how many hung threads are replaced: one class alone takes half of them at most, so that there are
+    /// always hands for the others.
+    pub fn new(limit: u32, probe_after: Millis, max_stuck: usize) -> Self {
         let inner = Inner { state: BreakerState::Closed, failures: 0, since: 0, last: None };
-        Self { limit, probe_after, troubled: AtomicBool::new(false), inner: Mutex::new(inner) }
+        Self {
+            limit,
+            probe_after,
+            troubled: AtomicBool::new(false),
+            stuck: AtomicUsize::new(0),
+            most_stuck: max_stuck.div_ceil(2).max(1),
+            inner: Mutex::new(inner),
+        }
+    }
+
+    /// A callback of this class was given up and holds its thread.
+    pub fn hangs(&self) {
+        self.stuck.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Such a callback returned.
+    pub fn came_back(&self) {
+        self.stuck.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    fn is_stuck(&self) -> bool {
+        self.stuck.load(Ordering::SeqCst) >= self.most_stuck
     }
 
     /// Whether the class may be called now. After a `true`, [`succeeded`](Self::succeeded), [`failed`](Self::failed) or
     /// [`passed`](Self::passed) must follow.
     pub fn admits(&self, now: Millis) -> bool {
+        if self.is_stuck() {
+            return false;
+        }
         if !self.troubled.load(Ordering::SeqCst) {
             return true;
         }
@@ -104,7 +133,8 @@ impl Breaker {
     /// Its state, the failures in a row, and the text of the last.
     pub fn health(&self) -> (BreakerState, u32, Option<String>) {
         let inner = self.inner.lock();
-        (inner.state, inner.failures, inner.last.clone())
+        let state = if self.is_stuck() { BreakerState::Open } else { inner.state };
+        (state, inner.failures, inner.last.clone())
     }
 }
 
@@ -114,7 +144,7 @@ mod tests {
 
     #[test]
     fn it_opens_after_enough_failures_in_a_row_and_lets_one_probe_through() {
-        let breaker = Breaker::new(2, 100);
+        let breaker = Breaker::new(2, 100, 4);
         assert!(!breaker.failed(0, "a"));
         breaker.succeeded();
         assert!(!breaker.failed(1, "a"));
@@ -132,10 +162,22 @@ mod tests {
 
     #[test]
     fn a_probe_that_was_not_made_leaves_the_next_one_its_turn() {
-        let breaker = Breaker::new(1, 10);
+        let breaker = Breaker::new(1, 10, 4);
         breaker.failed(0, "a");
         assert!(breaker.admits(10));
         breaker.passed();
         assert!(breaker.admits(10));
+    }
+
+    #[test]
+    fn a_class_whose_callbacks_hang_is_left_alone_until_they_return() {
+        let breaker = Breaker::new(100, 10, 4);
+        breaker.hangs();
+        assert!(breaker.admits(0));
+        breaker.hangs();
+        assert!(!breaker.admits(0) && !breaker.admits(1000));
+        assert_eq!(breaker.health().0, BreakerState::Open);
+        breaker.came_back();
+        assert!(breaker.admits(0));
     }
 }

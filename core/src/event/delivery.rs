@@ -234,6 +234,9 @@ impl Dispatcher {
             }
             Returned::GivenUp(running) => {
                 running.leave();
+                if crew.is_some() {
+                    call.breaker.came_back();
+                }
                 self.came_back(crew);
                 None
             }

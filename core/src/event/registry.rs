@@ -120,7 +120,7 @@ impl Registry {
             kinds,
             deadline: class.deadline.map_or(config.callback_deadline, millis),
             compat_veto: class.compat_veto,
-            breaker: Arc::new(Breaker::new(config.breaker_failures, config.breaker_probe)),
+            breaker: Arc::new(Breaker::new(config.breaker_failures, config.breaker_probe, config.max_stuck)),
             async_refused: AtomicBool::new(false),
             handler,
             gate: Arc::default(),

@@ -50,7 +50,11 @@ impl Dispatcher {
         let (given_up, wake) = {
             let mut backlog = self.backlog.lock();
             let given_up = call.give_up(answer, |crew| match crew {
-                Some(crew) => backlog.pool(crew).stuck += 1,
+                Some(crew) => {
+                    // Before a thread that replaces this one looks for work.
+                    call.breaker.hangs();
+                    backlog.pool(crew).stuck += 1;
+                }
                 None => backlog.astray += 1,
             });
             (given_up, backlog.wake())

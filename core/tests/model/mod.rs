@@ -47,7 +47,7 @@ impl Pool {
     }
 
     fn units(&self, connections: u64, held: u64) -> u64 {
-        let steps = || connections / self.max_connections + u64::from(connections % self.max_connections != 0);
+        let steps = || connections.div_ceil(self.max_connections);
         match self.rule {
             UnitRule::Session => connections,
             UnitRule::Staircase => steps(),

@@ -3,8 +3,12 @@ use crate::error::ErrorKind;
 
 /// Hangs on odd event ids until the latch opens, and says so.
 fn hang_on_odd(world: &World, latch: &Latch, notes: &Notes) {
+    hangs_on_odd(world, "c", latch, notes);
+}
+
+fn hangs_on_odd(world: &World, class: &'static str, latch: &Latch, notes: &Notes) {
     let (hold, seen) = (latch.clone(), notes.clone());
-    world.class("c", move |event, _, reply| {
+    world.class(class, move |event, _, reply| {
         seen.add(event.event_id.to_string());
         if event.event_id % 2 == 1 {
             reply.hang();
@@ -46,12 +50,13 @@ fn an_overrun_is_a_dead_letter_at_once_and_its_thread_is_replaced() {
 fn beyond_the_limit_of_replacements_deliveries_wait_and_time_goes_on() {
     let world = world_with(DispatchConfig { workers: 1, max_stuck: 2, breaker_failures: 100, ..config() });
     let (latch, notes) = (Latch::default(), Notes::default());
-    hang_on_odd(&world, &latch, &notes);
-    for n in 0..4 {
-        world.tell("c", n, 2 * u64::from(n) + 1);
+    // One class alone is left to itself before it has taken every thread.
+    for (n, class) in (0..).zip(["a", "b", "c", "d"]) {
+        hangs_on_odd(&world, class, &latch, &notes);
+        world.tell(class, n, 2 * u64::from(n) + 1);
         world.advance(5_000);
     }
-    world.tell("c", 9, 10);
+    world.tell("d", 9, 10);
     assert_eq!(world.advance(60_000), 3, "three hang, and nobody waits for them");
     let stats = world.dispatcher.stats();
     assert_eq!((stats.queued, stats.stuck_workers, stats.workers), (2, 3, 3));
@@ -59,6 +64,34 @@ fn beyond_the_limit_of_replacements_deliveries_wait_and_time_goes_on() {
     latch.open();
     world.drain();
     assert_eq!(notes.all().len(), 5);
+}
+
+#[test]
+fn one_class_that_hangs_leaves_hands_for_the_others() {
+    let world = world_with(DispatchConfig { breaker_failures: 100, ..config() });
+    let (latch, notes) = (Latch::default(), Notes::default());
+    hang_on_odd(&world, &latch, &notes);
+    let done = Notes::default();
+    let seen = done.clone();
+    world.class("good", move |event, _, reply| {
+        seen.add(event.event_id.to_string());
+        reply.done();
+    });
+    for n in 0..50 {
+        world.tell("c", n, 2 * u64::from(n) + 1);
+        world.tell("good", n, 1000 + u64::from(n));
+    }
+    world.advance(60_000);
+    assert_eq!(done.all().len(), 50, "{:?}", world.dispatcher.stats());
+    let (errors, hung) = (world.errors(), notes.all().len());
+    assert!(errors.len() == 50 && hung < 8, "{hung} hang");
+    assert_eq!(errors.iter().filter(|error| *error == "breaker_open").count(), 50 - hung);
+    assert_eq!(world.dispatcher.stats().breakers_open, ["c"]);
+    latch.open();
+    eventually("all come back", || world.dispatcher.stats().stuck_workers == 0);
+    world.tell("c", 60, 122);
+    world.drain();
+    assert_eq!(notes.all().len(), hung + 1);
 }
 
 #[test]

@@ -1,0 +1,109 @@
+//! After a fork: what was made before answers `forked`, what is made in the child works and shares no secret.
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use libsession_core::*;
+
+/// Runs a body in the child of a fork and gives back what it wrote. The child leaves without any destructor.
+fn in_child(body: impl FnOnce() -> Vec<u8>) -> Vec<u8> {
+    let mut pipe = [0; 2];
+    // SAFETY: the array has room for the two descriptors that the call writes.
+    assert_eq!(unsafe { libc::pipe(pipe.as_mut_ptr()) }, 0);
+    // SAFETY: the child runs the body and leaves by `_exit`; no lock that another thread held is taken on its way, as
+    // the tests of this process fork one after the other and the engine's threads hold none while they sleep.
+    let child = unsafe { libc::fork() };
+    assert!(child >= 0, "fork");
+    if child == 0 {
+        let said = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).unwrap_or_else(|_| b"panic".to_vec());
+        // SAFETY: the descriptor is the pipe's and the bytes are `said`'s own; `_exit` does not return.
+        unsafe {
+            libc::write(pipe[1], said.as_ptr().cast(), said.len());
+            libc::_exit(0);
+        }
+    }
+    let mut said = vec![0; 4096];
+    // SAFETY: the descriptors are the pipe's, and `said` has as much room as is named.
+    let length = unsafe {
+        libc::close(pipe[1]);
+        let mut poll = libc::pollfd { fd: pipe[0], events: libc::POLLIN, revents: 0 };
+        assert_eq!(libc::poll(&raw mut poll, 1, 20_000), 1, "the child says nothing");
+        let length = libc::read(pipe[0], said.as_mut_ptr().cast(), said.len());
+        libc::close(pipe[0]);
+        length
+    };
+    let until = Instant::now() + Duration::from_secs(20);
+    let mut status = 0;
+    // SAFETY: `status` outlives the call; the child is this process's own.
+    while unsafe { libc::waitpid(child, &raw mut status, libc::WNOHANG) } == 0 {
+        assert!(Instant::now() < until, "the child does not leave");
+        std::thread::yield_now();
+    }
+    assert_eq!(status, 0, "the child ended badly");
+    said.truncate(usize::try_from(length).expect("read"));
+    said
+}
+
+/// One fork at a time: no other test's thread may hold a lock that the child needs.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn open() -> Manager {
+    Manager::new(Config::new().application(Application::new("shop"))).expect("manager")
+}
+
+#[test]
+fn a_manager_and_its_requests_are_forked_in_the_child_and_whole_in_the_parent() {
+    let _alone = ALONE.lock();
+    let manager = open();
+    let request = manager.begin_new(CreateOptions::new("shop"), BeginOptions::default()).expect("begin");
+    let (token, id) = (request.token().reveal(), request.id());
+    let said = in_child(|| {
+        let kinds = [
+            manager.create(CreateOptions::new("shop")).err().map(|error| error.kind()),
+            manager.begin(&token, BeginOptions::default()).err().map(|error| error.kind()),
+            manager.touch(&token, TouchKind::Activity).err().map(|error| error.kind()),
+            manager.end(id, EndOptions::default()).err().map(|error| error.kind()),
+            manager.count().err().map(|error| error.kind()),
+            manager.stats().err().map(|error| error.kind()),
+            manager.reap_now().err().map(|error| error.kind()),
+            request.get(&[Subscript::from("a")]).err().map(|error| error.kind()),
+            request.save().err().map(|error| error.kind()),
+            request.finish().err().map(|error| error.kind()),
+        ];
+        let wrong = kinds.iter().filter(|kind| **kind != Some(ErrorKind::Forked)).count();
+        // A close and the drop of every handle are nothing here, and return.
+        let report = manager.close(Duration::from_secs(5));
+        drop((request.clone(), manager.clone()));
+        format!("{wrong} wrong of {}, {} ended", kinds.len(), report.ended).into_bytes()
+    });
+    assert_eq!(String::from_utf8_lossy(&said), "0 wrong of 10, 0 ended");
+    assert_eq!(manager.count(), Ok(1));
+    request.finish().expect("the parent's request");
+    assert_eq!(manager.close(Duration::from_secs(1)).ended, 1);
+}
+
+#[test]
+fn a_manager_of_the_child_works_and_its_tokens_are_its_own() {
+    // The parent has made tokens already: its generator is seeded.
+    let _alone = ALONE.lock();
+    let manager = open();
+    manager.create(CreateOptions::new("shop")).expect("create");
+    let child = || {
+        in_child(|| {
+            let shop = Application::new("shop").idle_timeout(Duration::from_millis(100));
+            let manager = Manager::new(Config::new().application(shop)).expect("manager");
+            let token = manager.create(CreateOptions::new("shop")).expect("create").token.reveal();
+            let until = Instant::now() + Duration::from_secs(10);
+            while manager.count() != Ok(0) {
+                assert!(Instant::now() < until, "there is no reaper in the child");
+                std::thread::yield_now();
+            }
+            manager.close(Duration::from_secs(1));
+            token.into_bytes()
+        })
+    };
+    let tokens = [child(), child(), child()];
+    assert!(tokens.iter().all(|token| token.len() == 40), "{}", String::from_utf8_lossy(&tokens[0]));
+    assert!(tokens[0] != tokens[1] && tokens[1] != tokens[2] && tokens[0] != tokens[2], "two children share a token");
+    manager.close(Duration::from_secs(1));
+}
