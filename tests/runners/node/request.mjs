@@ -86,12 +86,16 @@ function attachments(world, session, label, verb, name) {
     case 'attach': {
       const id = world.id(label)
       const let_go = () => world.dropped(id, `drop.${name}@${world.clock.nowMs}`)
-      return ok(session.attach(name, { [Symbol.dispose]: let_go }))
+      session.attach(name, { [Symbol.dispose]: let_go })?.[Symbol.dispose]()
+      return 'ok'
     }
     case 'attachment':
       return String(session.attachment(name) !== undefined)
-    default:
-      return String(session.detach(name) !== undefined)
+    default: {
+      const object = session.detach(name)
+      object?.[Symbol.dispose]()
+      return String(object !== undefined)
+    }
   }
 }
 

@@ -5,10 +5,8 @@ import { className, list, never, word } from './answer.mjs'
 import { ScriptError, Words, number } from './line.mjs'
 import { onRequest } from './request.mjs'
 import { onSession, filterOf } from './sessions.mjs'
+import { PATIENCE_MS, turn } from './world.mjs'
 
-/** How long a started line may take to wait or return, in real time. */
-const PATIENCE_MS = 20_000
-const turn = () => new Promise((resolve) => setImmediate(resolve))
 
 const REQUEST = new Set(['finish', 'save', 'discard', 'unlock', 'lock', 'lock_mode', 'get', 'get_versioned', 'pop', 'expect',
   'set', 'merge', 'cas', 'kill', 'defined', 'next', 'entries', 'count', 'bytes', 'request_end', 'rotate', 'login', 'trade',
@@ -138,7 +136,10 @@ function auditRecords(world, words) {
   return list(
     records.map((one) => {
       const reason = one.reason === null ? '' : ` ${one.reason}`
-      return `${one.kind} ${world.labelOf(one.sessionId)} ${word(one.holder)} ${one.before}>${one.after}${reason}`
+      const session = world.labelOf(one.sessionId)
+      // A session that was refused and has no label is its own holder all the same.
+      const holder = one.holder === one.sessionId ? session : word(one.holder)
+      return `${one.kind} ${session} ${holder} ${one.before}>${one.after}${reason}`
     }),
     ', ',
   )
@@ -194,7 +195,7 @@ const VERBS = {
   class: (world, words) => ok(world.register(words)),
   unregister: async (world, words) => String(await world.manager.unregister(words.textAt(0), { namespace: words.text('namespace') })),
   join,
-  release: (world, words) => ok(world.release(words.plain[0])),
+  release: async (world, words) => ok(await world.release(words.plain[0])),
   now: (world) => String(world.clock.nowMs),
   wall: (world) => String(world.clock.wallMs),
   advance: async (world, words) => (ok(world.manager), String(await world.clock.advance(number(words.at(0))))),

@@ -8,6 +8,10 @@ import { ScriptError, textOf } from './line.mjs'
 
 export const NOBODY = '-'
 
+/** How long something may take to happen on another thread, in real time. */
+export const PATIENCE_MS = 5000
+export const turn = () => new Promise((resolve) => setImmediate(resolve))
+
 export class World {
   clock = new ManualClock()
   /** Session labels in the order of their first lines; ids by label and labels by id. */
@@ -161,16 +165,25 @@ export class World {
     return new Promise((resolve) => this.#hanging.push({ className, resolve }))
   }
 
-  release(className) {
+  /** Lets hanging callbacks go on; settles when they have. */
+  async release(className) {
     const goes = (one) => className === undefined || one.className === className
     const going = this.#hanging.filter(goes)
     this.#hanging = this.#hanging.filter((one) => !goes(one))
     for (const one of going) one.resolve()
+    const until = Date.now() + PATIENCE_MS
+    while (Date.now() < until && this.#opened !== null && !this.#opened.closed) {
+      // Others may hang only now that these make room.
+      if ((await this.clock.advance(0)) <= this.#hanging.length) return
+      await turn()
+    }
   }
 
   /** The event log of the script. */
   log() {
-    const lines = this.entries(0).map(({ text }) => `log ${text}\n`)
+    // A close hides its own ends: whether one could still be read is a matter of luck.
+    const entries = this.entries(0).filter(({ text }) => !text.includes('.ended@') || !text.includes(':shutdown'))
+    const lines = entries.map(({ text }) => `log ${text}\n`)
     for (const label of [...this.order, NOBODY]) {
       for (const delivery of this.deliveries(label, 0)) lines.push(`call ${label} ${delivery}\n`)
     }
@@ -180,7 +193,7 @@ export class World {
   /** Ends the script: nothing hangs any more, and the manager is closed. */
   async over() {
     this.#over = true
-    this.release()
+    for (const { resolve } of this.#hanging) resolve()
     if (this.#opened !== null) await this.#opened.close(0)
     this.requests.clear()
     await Promise.allSettled(this.started.values())
