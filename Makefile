@@ -86,7 +86,8 @@ test-python: build-python
 	cd bindings/python && ../../.venv/bin/python -m pytest
 
 test-node: build-node
-	npm test --silent --prefix bindings/node
+	tools/quiet.sh npm test --silent --prefix bindings/node
+	@echo "node: all tests passed"
 
 # One story, four languages, the same log.
 test-conformance: build-c build-python build-node
@@ -127,7 +128,7 @@ target/demo/server: $(wildcard demo/c/*) include/libsession.h
 torture: build-c build-python build-node
 	LSES_TORTURE=1 LIBSESSION_TORTURE=1 cargo test -q --workspace
 	cd bindings/python && LIBSESSION_TORTURE=1 ../../.venv/bin/python -m pytest
-	LIBSESSION_TORTURE=1 npm test --silent --prefix bindings/node
+	TORTURE=20 npm test --silent --prefix bindings/node
 
 ready: setup
 	cargo fmt --all
