@@ -233,11 +233,12 @@ impl World {
     pub fn delivered(&self, session: SessionId, class: &str, kind: EventKind, what: String) -> (String, usize) {
         let label = {
             let mut labels = lock(&self.labels);
-            if session != SessionId::NIL && !labels.labels.contains_key(&session) {
-                if let Some(label) = labels.creating.clone() {
-                    labels.ids.insert(label.clone(), session);
-                    labels.labels.insert(session, label);
-                }
+            if session != SessionId::NIL
+                && !labels.labels.contains_key(&session)
+                && let Some(label) = labels.creating.clone()
+            {
+                labels.ids.insert(label.clone(), session);
+                labels.labels.insert(session, label);
             }
             labels.labels.get(&session).cloned().unwrap_or_else(|| NOBODY.into())
         };
