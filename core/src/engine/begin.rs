@@ -12,7 +12,7 @@ use super::create::{begin_defaults, check_begin};
 use super::requests::InFlight;
 use crate::clock::{TimerKey, millis};
 use crate::error::{Error, ErrorKind, Result};
-use crate::event::{DispatchMode, current};
+use crate::event::{DispatchMode, contain, current};
 use crate::id::{SessionId, Token};
 use crate::manager::Then;
 use crate::reason::{ApplicationTimeout, EndReason, EventKind, LockMode, ThreadKind, TouchKind};
@@ -437,7 +437,8 @@ impl<T: Send + 'static> Awaiting<T> {
             self.engine.table.unwatch(session, watch);
         }
         if let Some(then) = then {
-            then(result);
+            // This may be the thread that freed the lock, or keeps time: neither falls with somebody's continuation.
+            contain::run("the continuation of a wait for a lock", || then(result));
         }
     }
 }

@@ -101,16 +101,14 @@ impl Engine {
         add(EventKind::End);
         let table = self.table.clone();
         let (event_id, attachments) = (row.event_id, row.attachments);
-        if row.level == EndLevel::Kill {
-            self.dispatcher.record_undelivered(row.session, deliveries, "killed");
-            drop(attachments);
-            table.outbox_acknowledge(event_id);
-            return;
-        }
         let after = Box::new(move || {
             drop(attachments);
             table.outbox_acknowledge(event_id);
         });
+        if row.level == EndLevel::Kill {
+            self.dispatcher.record_undelivered(row.session, deliveries, "killed");
+            deliveries = Vec::new();
+        }
         self.dispatcher.notify(row.session, deliveries, Some(after), row.thread != ThreadKind::Reaper);
     }
 

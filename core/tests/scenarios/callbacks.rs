@@ -202,3 +202,41 @@ fn a_callback_may_call_anything() {
     assert_eq!(manager.dead_letters(0, 10).expect("dead letters"), Vec::new());
     manager.close(Duration::from_secs(1));
 }
+
+#[test]
+fn a_continuation_that_panics_takes_nobody_with_it() {
+    let manager = Manager::new(Config::new().application(shop())).expect("manager");
+    let token = create(&manager).token.reveal();
+    let holder = begin(&manager, &token);
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let shared = BeginOptions { lock: Some(LockMode::Shared), ..BeginOptions::default() };
+    manager.begin_async(&token, shared.clone(), Box::new(|begun| panic!("with {begun:?}")));
+    let answer = move |begun: Result<Begin>| sender.send(begun.and_then(Begin::live).is_ok()).expect("sent");
+    manager.begin_async(&token, shared, Box::new(answer));
+    wait_until("both wait", || manager.stats().is_ok_and(|stats| stats.lock_waiters == 2));
+    holder.finish().expect("who frees the lock hears nothing of it");
+    assert_eq!(receiver.recv_timeout(BOUND), Ok(true), "the next one is woken all the same");
+    assert_eq!(manager.stats().expect("stats").in_flight, 0);
+    manager.close(Duration::from_secs(1));
+}
+
+#[test]
+fn a_killed_sessions_attachments_are_dropped_and_may_panic() {
+    struct Bomb(Flag);
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            self.0.set();
+            panic!("in a destructor");
+        }
+    }
+    let (_, manager) = manual(Config::new().application(shop().event_class("told")));
+    let request = manager.begin_new(CreateOptions::new("shop"), BeginOptions::default()).expect("begin");
+    let dropped = Flag::default();
+    request.attach("bomb", Arc::new(Bomb(dropped.clone()))).expect("attach");
+    let kill = EndOptions { level: EndLevel::Kill, ..EndOptions::default() };
+    assert!(matches!(manager.end(request.id(), kill), Ok(EndOutcome::Ended(_))));
+    wait_until("the attachment is dropped", || dropped.is_set());
+    assert_eq!(manager.dead_letters(0, 10).expect("dead letters").len(), 1);
+    assert_empty(&manager);
+    manager.close(Duration::from_secs(1));
+}
