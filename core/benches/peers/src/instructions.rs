@@ -10,29 +10,29 @@ const GROUP: &str = "instructions";
 const SESSIONS: usize = 100;
 const STEPS: usize = 20_000;
 
-/// In a process of its own, under callgrind: touches `steps` times.
-pub fn child(subject: &str, steps: usize) {
+/// In a process of its own, under callgrind: does it `steps` times, with as many sessions.
+pub fn child(subject: &str, steps: usize, sessions: usize) {
     match subject {
         "token text" | "begin + finish" => {
-            let ours = Ours::new(SESSIONS, 0);
+            let ours = Ours::new(sessions, 0);
             for step in 0..steps {
-                let text = &ours.made[step % SESSIONS].1;
+                let text = &ours.made[step % sessions].1;
                 if subject == "token text" { assert!(ours.touch(text)) } else { ours.begin_finish(text) }
             }
         }
         "create + end" => {
-            let ours = Ours::new(SESSIONS, 0);
+            let ours = Ours::new(sessions, 0);
             (0..steps).for_each(|_| ours.end(&ours.create()));
         }
         "token decoded" => {
-            let ours = Decoded::new(SESSIONS);
-            (0..steps).for_each(|step| assert!(ours.touch(&ours.tokens[step % SESSIONS])));
+            let ours = Decoded::new(sessions);
+            (0..steps).for_each(|step| assert!(ours.touch(&ours.tokens[step % sessions])));
         }
         name => {
             let Some(peer) = peers::by_name(name) else { return };
-            let ids: Vec<u128> = (0..SESSIONS).map(|_| peers::id()).collect();
+            let ids: Vec<u128> = (0..sessions).map(|_| peers::id()).collect();
             ids.iter().for_each(|id| peer.create(*id, &[]));
-            (0..steps).for_each(|step| assert!(peer.touch(ids[step % SESSIONS])));
+            (0..steps).for_each(|step| assert!(peer.touch(ids[step % sessions])));
         }
     }
 }
@@ -42,7 +42,7 @@ fn count(subject: &str, steps: usize) -> Option<f64> {
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
         .arg(me)
-        .args(["instructions", subject, &steps.to_string()])
+        .args(["instructions", subject, &steps.to_string(), &SESSIONS.to_string()])
         .output()
         .ok()?;
     let text = String::from_utf8(output.stderr).ok()?;

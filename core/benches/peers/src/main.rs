@@ -32,7 +32,7 @@ fn main() {
     let number = |at: usize| arguments.get(at).and_then(|text| text.parse().ok()).unwrap_or(0);
     match (arguments.first().map(String::as_str), arguments.get(1)) {
         (Some("memory"), Some(subject)) if arguments.len() == 4 => memory::child(subject, number(2), number(3)),
-        (Some("instructions"), Some(subject)) => instructions::child(subject, number(2)),
+        (Some("instructions"), Some(subject)) => instructions::child(subject, number(2), number(3).max(1)),
         _ => run(&arguments),
     }
 }

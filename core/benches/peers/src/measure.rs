@@ -1,7 +1,5 @@
 //! CPU nanoseconds, medians of interleaved rounds, random access orders.
 
-use std::time::Duration;
-
 use rustix::time::{ClockId, clock_gettime};
 
 /// CPU time of the calling thread, nanoseconds.
@@ -100,21 +98,10 @@ pub fn order(spread: Spread, sessions: usize, steps: usize) -> Vec<u32> {
         .collect()
 }
 
-/// CPU nanoseconds that each thread of this process has used, by the thread's name.
-pub fn thread_times() -> Vec<(String, Duration)> {
-    let Ok(tasks) = std::fs::read_dir("/proc/self/task") else { return Vec::new() };
-    let times = tasks.flatten().filter_map(|task| {
-        let name = std::fs::read_to_string(task.path().join("comm")).ok()?;
-        let stat = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
-        let ns = stat.split_whitespace().next()?.parse().ok()?;
-        Some((name.trim().to_owned(), Duration::from_nanos(ns)))
-    });
-    times.collect()
-}
-
-/// CPU nanoseconds of the threads whose name begins so.
-pub fn threads_ns(prefix: &str) -> u64 {
-    thread_times().iter().filter(|(name, _)| name.starts_with(prefix)).map(|(_, time)| time.as_nanos() as u64).sum()
+/// CPU time of all threads of this process, nanoseconds.
+pub fn process_ns() -> u64 {
+    let now = clock_gettime(ClockId::ProcessCPUTime);
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
 /// Resident bytes of this process that are no file's.
