@@ -1,121 +1,13 @@
-//! Random histories against the reference model: the invariants I1 to I8 after every step.
-//!
-//! `LSES_SEED=n` plays one history again; `LSES_TORTURE=1` plays many more.
+//! The steps of a history: each is done to the manager and to the model, and both must say the same.
 
-mod model;
-
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use libsession_core::*;
-use model::{GRACE, Holder, Look, Model, NEVER};
 
-const RULES: [UnitRule; 5] = [UnitRule::Session, UnitRule::User, UnitRule::Staircase, UnitRule::Iris, UnitRule::Hard];
-const USERS: [&str; 4] = ["ada", "bob", "cyd", "eve"];
-/// The application without a pool.
-const FREE: usize = RULES.len();
-
-/// A small generator: the same seed, the same history.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut word = self.0;
-        word = (word ^ word >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        word = (word ^ word >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (word ^ word >> 31) % sides
-    }
-
-    fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {
-        &of[self.roll(of.len() as u64) as usize]
-    }
-}
-
-/// How often each class was told the end of each session, with the reason.
-type Told = Arc<Mutex<HashMap<(SessionId, &'static str), Vec<EndReason>>>>;
-
-struct Play {
-    dice: Dice,
-    clock: ManualClock,
-    manager: Manager,
-    model: Model,
-    ids: Vec<SessionId>,
-    tokens: Vec<String>,
-    requests: Vec<(usize, Request)>,
-    last_request: usize,
-    told: Told,
-    absolute_seen: HashMap<usize, u64>,
-}
-
-fn ms(ms: u64) -> Duration {
-    Duration::from_millis(ms)
-}
+use super::model::{self, GRACE, Holder, Look, NEVER};
+use super::play::{FREE, Play, USERS, ms};
 
 impl Play {
-    fn new(seed: u64) -> Self {
-        let mut dice = Dice(seed);
-        let clock = ManualClock::new();
-        let mut config = Config { max_sessions: 25, clock: Clock::Manual(clock.clone()), ..Config::new() };
-        let mut model = Model { max_sessions: 25, ..Model::default() };
-        for (number, rule) in RULES.iter().enumerate() {
-            let capacity = 1 + dice.roll(8);
-            let max_connections = 1 + dice.roll(3);
-            let mut pool = Pool::new(format!("pool{number}"), capacity);
-            pool.unit_rule = *rule;
-            pool.max_connections = max_connections as u32;
-            pool.max_sessions_per_holder = (dice.roll(3) == 0).then_some(4);
-            pool.anonymous_cap = (dice.roll(2) == 0).then_some(1);
-            let mut twin = model::Pool::new(capacity, *rule, max_connections);
-            twin.per_holder = pool.max_sessions_per_holder.map(u64::from);
-            twin.anonymous_cap = pool.anonymous_cap;
-            model.pools.push(twin);
-            config.pools.push(pool);
-        }
-        for number in 0..=FREE {
-            let mut application = Application::new(format!("app{number}")).event_class("sure").event_class("shaky");
-            application.lock = LockMode::None;
-            application.pool = (number < FREE).then(|| format!("pool{number}"));
-            application.license_class = (number < FREE).then_some(LicenseClass::Named);
-            application.absolute_timeout = Some(None);
-            application.max_sessions = (number == FREE).then_some(4);
-            model.limits.push(if number == FREE { 4 } else { usize::MAX });
-            config.applications.push(application);
-        }
-        let manager = Manager::new(config).expect("manager");
-        let told = Told::default();
-        for name in ["sure", "shaky"] {
-            let told = told.clone();
-            let callbacks = Callbacks::new().on(EventKind::End, move |event| {
-                if name == "shaky" && event.session_id.as_bytes()[0].is_multiple_of(4) {
-                    return Err("shaken".into());
-                }
-                let mut told = told.lock().expect("not poisoned");
-                told.entry((event.session_id, name)).or_default().extend(event.reason);
-                Ok(Verdict::Allow)
-            });
-            manager.register(EventClass::new(name, callbacks)).expect("register");
-        }
-        Self {
-            dice,
-            clock,
-            manager,
-            model,
-            ids: Vec::new(),
-            tokens: Vec::new(),
-            requests: Vec::new(),
-            last_request: 0,
-            told,
-            absolute_seen: HashMap::new(),
-        }
-    }
-
-    fn token(&mut self, token: Token) -> usize {
-        self.tokens.push(token.reveal());
-        self.tokens.len() - 1
-    }
-
     fn create(&mut self) {
         let application = self.dice.roll(FREE as u64 + 1) as usize;
         let anonymous = application < FREE && self.dice.roll(4) == 0;
@@ -176,7 +68,7 @@ impl Play {
     }
 
     /// A session, mostly a live one.
-    fn any(&mut self) -> Option<usize> {
+    pub fn any(&mut self) -> Option<usize> {
         let live: Vec<usize> = self.model.live().map(|(number, _)| number).collect();
         if !live.is_empty() && self.dice.roll(8) > 0 {
             return Some(*self.dice.pick(&live));
@@ -419,7 +311,8 @@ impl Play {
         self.model.advance(by);
     }
 
-    fn step(&mut self) -> &'static str {
+    /// Does one step, whatever comes; tells which.
+    pub fn step(&mut self) -> &'static str {
         let (name, step): (&str, fn(&mut Self)) = match self.dice.roll(24) {
             0..=4 => ("create", Self::create),
             5..=7 => ("begin", Self::begin),
@@ -437,105 +330,5 @@ impl Play {
         };
         step(self);
         name
-    }
-
-    /// I1, I2, I4, I5, I6, I7 and I8, after every step.
-    fn check(&mut self) {
-        assert_eq!(self.manager.count(), Ok(self.model.live().count() as u64), "I6: live sessions");
-        assert_eq!(self.manager.check(), Ok(Vec::new()), "check");
-        for pool in 0..RULES.len() {
-            let name = format!("pool{pool}");
-            let usage = self.manager.usage(&name).expect("usage");
-            let (users, own) = self.model.holders(pool);
-            assert_eq!(usage.in_use, self.model.in_use(pool), "I1, I5: {name} {:?}", usage.holders);
-            assert!(usage.in_use <= usage.capacity, "I1: {name}");
-            let seen = usage.holders.iter().filter(|holder| holder.kind == "user");
-            let seen: Vec<_> =
-                seen.map(|holder| (holder.holder.to_string(), (holder.connections, holder.units))).collect();
-            assert_eq!(seen, users.into_iter().collect::<Vec<_>>(), "I2: {name}");
-            assert_eq!(
-                usage.holders.iter().filter(|holder| holder.kind == "session").count() as u64,
-                own,
-                "I2: {name}"
-            );
-            let audit = self.manager.audit(&name).expect("audit");
-            assert!(audit.differences.is_empty() && audit.counted == audit.recounted, "I8: {audit:?}");
-        }
-        let Some(number) = self.any() else { return };
-        let explain = self.manager.explain(self.ids[number]).expect("explain");
-        let session = &self.model.sessions[number];
-        match (explain, session.ended) {
-            (Some(Explain { live: Some(info), .. }), None) => {
-                let deadline = session.deadline().0;
-                assert_eq!(info.deadline_ms, (deadline < NEVER).then_some(deadline), "I6: deadline");
-                assert_eq!(info.user.as_deref(), session.user.as_deref());
-                assert_eq!(info.in_flight as usize, session.requests.len());
-                let absolute =
-                    info.absolute_timeout.map_or(NEVER, |timeout| info.created_ms + timeout.as_millis() as u64);
-                let before = self.absolute_seen.insert(number, absolute).unwrap_or(NEVER);
-                assert!(absolute <= before, "I7: the absolute deadline moved from {before} to {absolute}");
-            }
-            (Some(Explain { ended: Some(receipt), live: None, .. }), Some((at, reason))) => {
-                assert_eq!((receipt.at_ms, receipt.reason), (at, reason), "I4: the receipt");
-            }
-            (None, Some((at, _))) => assert!(self.model.now >= at + 600_000, "its tombstone fell early"),
-            other => panic!("I4: {other:?}"),
-        }
-    }
-
-    /// I3: each class present at the end was told once, or there is one dead letter.
-    fn check_deliveries(&mut self) {
-        let ended: Vec<_> = self.model.live().map(|(number, _)| number).collect();
-        let report = self.manager.close(Duration::from_secs(5));
-        assert_eq!(report.ended, ended.len() as u64);
-        for number in ended {
-            self.model.end(number, EndReason::Shutdown);
-        }
-        let letters = self.manager.dead_letters(0, usize::MAX).expect("dead letters");
-        let told = self.told.lock().expect("not poisoned");
-        for (id, session) in self.ids.iter().zip(&self.model.sessions) {
-            let reason = session.ended.map(|(_, reason)| reason).expect("ended");
-            for name in ["sure", "shaky"] {
-                let calls = told.get(&(*id, name)).cloned().unwrap_or_default();
-                let dead = letters.iter().filter(|letter| letter.session_id == *id && &*letter.class.name == name);
-                let dead: Vec<_> = dead.map(|letter| letter.reason).collect();
-                let expected = usize::from(session.classes.contains(&name));
-                assert_eq!(calls.len() + dead.len(), expected, "I3: {name}: told {calls:?}, dead letters {dead:?}");
-                assert!(calls.iter().all(|told| *told == reason) && dead.iter().all(|told| *told == Some(reason)));
-            }
-        }
-    }
-}
-
-fn play(seed: u64, steps: usize) {
-    let mut play = Play::new(seed);
-    let mut history = Vec::new();
-    let played = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        for _ in 0..steps {
-            history.push((play.model.now, play.step()));
-            play.check();
-        }
-        play.check_deliveries();
-    }));
-    if let Err(payload) = played {
-        let last: Vec<_> = history.iter().rev().take(12).rev().collect();
-        eprintln!("LSES_SEED={seed}: after {} steps, the last of them {last:?}", history.len());
-        std::panic::resume_unwind(payload);
-    }
-}
-
-#[test]
-fn random_histories_keep_every_invariant() {
-    if let Some(seed) = std::env::var("LSES_SEED").ok().and_then(|seed| seed.parse().ok()) {
-        return play(seed, 2000);
-    }
-    let torture = std::env::var_os("LSES_TORTURE").is_some();
-    let (histories, steps) = if torture { (2000, 2000) } else { (60, 300) };
-    let base =
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_nanos() as u64;
-    for history in 0..histories {
-        // Half of the histories are always the same; the others are new in each run.
-        let seed = if history % 2 == 0 { history } else { base.wrapping_add(history) };
-        play(seed, steps);
     }
 }
