@@ -371,7 +371,9 @@ fn key_text(key: &Subscript) -> String {
 }
 
 fn view<'py>(py: Python<'py>, class: &str, session: &Bound<'py, Session>) -> PyResult<Bound<'py, PyAny>> {
-    py.import("collections.abc")?.getattr(class)?.call1((session,))
+    static VIEWS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let views = VIEWS.get_or_try_init(py, || py.import("collections.abc").map(|module| module.into_any().unbind()))?;
+    views.bind(py).getattr(class)?.call1((session,))
 }
 
 /// What is at a path: a scalar, a tracking list or dict, or, where there are children only, a node.

@@ -2,10 +2,29 @@
 
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDelta, PyDeltaAccess, PyEllipsis};
 
 use crate::errors::invalid;
+
+/// How many timedeltas are kept for [`shared_delta`].
+const KEPT: usize = 64;
+
+/// A timedelta of whole milliseconds, made once for each of the last lengths: making one costs more than a touch.
+pub fn shared_delta<'py>(py: Python<'py>, length: Duration) -> PyResult<Bound<'py, PyAny>> {
+    static MADE: [Mutex<Option<(Duration, Py<PyAny>)>>; KEPT] = [const { Mutex::new(None) }; KEPT];
+    let place = &MADE[usize::try_from(length.as_millis() % KEPT as u128).unwrap_or(0)];
+    // The lock is never held across a call into Python, which may let another thread run.
+    let known = place.lock().as_ref().filter(|(known, _)| *known == length).map(|(_, delta)| delta.clone_ref(py));
+    if let Some(delta) = known {
+        return Ok(delta.into_bound(py));
+    }
+    let delta = length.into_pyobject(py)?.into_any();
+    let replaced = place.lock().replace((length, delta.clone().unbind()));
+    drop(replaced);
+    Ok(delta)
+}
 
 /// A duration of at least nothing. `Invalid` names a negative one.
 pub fn duration(what: &str, object: &Bound<'_, PyAny>) -> PyResult<Duration> {

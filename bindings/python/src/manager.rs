@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::config;
-use crate::duration::timeout;
+use crate::duration::{shared_delta, timeout};
 use crate::errors::raise;
 use crate::future::future;
 use crate::guard::{asking, attached, contain, detached};
@@ -220,10 +220,15 @@ impl Manager {
 
     /// Uses a session without a request; returns the time until its deadline, None if it has none.
     #[pyo3(signature = (token, kind=None))]
-    fn touch(&self, py: Python<'_>, token: &Bound<'_, PyAny>, kind: Object<'_, '_>) -> PyResult<Option<Duration>> {
+    fn touch<'py>(
+        &self,
+        py: Python<'py>,
+        token: &Bound<'py, PyAny>,
+        kind: Object<'_, 'py>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let kind = parse_option(kind)?.unwrap_or(TouchKind::Activity);
         match attached(py, || self.shared.touch(text_of(token), kind))? {
-            Touched::Live(left) => Ok(left),
+            Touched::Live(left) => left.map(|left| shared_delta(py, left)).transpose(),
             Touched::Absent => Err(raise(py, &libsession_core::Error::absent())),
             Touched::Gone(reason) => Err(raise(py, &libsession_core::Error::gone(reason))),
         }

@@ -75,7 +75,10 @@ class TrackedList(_Tracking, list[Any]):
     ) -> None:
         self._place = place
         self._outermost = outermost
-        super().__init__(self._nested(item) for item in items)
+        super().__init__(items)
+        for index, item in enumerate(self):
+            if isinstance(item, (dict, list, tuple)):
+                list.__setitem__(self, index, self._nested(item))
 
     def append(self, item: Any, /) -> None:
         super().append(self._nested(item))
@@ -142,7 +145,10 @@ class TrackedDict(_Tracking, dict[str, Any]):
     ) -> None:
         self._place = place
         self._outermost = outermost
-        super().__init__({key: self._nested(item) for key, item in (items or {}).items()})
+        super().__init__(items or {})
+        for key, item in self.items():
+            if isinstance(item, (dict, list, tuple)):
+                dict.__setitem__(self, key, self._nested(item))
 
     def __setitem__(self, key: str, item: Any, /) -> None:
         super().__setitem__(key, self._nested(item))
