@@ -100,3 +100,24 @@ fn a_bulk_end_reports_its_progress_and_spares_who_is_protected() {
     assert_eq!(manager.count(), Ok(1));
     assert!(matches!(manager.end(spared.id, EndOptions::default()), Ok(EndOutcome::Ended(_))));
 }
+
+#[test]
+fn a_check_under_load_finds_nothing() {
+    let manager = Manager::new(Config::new().application(shop()).pool(Pool::new("users", 50))).expect("manager");
+    let over = Flag::default();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !over.is_set() {
+                    let created = create(&manager);
+                    manager.end(created.id, EndOptions::default()).expect("end");
+                }
+            });
+        }
+        for _ in 0..rounds(2000, 100_000) {
+            assert_eq!(manager.check(), Ok(Vec::new()));
+        }
+        over.set();
+    });
+    assert_empty(&manager);
+}

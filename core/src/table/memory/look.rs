@@ -153,11 +153,16 @@ impl MemoryTable {
             let audit = self.audit_pool(at, pool);
             violations.extend(audit.differences.into_iter().map(|text| format!("pool '{}': {text}", audit.pool)));
         }
-        for _ in 0..100 {
+        // What is wrong with a session is seen under its lock; numbers are compared only if nothing moved meanwhile.
+        let moved = || {
+            let counters = &self.counters;
+            (counters.live.load(Ordering::Acquire), counters.created.load(Ordering::Acquire), self.ended())
+        };
+        for last in [false, false, true] {
             let mut live = 0;
             let mut applications = vec![0_u64; self.config.applications.len()];
             let mut unfiled = Vec::new();
-            let moved = (self.counters.created.load(Ordering::Acquire), self.ended());
+            let before = moved();
             self.scan(0, |index, slot, cold| {
                 let id = || self.keys.id(Place { index, generation: slot.state().generation() }, cold.random());
                 live += 1;
@@ -178,8 +183,11 @@ impl MemoryTable {
                 }
                 true
             });
-            let counted = self.counters.live.load(Ordering::Acquire);
-            if moved != (self.counters.created.load(Ordering::Acquire), self.ended()) {
+            let counted = before.0;
+            if before != moved() {
+                if last {
+                    violations.append(&mut unfiled);
+                }
                 continue;
             }
             if live != counted {
