@@ -9,7 +9,7 @@ use libsession_core::{Attempt, EventHandler, EventKind, Place, Reply, ReplyWatch
 use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBool, PyDict};
+use pyo3::types::{PyBool, PyDict, PyFloat, PyInt};
 use send_wrapper::SendWrapper;
 
 use crate::duration::duration;
@@ -231,7 +231,8 @@ fn answer(kind: EventKind, returned: &Bound<'_, PyAny>, reply: Reply) {
     }
 }
 
-/// What a decider may return: None or True, False or `Deny(text)`, and from `on_expiring` `Extend(by)` or a timedelta.
+/// What a decider may return: None or True, False or `Deny(text)`, and from `on_expiring` `Extend(by)`, a timedelta or
+/// seconds.
 fn verdict(kind: EventKind, returned: &Bound<'_, PyAny>) -> PyResult<Verdict> {
     static CLASSES: PyOnceLock<(Py<PyAny>, Py<PyAny>, Py<PyAny>)> = PyOnceLock::new();
     let py = returned.py();
@@ -253,7 +254,10 @@ fn verdict(kind: EventKind, returned: &Bound<'_, PyAny>) -> PyResult<Verdict> {
         if returned.is_instance(extend.bind(py))? {
             return Ok(Verdict::Extend(duration("an extension", &returned.getattr("by")?)?));
         }
-        if returned.is_instance(delta.bind(py))? {
+        if returned.is_instance(delta.bind(py))?
+            || returned.is_instance_of::<PyFloat>()
+            || returned.is_instance_of::<PyInt>()
+        {
             return Ok(Verdict::Extend(duration("an extension", returned)?));
         }
     }

@@ -113,6 +113,21 @@ def test_an_answer_that_is_none_is_a_failure_and_says_so(manager: ls.Manager, wa
     assert manager.count() == 0
 
 
+@pytest.mark.parametrize("answer", [timedelta(seconds=60), ls.Extend(60), ls.Extend(timedelta(minutes=1)), 60, 60.0])
+def test_an_extension_is_a_timedelta_or_seconds(clock: ls.ManualClock, answer: ls.Verdict) -> None:
+    manager = ls.Manager(applications={"shop": ls.Application(event_classes=["watch"], max_extensions=1)})
+    watch = Watch()
+    watch.answers["on_expiring"] = lambda event: answer
+    manager.register(watch.event_class("watch", "on_expiring"))
+    id = manager.create("shop").id
+    clock.advance(minutes=15)
+    explained = manager.explain(id)
+    assert explained is not None
+    assert [(grant.event_class, grant.by) for grant in explained.extensions] == [("watch", timedelta(seconds=60))]
+    clock.advance(minutes=1)
+    assert manager.count() == 0
+
+
 def test_a_refusal_carries_its_text(manager: ls.Manager, watched: Watch) -> None:
     watched.answers["on_start"] = lambda event: ls.Deny("we are closed")
     with pytest.raises(ls.Denied, match="we are closed"):

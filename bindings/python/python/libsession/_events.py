@@ -46,8 +46,9 @@ class Extend:
     by: timedelta | float
 
 
-Verdict: TypeAlias = None | bool | Deny | Extend | timedelta
-"""What a deciding callback answers: None or True go on, False or `Deny` refuse, `Extend` or a timedelta extend."""
+Verdict: TypeAlias = None | bool | Deny | Extend | timedelta | float
+"""What a deciding callback answers: None or True go on, False or `Deny` refuse; to `on_expiring` an `Extend`, a timedelta
+or seconds extend."""
 
 Callback: TypeAlias = Callable[["Event"], Verdict | Awaitable[Verdict]]
 """A callback, synchronous or asynchronous. The answer of one that does not decide is not looked at."""
