@@ -110,7 +110,7 @@ fn a_callback_that_fails_stops_nothing_that_only_tells_and_denies_what_decides()
 #[test]
 fn an_end_does_not_wait_for_a_callback_that_wants_the_callers_lock() {
     let manager = Manager::new(Config::new().application(shop().event_class("locks"))).expect("manager");
-    let mine = Arc::new(parking_lot::Mutex::new(0));
+    let mine = Arc::new(Mutex::new(0));
     let theirs = mine.clone();
     let callbacks = Callbacks::new().on(EventKind::End, move |_| {
         *theirs.lock() += 1;
@@ -136,8 +136,8 @@ fn no_callback_keeps_a_session_that_is_due() {
         application.extension_cap = Duration::from_secs(50);
         application.absolute_timeout = Some(Some(Duration::from_secs(180)));
         let (clock, manager) = manual(Config::new().application(application).pool(Pool::new("users", 1)));
-        let token = Arc::new(parking_lot::Mutex::new(String::new()));
-        let tries = Arc::new(parking_lot::Mutex::new(0));
+        let token = Arc::new(Mutex::new(String::new()));
+        let tries = Arc::new(Mutex::new(0));
         let mut callbacks =
             Callbacks::new().on(EventKind::Expiring, |_| Ok(Verdict::Extend(Duration::from_secs(9999))));
         for kind in [EventKind::Timeout, EventKind::End] {
@@ -176,7 +176,7 @@ fn no_callback_keeps_a_session_that_is_due() {
 #[test]
 fn a_callback_may_call_anything() {
     let (clock, manager) = manual(Config::new().application(shop().event_class("busy")).pool(Pool::new("users", 9)));
-    let calls = Arc::new(parking_lot::Mutex::new(0));
+    let calls = Arc::new(Mutex::new(0));
     let (inner, seen, time) = (manager.clone(), calls.clone(), clock.clone());
     let callbacks = Callbacks::new().on(EventKind::End, move |event| {
         let created =

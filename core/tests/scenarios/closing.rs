@@ -125,7 +125,7 @@ fn who_waits_for_a_lock_is_told_of_the_close() {
 #[test]
 fn a_close_takes_any_grace_and_a_close_in_a_callback_is_deferred() {
     let manager = Manager::new(Config::new().application(shop().event_class("closes"))).expect("manager");
-    let report = Arc::new(parking_lot::Mutex::new(None));
+    let report = Arc::new(Mutex::new(None));
     let (inner, inside) = (manager.clone(), report.clone());
     let callbacks = Callbacks::new().on(EventKind::End, move |_| {
         *inside.lock() = Some(inner.close(Duration::MAX));

@@ -16,8 +16,7 @@ fn slow_callbacks_delay_no_end_and_every_end_is_told_or_a_dead_letter() {
     let (count, wait) = (delivered.clone(), gate.clone());
     let callbacks = Callbacks::new().on(EventKind::End, move |_| {
         // Nobody opens this gate: it is what takes its time.
-        let mut open = wait.0.0.lock();
-        wait.0.1.wait_for(&mut open, slow);
+        wait.hang_for(slow);
         count.fetch_add(1, Ordering::SeqCst);
         Ok(Verdict::Allow)
     });
@@ -51,7 +50,7 @@ fn slow_callbacks_delay_no_end_and_every_end_is_told_or_a_dead_letter() {
 fn a_dead_letter_is_delivered_again_under_its_event_id() {
     let (clock, manager) = manual(Config::new().application(shop().event_class("moody")));
     let well = Flag::default();
-    let seen = Arc::new(parking_lot::Mutex::new(Vec::new()));
+    let seen = Arc::new(Mutex::new(Vec::new()));
     let (mood, told) = (well.clone(), seen.clone());
     let callbacks = Callbacks::new().on(EventKind::End, move |event| {
         told.lock().push(event.event_id);

@@ -115,7 +115,7 @@ fn a_creation_that_fails_leaves_nothing() {
 
 #[test]
 fn a_refused_start_is_told_as_an_end_to_those_who_had_started() {
-    let told = Arc::new(parking_lot::Mutex::new(Vec::new()));
+    let told = Arc::new(Mutex::new(Vec::new()));
     let (_, manager) = manual(Config::new().application(shop().event_class("one").event_class("two")));
     for name in ["one", "two"] {
         let told = told.clone();

@@ -12,8 +12,8 @@ mod licenses;
 mod races;
 mod seeing;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use libsession_core::*;
@@ -39,16 +39,32 @@ fn wait_within(bound: Duration, what: &str, mut condition: impl FnMut() -> bool)
     }
 }
 
+/// A lock that no panic of a callback closes.
+#[derive(Default)]
+struct Mutex<T>(std::sync::Mutex<T>);
+
+impl<T> Mutex<T> {
+    fn new(value: T) -> Self {
+        Self(std::sync::Mutex::new(value))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, T> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// A gate that callbacks hang at until it is opened.
 #[derive(Clone, Default)]
-struct Gate(Arc<(parking_lot::Mutex<bool>, parking_lot::Condvar)>);
+struct Gate(Arc<(Mutex<bool>, Condvar)>);
 
 impl Gate {
     fn hang(&self) {
-        let mut open = self.0.0.lock();
-        while !*open {
-            self.0.1.wait(&mut open);
-        }
+        self.hang_for(Duration::from_secs(3600));
+    }
+
+    fn hang_for(&self, time: Duration) {
+        let waited = self.0.1.wait_timeout_while(self.0.0.lock(), time, |open| !*open);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 
     fn open(&self) {

@@ -100,7 +100,7 @@ fn logout_timeout_administrator_and_request_have_one_winner() {
     let application = shop().idle_timeout(Duration::from_millis(10)).event_class("told");
     let config = Config { lifecycle_log: 0, ..Config::new() };
     let (clock, manager) = manual(config.application(application).pool(Pool::new("users", 1)));
-    let told = Arc::new(parking_lot::Mutex::new(Vec::new()));
+    let told = Arc::new(Mutex::new(Vec::new()));
     let seen = told.clone();
     let callbacks = Callbacks::new().on(EventKind::End, move |event| {
         seen.lock().push((event.session_id, event.reason));
