@@ -65,8 +65,9 @@ fn lock_mode(code: u32) -> LockMode {
     LockMode::from_code(code).unwrap_or(LockMode::Exclusive)
 }
 
+/// Not undefined: that would be no result yet.
 fn nothing_later<'env>(env: &'env Env, _: &Arc<Isolate>, (): ()) -> napi::Result<Outcome<'env>> {
-    Ok(Ok(unknown(env, ())?))
+    Ok(Ok(unknown(env, true)?))
 }
 
 fn login_later<'env>(

@@ -127,6 +127,8 @@ test('an early unlock lets the next one in, and the lock can be taken again', as
   second.finish()
   await again
   assert.equal(first.lockMode, 'exclusive')
+  await first.async.lock('shared')
+  assert.equal(first.lockMode, 'shared')
   await first.async.finish()
   await manager.close()
 })
