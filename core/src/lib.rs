@@ -37,6 +37,7 @@ pub mod manager;
 pub mod reason;
 pub mod request;
 pub mod session;
+mod sync;
 pub mod table;
 
 pub use clock::{Clock, ManualClock};

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::{CLOSED, CLOSING, Engine, OPEN};
 use crate::event::current;
+use crate::event::dispatch_config::start_thread;
 use crate::reason::{EndLevel, EndReason, ThreadKind};
 use crate::session::{CloseReport, Filter};
 use crate::table::{EndSpec, Ended};
@@ -26,8 +27,8 @@ impl Engine {
         }
         if deferred {
             let engine = self.clone();
-            let closer = std::thread::Builder::new().name("lses-close".into());
-            if let Err(error) = closer.spawn(move || engine.shut(grace)) {
+            let shut = move || drop(engine.shut(grace));
+            if let Err(error) = start_thread(self.config.thread_hooks.as_ref(), "lses-close", shut) {
                 log::error!(target: "libsession", "the deferred close can't be started: {error}");
                 self.state.store(OPEN, Ordering::Release);
             }

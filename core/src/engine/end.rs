@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::Engine;
 use super::ask::{Wait, now};
 use crate::error::{Error, ErrorKind, Result};
+use crate::event::dispatch_config::start_thread;
 use crate::id::SessionId;
 use crate::manager::Then;
 use crate::reason::{EndLevel, EndReason, ThreadKind};
@@ -78,14 +79,14 @@ impl Engine {
             return then(Ok(self.with_callbacks(outcome, most)));
         }
         let engine = self.clone();
-        let told = Arc::new(parking_lot::Mutex::new(Some((outcome, then))));
+        let told = Arc::new(crate::sync::Mutex::new(Some((outcome, then))));
         let waiter = told.clone();
         let wait_and_tell = move || {
             if let Some((outcome, then)) = waiter.lock().take() {
                 then(Ok(engine.with_callbacks(outcome, most)));
             }
         };
-        if let Err(error) = std::thread::Builder::new().name("lses-receipt".into()).spawn(wait_and_tell) {
+        if let Err(error) = start_thread(self.config.thread_hooks.as_ref(), "lses-receipt", wait_and_tell) {
             log::warn!("no thread to wait for the callbacks of an end: {error}");
             if let Some((outcome, then)) = told.lock().take() {
                 then(Ok(outcome));

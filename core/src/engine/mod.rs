@@ -14,7 +14,7 @@ pub(crate) mod requests;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
-use parking_lot::{Condvar, Mutex};
+use crate::sync::{Condvar, Mutex};
 
 use crate::clock::{Clock, NEVER, Timers, millis};
 use crate::config::{Application, Config, DEFAULT_ABSOLUTE_TIMEOUT, Pool, Profile, timeout_ms};

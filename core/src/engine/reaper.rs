@@ -1,15 +1,16 @@
 //! The one thread that keeps time, and the one that watches it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Weak;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use crate::sync::{Condvar, Mutex};
 
 use super::Engine;
 use crate::clock::{Driven, Millis, NEVER};
-use crate::event::current;
+use crate::event::dispatch_config::start_thread;
+use crate::event::{ThreadHooks, current};
 
 /// Sessions that one step claims.
 const BATCH: usize = 64;
@@ -45,6 +46,7 @@ struct Plan {
     restarts: u64,
     degraded: Option<(Instant, String)>,
     threads: Vec<std::thread::JoinHandle<()>>,
+    hooks: Option<Arc<dyn ThreadHooks>>,
 }
 
 /// How the reaper does.
@@ -78,10 +80,13 @@ impl Reaper {
         if self.started.load(Ordering::Acquire) || self.started.swap(true, Ordering::AcqRel) {
             return;
         }
+        // Not under the lock: a drop of the last engine would take it.
+        let hooks = engine.upgrade().and_then(|engine| engine.config.thread_hooks.clone());
         let mut plan = self.plan.lock();
         if plan.stop {
             return;
         }
+        plan.hooks = hooks;
         // The first look finds whatever was filed before there was a thread.
         plan.rung = Some(Instant::now());
         spawn_reaper(&mut plan, engine.clone());
@@ -152,7 +157,7 @@ fn due(plan: &Plan) -> Option<Instant> {
 }
 
 fn spawn(plan: &mut Plan, name: &str, body: impl FnOnce() + Send + 'static) {
-    match std::thread::Builder::new().name(name.into()).spawn(body) {
+    match start_thread(plan.hooks.as_ref(), name, body) {
         Ok(thread) => plan.threads.push(thread),
         Err(error) => {
             log::error!(target: "libsession", "the thread {name} can't be started: {error}");

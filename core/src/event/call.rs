@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use crate::sync::{Condvar, Mutex};
 
 use super::breaker::Breaker;
 use super::class::ClassRef;
+use super::current::Stack;
 use super::decider::Then;
 use super::dispatcher::Dispatcher;
 use super::event::Event;
@@ -97,12 +98,12 @@ static LAST_ID: AtomicU64 = AtomicU64::new(0);
 
 thread_local! {
     /// The calls that run on this thread, of any dispatcher, innermost last.
-    static STACK: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
+    static STACK: RefCell<Stack<u64>> = const { RefCell::new(Stack::new()) };
 }
 
 /// Whether this call runs on this thread.
 pub(crate) fn is_on_this_thread(id: u64) -> bool {
-    STACK.with_borrow(|stack| stack.contains(&id))
+    STACK.with_borrow(|stack| stack.any(|&call| call == id))
 }
 
 impl Call {
@@ -167,7 +168,7 @@ impl Call {
         struct Pop;
         impl Drop for Pop {
             fn drop(&mut self) {
-                STACK.with_borrow_mut(Vec::pop);
+                STACK.with_borrow_mut(Stack::pop);
             }
         }
         STACK.with_borrow_mut(|stack| stack.push(self.id));

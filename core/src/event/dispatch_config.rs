@@ -23,8 +23,27 @@ pub enum DispatchMode {
 pub trait ThreadHooks: Send + Sync {
     /// Around the whole life of a dispatcher thread (Python: attached).
     fn around_life(&self, body: &mut dyn FnMut());
+    /// Around the start of each of the manager's threads, in the thread that starts it (C: with the host's signals blocked,
+    /// which the new thread inherits).
+    fn around_start(&self, body: &mut dyn FnMut()) {
+        body();
+    }
     /// Around every wait for work (Python: detached). No lock is held when it returns.
     fn around_wait(&self, body: &mut dyn FnMut());
+}
+
+/// Starts a thread, within `around_start` if there are hooks.
+pub(crate) fn start_thread(
+    hooks: Option<&Arc<dyn ThreadHooks>>,
+    name: &str,
+    body: impl FnOnce() + Send + 'static,
+) -> std::io::Result<std::thread::JoinHandle<()>> {
+    let builder = std::thread::Builder::new().name(name.into());
+    let Some(hooks) = hooks else { return builder.spawn(body) };
+    let mut what = Some((builder, body));
+    let mut started = None;
+    hooks.around_start(&mut || started = what.take().map(|(builder, body)| builder.spawn(body)));
+    started.unwrap_or_else(|| Err(std::io::Error::other("the thread hooks did not start it")))
 }
 
 /// Everything that can be chosen about a dispatcher.

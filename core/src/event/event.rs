@@ -67,7 +67,7 @@ pub struct Event {
 /// What a decider may choose beside its verdict.
 #[derive(Debug, Default)]
 pub struct Choice {
-    license_class: parking_lot::Mutex<Option<LicenseClass>>,
+    license_class: crate::sync::Mutex<Option<LicenseClass>>,
     keep: AtomicBool,
 }
 

@@ -6,6 +6,7 @@ use super::backlog::{Backlog, Wake};
 use super::call::Call;
 use super::contain;
 use super::delivery::{Done, apply};
+use super::dispatch_config::start_thread;
 use super::dispatcher::Dispatcher;
 use super::lane::{Job, Taker};
 use super::pool::Crew;
@@ -60,7 +61,7 @@ impl Dispatcher {
         if name.len() > MAX_THREAD_NAME && name.is_ascii() {
             name.drain(..name.len() - MAX_THREAD_NAME);
         }
-        match std::thread::Builder::new().name(name).spawn(move || me.live(crew, id)) {
+        match start_thread(self.config.thread_hooks.as_ref(), &name, move || me.live(crew, id)) {
             Ok(handle) => {
                 let mut backlog = self.backlog.lock();
                 backlog.threads.insert(id, handle);

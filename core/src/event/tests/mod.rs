@@ -10,7 +10,7 @@ mod places;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use crate::sync::{Condvar, Mutex};
 
 use super::class::{ClassRef, EventClass};
 use super::dispatcher::{Delivery, DispatchConfig, Dispatcher};

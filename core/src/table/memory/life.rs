@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::MutexGuard;
+use crate::sync::MutexGuard;
 
 use super::cold::{Cold, MAX_REPLACED, Replaced};
 use super::grave::{Grave, More};

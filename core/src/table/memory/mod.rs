@@ -16,7 +16,7 @@ mod slot;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use parking_lot::{Mutex, MutexGuard};
+use crate::sync::{Mutex, MutexGuard};
 
 use self::cold::Cold;
 use self::due::Reaping;
