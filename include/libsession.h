@@ -5,7 +5,7 @@
  *
  * - Whatever can fail returns an lses_status: 0 is success, negative an error, positive an outcome that is none. Results
  *   are written to out-parameters, and only on success; out-parameters that are handles or buffers are made NULL or empty
- *   first, whatever comes.
+ *   first, whatever comes. What they held is not freed by that: free it before.
  * - NULL where something is needed, a freed handle, a handle of another kind, a number that is no handle: all are errors
  *   (LSES_E_INVALID, LSES_E_STALE_HANDLE), never memory.
  * - Texts are UTF-8, pointer and length; LSES_NTS as length means that the text ends at its NUL. (NULL, 0) is "".
@@ -1381,7 +1381,7 @@ typedef struct lses_event {
  * A callback: returns LSES_ALLOW, or LSES_DENY where it decides, or LSES_FAILED. Runs on a dispatcher thread, on the
  * thread of the call that caused it (deciders nested in a callback; mode `inline`), or in lses_manager_dispatch(); several
  * at a time, but those of one session one after the other. It may call every function of this library that does not say
- * otherwise. Must not throw, longjmp out of a dispatcher thread or end its thread.
+ * otherwise. Must not throw, longjmp out of itself or end its thread, in any mode.
  */
 typedef int32_t (*lses_event_fn)(void *user_data, const struct lses_event *event);
 
@@ -2299,7 +2299,8 @@ LSES_API lses_status lses_manager_dispatch(struct lses_manager *manager, size_t 
 
 /**
  * In poll mode: a file descriptor that is readable while there may be something to dispatch, for poll(), epoll and event
- * loops. It belongs to the manager: don't read from it and don't close it.
+ * loops. It belongs to the manager: don't read from it and don't close it. Once the manager is closed it is not readable
+ * after an lses_manager_dispatch(); after the last lses_manager_free() it is closed, so take it out of the loop before.
  *
  * Threads: any. Does not block, may be called from a callback. Errors: LSES_E_UNAVAILABLE without a descriptor. Since
  * 0.1.0.
@@ -2344,7 +2345,7 @@ LSES_API lses_status lses_manager_stats(struct lses_manager *manager, struct lse
 /**
  * Registers an event class in this process under a name (1 to 128 bytes) and a namespace (at most 128 bytes; NULL is the
  * empty one). `event_class` is copied; its `drop_user_data` is called exactly once, also if this fails (but not if
- * `event_class` itself can't be read: NULL, or its size is too small).
+ * `event_class` itself can't be read: NULL, or its size is out of bounds).
  *
  * Threads: any. Does not block, may be called from a callback. Errors: LSES_E_EXISTS, LSES_E_INVALID. Since 0.1.0.
  */
@@ -2352,10 +2353,11 @@ LSES_API lses_status lses_manager_register(struct lses_manager *manager, const c
     const char *name_space, size_t name_space_len, const struct lses_event_class *event_class);
 
 /**
- * Unregisters an event class; returns when none of its callbacks runs any more and its `drop_user_data` was called.
- * `out_existed` (may be NULL) tells 1 if it was there, else 0.
+ * Unregisters an event class; no callback of it begins any more. Returns when none runs any more and its `drop_user_data`
+ * was called. One that overran its deadline is not waited for: then `drop_user_data` is called when that returns, and
+ * before that what it uses must stay. `out_existed` (may be NULL) tells 1 if it was there, else 0.
  *
- * Threads: any. Blocks for running callbacks. Errors: LSES_E_REENTRANT inside of one of its callbacks, LSES_E_INVALID.
+ * Threads: any. Blocks for running callbacks, at most their deadlines. Errors: LSES_E_REENTRANT inside of one of its callbacks, LSES_E_INVALID.
  * Since 0.1.0.
  */
 LSES_API lses_status lses_manager_unregister(struct lses_manager *manager, const char *name, size_t name_len,
@@ -2422,7 +2424,7 @@ LSES_API lses_status lses_event_hang(const struct lses_event *event);
  * Frees the handle. A request that was not finished commits and finishes now, and nobody learns whether it could: call
  * lses_request_finish() before. NULL is fine. Not for the request of a callback's event.
  *
- * Threads: any. Does not block, may be called from a callback. Since 0.1.0.
+ * Threads: any. Blocks as lses_request_finish(), if that was not called. May be called from a callback. Since 0.1.0.
  */
 LSES_API void lses_request_free(struct lses_request *request);
 
@@ -2758,7 +2760,8 @@ LSES_API lses_status lses_request_defined(struct lses_request *request, const st
 /**
  * The subscript below a path that follows `after` ($ORDER); NULL or LSES_SUBSCRIPT_NONE begins. At the end it is
  * LSES_SUBSCRIPT_NONE. A text lies in `out_buf`, to be freed. `direction` is LSES_DIRECTION_FORWARD or
- * LSES_DIRECTION_BACKWARD.
+ * LSES_DIRECTION_BACKWARD. `after` may be `out_subscript`; its text must outlast the call, so free its buffer afterwards:
+ * a loop has two buffers, one for `after` and one for the result.
  *
  * Threads: any; calls of one request take turns. Does not block. May be called from a callback. Errors: LSES_GONE,
  * LSES_E_CLOSED. Since 0.1.0.

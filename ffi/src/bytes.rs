@@ -256,7 +256,7 @@ pub(crate) unsafe fn read<T: Sized32>(place: *const T) -> Result<T> {
     Ok(value)
 }
 
-fn check_size<T: Sized32>(size: usize) -> Result<()> {
+pub(crate) fn check_size<T: Sized32>(size: usize) -> Result<()> {
     if size < T::FIRST {
         return Err(Error::invalid(format!(
             "{}.size is {size} and must be at least {}; begin with {}_INIT",

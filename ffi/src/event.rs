@@ -9,7 +9,8 @@ use libsession_core::event::{Attempt, Event, EventClass, EventHandler, Reply, Re
 use libsession_core::{Error, EventKind, LicenseClass, Result};
 
 use crate::bytes::{
-    LSES_UNSET, Out, Sized32, flag, lses_buf, lses_str, member, ms, optional_duration, optional_ms, read, text,
+    LSES_UNSET, Out, Sized32, check_size, flag, lses_buf, lses_str, member, ms, optional_duration, optional_ms, read,
+    text,
 };
 use crate::config::choice;
 use crate::guard::done;
@@ -82,7 +83,7 @@ pub struct lses_event {
 /// A callback: returns LSES_ALLOW, or LSES_DENY where it decides, or LSES_FAILED. Runs on a dispatcher thread, on the
 /// thread of the call that caused it (deciders nested in a callback; mode `inline`), or in lses_manager_dispatch(); several
 /// at a time, but those of one session one after the other. It may call every function of this library that does not say
-/// otherwise. Must not throw, longjmp out of a dispatcher thread or end its thread.
+/// otherwise. Must not throw, longjmp out of itself or end its thread, in any mode.
 #[allow(non_camel_case_types)]
 pub type lses_event_fn = Option<unsafe extern "C-unwind" fn(user_data: *mut c_void, event: *const lses_event) -> i32>;
 
@@ -409,9 +410,22 @@ impl Texts {
     }
 }
 
+/// What an event class gives away, readable or not: its size only has to say that it is there.
+///
+/// # Safety
+/// As [`read`], and not NULL.
+unsafe fn owned(event_class: *const lses_event_class) -> Option<UserData> {
+    // SAFETY: the caller passes a struct that begins with its size, which says what else is there.
+    unsafe {
+        check_size::<lses_event_class>(event_class.cast::<usize>().read_unaligned()).ok()?;
+        let user_data = (&raw const (*event_class).user_data).read_unaligned();
+        Some(UserData::new(user_data, (&raw const (*event_class).drop_user_data).read_unaligned()))
+    }
+}
+
 /// Registers an event class in this process under a name (1 to 128 bytes) and a namespace (at most 128 bytes; NULL is the
 /// empty one). `event_class` is copied; its `drop_user_data` is called exactly once, also if this fails (but not if
-/// `event_class` itself can't be read: NULL, or its size is too small).
+/// `event_class` itself can't be read: NULL, or its size is out of bounds).
 ///
 /// Threads: any. Does not block, may be called from a callback. Errors: LSES_E_EXISTS, LSES_E_INVALID. Since 0.1.0.
 #[unsafe(no_mangle)]
@@ -428,8 +442,9 @@ pub unsafe extern "C" fn lses_manager_register(
             return Err(Error::invalid("the event class is NULL"));
         }
         // SAFETY: the host passes a struct that begins with its size.
+        let user_data = unsafe { owned(event_class) };
+        // SAFETY: as above.
         let table = unsafe { read(event_class) }?;
-        let user_data = UserData::new(table.user_data, table.drop_user_data);
         let open = open(manager)?;
         // SAFETY: the host passes texts with their lengths.
         let (name, name_space) = unsafe {
@@ -439,7 +454,7 @@ pub unsafe extern "C" fn lses_manager_register(
         let class = Arc::new(Class {
             name: name.clone(),
             table,
-            user_data: Mutex::new(Some(user_data)),
+            user_data: Mutex::new(user_data),
             released: AtomicBool::new(false),
             running: AtomicUsize::new(0),
         });
@@ -455,10 +470,11 @@ pub unsafe extern "C" fn lses_manager_register(
     })
 }
 
-/// Unregisters an event class; returns when none of its callbacks runs any more and its `drop_user_data` was called.
-/// `out_existed` (may be NULL) tells 1 if it was there, else 0.
+/// Unregisters an event class; no callback of it begins any more. Returns when none runs any more and its `drop_user_data`
+/// was called. One that overran its deadline is not waited for: then `drop_user_data` is called when that returns, and
+/// before that what it uses must stay. `out_existed` (may be NULL) tells 1 if it was there, else 0.
 ///
-/// Threads: any. Blocks for running callbacks. Errors: LSES_E_REENTRANT inside of one of its callbacks, LSES_E_INVALID.
+/// Threads: any. Blocks for running callbacks, at most their deadlines. Errors: LSES_E_REENTRANT inside of one of its callbacks, LSES_E_INVALID.
 /// Since 0.1.0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lses_manager_unregister(

@@ -2,11 +2,10 @@
 
 use std::collections::HashMap;
 use std::ffi::c_char;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use libsession_core::session::{Begin, Touched};
-use libsession_core::{Manager, Request, Result, SessionId, TouchKind};
+use libsession_core::{ErrorKind, Manager, Request, Result, SessionId, TouchKind};
 
 use crate::bytes::{
     LSES_UNSET, Out, SizedOut, duration, flag, lses_buf, ms, optional_member, put_text, read, text, timeout,
@@ -23,7 +22,7 @@ use crate::session::{
     lses_create_options, lses_end_options, lses_filter, lses_progress, lses_receipt,
 };
 use crate::status::{LSES_OK, absent, gone, lses_status};
-use crate::threads::{Quiet, signals_blocked};
+use crate::threads::Quiet;
 
 /// One table of sessions with its reaper and its dispatcher.
 ///
@@ -45,8 +44,6 @@ const ID_SIZE: usize = LSES_ID_SIZE;
 /// An open manager: all handles to it share this.
 pub(crate) struct Open {
     pub core: Manager,
-    /// Whether a call that starts threads was made already.
-    started: AtomicBool,
     bell: Mutex<Option<Arc<Bell>>>,
     /// By namespace and name: the classes that this border registered.
     pub classes: Mutex<HashMap<(String, String), Arc<Class>>>,
@@ -65,15 +62,6 @@ impl Tenant for Arc<Open> {
 /// The manager of a handle.
 pub(crate) fn open(manager: *const lses_manager) -> Result<Pinned<Arc<Open>>> {
     handle::pin::<Arc<Open>, _>(manager)
-}
-
-/// The first call that can start threads starts them with the signals of the host blocked.
-fn starting<R>(open: &Open, body: impl FnOnce() -> R) -> R {
-    if open.started.load(Ordering::Relaxed) {
-        return body();
-    }
-    open.started.store(true, Ordering::Relaxed);
-    signals_blocked(body)
 }
 
 /// A session id of the host.
@@ -107,9 +95,8 @@ pub unsafe extern "C" fn lses_manager_new(
         config.thread_hooks = Some(Arc::new(Quiet));
         watch_panics();
         crate::exit::watch();
-        let core = signals_blocked(|| Manager::new(config))?;
-        let open =
-            Arc::new(Open { core, started: AtomicBool::new(false), bell: Mutex::default(), classes: Mutex::default() });
+        let core = Manager::new(config)?;
+        let open = Arc::new(Open { core, bell: Mutex::default(), classes: Mutex::default() });
         crate::exit::remember(&open);
         out.set(handle::insert(open)?);
         Ok(())
@@ -192,7 +179,7 @@ pub unsafe extern "C" fn lses_manager_create(
         let open = open(manager)?;
         // SAFETY: the host passes NULL or a struct that begins with its size, and texts that last as long as the call.
         let options = unsafe { read(options)?.to_core() }?;
-        let created = starting(&open, || open.core.create(options))?;
+        let created = open.core.create(options)?;
         put_text::<TOKEN_SIZE>(out_token, &created.token.reveal());
         put_text::<ID_SIZE>(out_id, &created.id.to_string());
         Ok(())
@@ -215,7 +202,7 @@ pub unsafe extern "C" fn lses_manager_begin_new(
         let open = open(manager)?;
         // SAFETY: the host passes NULL or structs that begin with their sizes, and texts that last as long as the call.
         let (create, begin) = unsafe { (read(create)?.to_core()?, read(begin)?.to_core()?) };
-        let request = starting(&open, || open.core.begin_new(create, begin))?;
+        let request = open.core.begin_new(create, begin)?;
         out.set(handle::insert(request)?);
         Ok(())
     })
@@ -641,9 +628,9 @@ pub unsafe extern "C" fn lses_manager_dispatch(
             bell.hush();
         }
         let delivered = open.core.dispatch(max, timeout);
-        // What was left over, or could not be looked at, is still to be dispatched.
+        // What was left over, or could not be looked at, is still to be dispatched; after a close nothing is.
         if let Some(bell) = &bell
-            && delivered.as_ref().map_or(true, |delivered| *delivered >= max)
+            && delivered.as_ref().map_or_else(|error| error.kind() != ErrorKind::Closed, |delivered| *delivered >= max)
         {
             bell.ring();
         }
@@ -653,7 +640,8 @@ pub unsafe extern "C" fn lses_manager_dispatch(
 }
 
 /// In poll mode: a file descriptor that is readable while there may be something to dispatch, for poll(), epoll and event
-/// loops. It belongs to the manager: don't read from it and don't close it.
+/// loops. It belongs to the manager: don't read from it and don't close it. Once the manager is closed it is not readable
+/// after an lses_manager_dispatch(); after the last lses_manager_free() it is closed, so take it out of the loop before.
 ///
 /// Threads: any. Does not block, may be called from a callback. Errors: LSES_E_UNAVAILABLE without a descriptor. Since
 /// 0.1.0.

@@ -45,7 +45,7 @@ pub(crate) fn in_flight(request: *const lses_request) -> Result<Pinned<Request>>
 /// Frees the handle. A request that was not finished commits and finishes now, and nobody learns whether it could: call
 /// lses_request_finish() before. NULL is fine. Not for the request of a callback's event.
 ///
-/// Threads: any. Does not block, may be called from a callback. Since 0.1.0.
+/// Threads: any. Blocks as lses_request_finish(), if that was not called. May be called from a callback. Since 0.1.0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lses_request_free(request: *mut lses_request) {
     if !request.is_null() {

@@ -211,7 +211,8 @@ pub unsafe extern "C" fn lses_request_defined(
 
 /// The subscript below a path that follows `after` ($ORDER); NULL or LSES_SUBSCRIPT_NONE begins. At the end it is
 /// LSES_SUBSCRIPT_NONE. A text lies in `out_buf`, to be freed. `direction` is LSES_DIRECTION_FORWARD or
-/// LSES_DIRECTION_BACKWARD.
+/// LSES_DIRECTION_BACKWARD. `after` may be `out_subscript`; its text must outlast the call, so free its buffer afterwards:
+/// a loop has two buffers, one for `after` and one for the result.
 ///
 /// Threads: any; calls of one request take turns. Does not block. May be called from a callback. Errors: LSES_GONE,
 /// LSES_E_CLOSED. Since 0.1.0.

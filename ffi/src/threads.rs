@@ -5,11 +5,15 @@ use std::ptr;
 
 use libsession_core::ThreadHooks;
 
-/// Blocks all signals on every dispatcher thread.
+/// Blocks all signals on every thread of the library.
 pub(crate) struct Quiet;
 
 impl ThreadHooks for Quiet {
     fn around_life(&self, body: &mut dyn FnMut()) {
+        signals_blocked(body);
+    }
+
+    fn around_start(&self, body: &mut dyn FnMut()) {
         signals_blocked(body);
     }
 
