@@ -245,6 +245,25 @@ def test_asynchronous_notifications_run_on_the_registering_loop_or_on_their_own(
     assert seen[0] is not seen[1]
 
 
+def test_aclose_delivers_what_runs_on_its_loop() -> None:
+    ended: list[object] = []
+
+    class Notified:
+        async def on_end(self, event: ls.Event) -> None:
+            await asyncio.sleep(0)
+            ended.append(event.reason)
+
+    async def main() -> None:
+        async with ls.Manager(applications={"shop": ls.Application(event_classes=["watch"])}) as manager:
+            manager.register("watch", Notified())
+            await manager.acreate("shop")
+        assert ended == ["shutdown"]
+        report = await manager.aclose()
+        assert (report.ended, report.delivered, report.undelivered) == (1, 1, 0)
+
+    asyncio.run(main())
+
+
 def test_a_coroutine_that_fails_is_a_failure_with_its_text(real: ls.Manager) -> None:
     class Failing:
         async def on_end(self, event: ls.Event) -> None:

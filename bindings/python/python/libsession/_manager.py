@@ -11,7 +11,7 @@ from . import _clock, _exit, _native
 from ._async import Opening
 from ._config import Application, Duration, Pool, Timeout
 from ._events import EventClass, callbacks_of, is_async
-from ._records import Page, Progress, SessionInfo
+from ._records import CloseReport, Page, Progress, SessionInfo
 from ._words import EndLevel, EndReason, LicenseClass, LockMode, State, TouchKind
 
 if TYPE_CHECKING:
@@ -264,6 +264,22 @@ class Manager(_native.Manager):
             cursor = page.next
 
     # --- scope ---
+
+    async def aclose(self, grace: Duration | None = None) -> CloseReport:
+        """As `close`, in another thread, so that callbacks which run on this event loop can be delivered."""
+        return await asyncio.to_thread(self.close, grace)
+
+    async def __aenter__(self) -> Manager:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None:
+        await self.aclose()
 
     def __enter__(self) -> Manager:
         return self
