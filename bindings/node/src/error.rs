@@ -17,7 +17,7 @@ fn arguments(error: &Error) -> ErrorArgs {
         error.kind().name().to_string(),
         error.message().to_string(),
         reason.map(str::to_string),
-        error.retry_after().map(|after| after.as_secs_f64() * 1000.0),
+        error.retry_after().map(crate::value::ms),
         error.keys().to_vec(),
     ))
 }

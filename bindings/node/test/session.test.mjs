@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { Manager, SessionError, open } from 'libsession'
-import { IDLE_MS, kind, shop } from './helpers.mjs'
+import { IDLE_MS, kind, shop, until } from './helpers.mjs'
 
 test('a session lives from create to its idle deadline', async () => {
   const manager = shop()
@@ -271,3 +273,15 @@ test('what is attached is let go after the end', async () => {
   await manager.close()
 })
 
+
+test('a request that was forgotten is finished when it is collected', async () => {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc')
+  const manager = shop()
+  const { token } = manager.create()
+  ;(() => manager.begin(token).data.set('k', 1))()
+  assert.equal(manager.stats().inFlight, 1)
+  await until('it is finished', () => (collect(), manager.stats().inFlight === 0))
+  assert.equal(manager.begin(token).data.get('k'), 1)
+  await manager.close()
+})
