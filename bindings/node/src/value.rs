@@ -173,5 +173,6 @@ pub fn timeout(ms: f64) -> Option<Duration> {
 
 /// A duration as milliseconds.
 pub fn ms(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1000.0
+    // Not through seconds as a float: 32,748 ms must not become 32,747.999….
+    duration.as_secs() as f64 * 1000.0 + f64::from(duration.subsec_nanos()) / 1e6
 }
