@@ -123,6 +123,22 @@ target/demo/server: $(wildcard demo/c/*) include/libsession.h
 	@$(CC) -std=gnu11 -O1 -g -Wall -Wextra -Werror -Iinclude $(filter %.c,$^) -o $@ \
 		-L$(LIB) -lsession -lmicrohttpd -lpthread -Wl,-rpath,$(LIB)
 
+# --- make bench: a table and a plot in target/bench ------------------------------------------------------------------
+
+BENCH := $(CURDIR)/target/bench
+
+bench: setup
+	@mkdir -p $(BENCH)
+	cargo run --release -q --manifest-path core/benches/peers/Cargo.toml -- --json $(BENCH)/core.json --text $(BENCH)/core.txt
+	cargo build --release -q -p libsession-ffi
+	$(CC) -O2 -Iinclude core/benches/c/bench.c -o $(BENCH)/c -L$(CARGO_TARGET_DIR)/release -lsession -lm
+	LD_LIBRARY_PATH=$(CARGO_TARGET_DIR)/release $(BENCH)/c --json $(BENCH)/c.json
+	@VIRTUAL_ENV=$(CURDIR)/.venv tools/quiet.sh .venv/bin/maturin develop --release -m bindings/python/Cargo.toml
+	$(PYTHON) bindings/python/benches/bench.py --json $(BENCH)/python.json
+	@tools/quiet.sh npm run --prefix bindings/node build
+	npm run --silent --prefix bindings/node bench -- --json $(BENCH)/node.json
+	$(PYTHON) tools/bench_report.py $(BENCH)
+
 # --- the rest -------------------------------------------------------------------------------------------------------
 
 torture: build-c build-python build-node
