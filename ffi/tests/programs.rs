@@ -1,28 +1,121 @@
-//! The C programs of `tests/c`: each asserts what it says and exits with 0.
+//! The programs of `tests/c`: each asserts what it says and exits with 0, by itself and under valgrind.
 
 mod common;
 
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use common::{has, program, run_within, torture};
+use common::{crate_dir, cxx, has, library, program, project_dir, run_within, scratch, torture};
 
+/// Runs a program, then, in the short version, under valgrind.
 #[track_caller]
-fn passes(source: &str) {
-    let program = program(source);
-    let limit = Duration::from_secs(if torture() { 1200 } else { 120 });
-    run_within(&mut Command::new(&program), limit).ok();
-    if has("valgrind") && !torture() {
-        let mut valgrind = Command::new("valgrind");
-        valgrind.args(["--quiet", "--error-exitcode=99", "--leak-check=full", "--errors-for-leak-kinds=definite"]);
-        valgrind.arg("--fair-sched=yes").arg(&program).env("LSES_SLOW", "1");
-        run_within(&mut valgrind, Duration::from_secs(240)).ok();
-    } else if !torture() {
-        eprintln!("{source}: not run under valgrind, which is not there");
+fn passes(program: &PathBuf, arguments: &[&str]) {
+    let limit = Duration::from_secs(if torture() { 3600 } else { 120 });
+    run_within(Command::new(program).args(arguments), limit).ok();
+    if torture() {
+        return;
     }
+    if !has("valgrind") {
+        eprintln!("{}: not run under valgrind, which is not there", program.display());
+        return;
+    }
+    let mut valgrind = Command::new("valgrind");
+    valgrind.args(["--quiet", "--error-exitcode=99", "--leak-check=full", "--errors-for-leak-kinds=definite"]);
+    valgrind.args(["--fair-sched=yes", "--trace-children=no"]).arg(program).args(arguments).env("LSES_SLOW", "1");
+    run_within(&mut valgrind, Duration::from_secs(300)).ok();
+}
+
+fn killed_by_abort(program: &PathBuf, arguments: &[&str]) -> String {
+    use std::os::unix::process::ExitStatusExt;
+    let ran = run_within(Command::new(program).args(arguments), Duration::from_secs(20));
+    assert_eq!(ran.status.signal(), Some(libc::SIGABRT), "{}\n{}", ran.status, ran.stderr);
+    ran.stderr
 }
 
 #[test]
 fn everything_once() {
-    passes("smoke.c");
+    passes(&program("smoke.c"), &[]);
+}
+
+#[test]
+fn what_every_function_promises() {
+    passes(&program("contract.c"), &[]);
+}
+
+#[test]
+fn the_rows_of_the_reliability_scenarios() {
+    passes(&program("reliability.c"), &[]);
+}
+
+#[test]
+fn forks_and_signals_do_no_harm() {
+    let program = program("process.c");
+    run_within(&mut Command::new(&program), Duration::from_secs(90)).ok();
+}
+
+#[test]
+fn the_process_can_end_in_every_way_with_a_manager_open() {
+    let program = program("process.c");
+    for how in ["return", "exit", "quick"] {
+        let ran = run_within(Command::new(&program).args(["ends", how]), Duration::from_secs(20)).ok();
+        assert_eq!(ran.stdout, "on_end\n".repeat(3), "{how}");
+    }
+    let ran = run_within(Command::new(&program).args(["ends", "inside"]), Duration::from_secs(20)).ok();
+    assert_eq!(ran.stdout, "exit\n");
+}
+
+#[test]
+fn what_leaves_a_callback_by_force_is_named_or_survived() {
+    let program = program("process.c");
+    run_within(Command::new(&program).arg("jumps"), Duration::from_secs(20)).ok();
+    let said = killed_by_abort(&program, &["thread"]);
+    assert!(said.contains("on_end of event class watch was left"), "{said}");
+}
+
+fn exceptions() -> PathBuf {
+    let out = scratch("exceptions").join("exceptions");
+    let mut compiler = cxx();
+    compiler.args(["-std=c++17", "-g", "-O1", "-Wall", "-Wextra", "-Werror", "-I"]).arg(project_dir().join("include"));
+    compiler.current_dir(crate_dir().join("tests/c")).args(["exceptions.cpp", "exceptions_more.cpp", "-o"]).arg(&out);
+    compiler
+        .arg(format!("-Wl,-rpath,{}", library().display()))
+        .arg("-L")
+        .arg(library())
+        .args(["-lsession", "-lpthread"]);
+    run_within(&mut compiler, Duration::from_secs(120)).ok();
+    out
+}
+
+#[test]
+fn the_cpp_header_contains_exceptions_and_a_raw_one_is_named() {
+    let program = exceptions();
+    passes(&program, &[]);
+    let said = killed_by_abort(&program, &["raw"]);
+    assert!(said.contains("on_end of event class watch was left"), "{said}");
+}
+
+#[test]
+fn the_cpp_header_works_without_exceptions() {
+    let out = scratch("plain").join("plain");
+    let mut compiler = cxx();
+    compiler.args(["-std=c++17", "-fno-exceptions", "-fno-rtti", "-Wall", "-Wextra", "-Werror", "-I"]);
+    compiler.arg(project_dir().join("include")).arg(crate_dir().join("tests/c/plain.cpp")).arg("-o").arg(&out);
+    compiler
+        .arg(format!("-Wl,-rpath,{}", library().display()))
+        .arg("-L")
+        .arg(library())
+        .args(["-lsession", "-lpthread"]);
+    run_within(&mut compiler, Duration::from_secs(120)).ok();
+    run_within(&mut Command::new(out), Duration::from_secs(20)).ok();
+}
+
+#[test]
+fn a_hundred_times_loaded_and_two_copies_at_once() {
+    let program = program("dynamic.c");
+    let copy = scratch("dynamic-copy").join("libsession-copy.so");
+    std::fs::copy(library().join("libsession.so"), &copy).expect("a copy");
+    let mut command = Command::new(program);
+    command.arg(library().join("libsession.so")).arg(copy);
+    run_within(&mut command, Duration::from_secs(120)).ok();
 }
