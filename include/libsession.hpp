@@ -317,9 +317,10 @@ class subscript {
     it_.number = number;
   }
   /// A number of up to 18 digits.
-  static subscript decimal(std::string_view text) {
+  static subscript decimal(std::string_view text, double number = 0) {
     subscript it(text);
     it.it_.kind = LSES_SUBSCRIPT_DECIMAL;
+    it.it_.number = number;
     return it;
   }
   bool is_text() const noexcept { return it_.kind == LSES_SUBSCRIPT_TEXT; }
@@ -680,7 +681,7 @@ class request_ref {
       case LSES_SUBSCRIPT_TEXT: return std::optional<subscript>(std::string_view(found.text, found.text_len));
       case LSES_SUBSCRIPT_INT: return std::optional<subscript>(found.integer);
       case LSES_SUBSCRIPT_DECIMAL:
-        return std::optional<subscript>(subscript::decimal(std::string_view(found.text, found.text_len)));
+        return std::optional<subscript>(subscript::decimal({found.text, found.text_len}, found.number));
       default: return std::optional<subscript>();
     }
   }
@@ -1021,15 +1022,18 @@ struct callbacks {
 
   std::int32_t contained(const lses_event* raw, std::int64_t* extend_ms) noexcept {
 #if LIBSESSION_HPP_EXCEPTIONS
+    std::exception_ptr caught;
     try {
       return run(raw, extend_ms);
     } catch (const std::exception& thrown) {
+      caught = std::current_exception();
       (void)lses_event_say(raw, thrown.what(), LSES_NTS);
     } catch (...) {
+      caught = std::current_exception();
       (void)lses_event_say(raw, "an exception that is no std::exception", LSES_NTS);
     }
     try {
-      if (on_exception) on_exception(event(raw), std::current_exception());
+      if (on_exception) on_exception(event(raw), caught);
     } catch (...) {
     }
     return LSES_FAILED;

@@ -1,0 +1,355 @@
+/* What every function promises: results on failure, user data dropped once, unregistering, freeing inside of a callback,
+ * the queue's overflow, the clock to the millisecond, sizes of structs, three places where callbacks run. */
+#include "check.h"
+
+#include <poll.h>
+#include <stdatomic.h>
+
+static atomic_int drops, calls, gate;
+
+static void count_drop(void *user_data) {
+  CHECK(user_data == &drops);
+  drops++;
+}
+
+static int32_t count_call(void *user_data, const lses_event *event) {
+  (void)user_data;
+  (void)event;
+  calls++;
+  return LSES_ALLOW;
+}
+
+static int32_t wait_gate(void *user_data, const lses_event *event) {
+  (void)user_data;
+  (void)event;
+  calls++;
+  while (!gate) usleep(200);
+  return LSES_ALLOW;
+}
+
+static lses_event_class class_with(lses_event_fn on_end) {
+  lses_event_class class = LSES_EVENT_CLASS_INIT;
+  class.user_data = &drops;
+  class.drop_user_data = count_drop;
+  class.on_end = on_end;
+  return class;
+}
+
+static void create(lses_manager *manager, char *id) {
+  char token[LSES_TOKEN_SIZE];
+  OK(lses_manager_create(manager, NULL, token, id));
+}
+
+static void results_on_failure(void) {
+  setup it = setup_with((setup_options){.manual = 1});
+  lses_request *request = (lses_request *)&it;
+  uint32_t reason = 77;
+  STATUS(LSES_ABSENT, lses_manager_begin(it.manager, "x", 1, NULL, &request, &reason));
+  CHECK(request == NULL && reason == 77);
+  lses_manager *none = (lses_manager *)&it;
+  lses_config *bad;
+  OK(lses_config_new(&bad));
+  OK(lses_config_set_workers(bad, 65, 2));
+  STATUS(LSES_E_INVALID, lses_manager_new(bad, &none));
+  CHECK(none == NULL && strstr(lses_last_error_message(), "65") != NULL);
+  lses_config_free(bad);
+  lses_config_free(bad);
+  STATUS(LSES_E_STALE_HANDLE, lses_config_set_retries(bad, 1));
+  lses_buf buf = {(char *)1, 1, 1};
+  STATUS(LSES_ABSENT, lses_manager_explain(it.manager, "AAAAAAAAAAAAAAAAAAAAAA", 22, &buf));
+  CHECK(buf.data == NULL && buf.len == 0);
+  STATUS(LSES_E_INVALID, lses_manager_explain(it.manager, "short", 5, &buf));
+  uint64_t count = 7;
+  STATUS(LSES_E_STALE_HANDLE, lses_manager_count((lses_manager *)it.clock, &count));
+  STATUS(LSES_E_STALE_HANDLE, lses_manager_count((lses_manager *)&count, &count));
+  CHECK(count == 7);
+  char token[LSES_TOKEN_SIZE] = "untouched";
+  lses_create_options options = LSES_CREATE_OPTIONS_INIT;
+  options.application = lses_cstr("nowhere");
+  STATUS(LSES_E_INVALID, lses_manager_create(it.manager, &options, token, NULL));
+  CHECK(strcmp(token, "untouched") == 0 && strstr(lses_last_error_message(), "nowhere") != NULL);
+  options = (lses_create_options)LSES_CREATE_OPTIONS_INIT;
+  options.idle_timeout_ms = -1;
+  STATUS(LSES_E_INVALID, lses_manager_create(it.manager, &options, token, NULL));
+  options.idle_timeout_ms = INT64_MAX;
+  STATUS(LSES_E_INVALID, lses_manager_create(it.manager, &options, token, NULL));
+  options = (lses_create_options)LSES_CREATE_OPTIONS_INIT;
+  options.address.data = "\xc3\x28";
+  options.address.len = 2;
+  STATUS(LSES_E_INVALID, lses_manager_create(it.manager, &options, token, NULL));
+  options.address.len = (size_t)1 << 63;
+  STATUS(LSES_E_INVALID, lses_manager_create(it.manager, &options, token, NULL));
+  OK(lses_manager_count(it.manager, &count));
+  CHECK(count == 0);
+  teardown(it);
+}
+
+static void user_data_is_dropped_once(void) {
+  setup it = setup_with((setup_options){.manual = 1});
+  lses_event_class class = class_with(count_call);
+  int32_t existed;
+  drops = 0;
+  OK(lses_manager_register(it.manager, "watch", 5, NULL, 0, &class));
+  CHECK(drops == 0);
+  STATUS(LSES_E_EXISTS, lses_manager_register(it.manager, "watch", 5, NULL, 0, &class));
+  CHECK(drops == 1);
+  STATUS(LSES_E_INVALID, lses_manager_register(it.manager, "", 0, NULL, 0, &class));
+  CHECK(drops == 2);
+  STATUS(LSES_E_INVALID, lses_manager_register(NULL, "x", 1, NULL, 0, &class));
+  CHECK(drops == 3);
+  STATUS(LSES_E_INVALID, lses_manager_register(it.manager, "\xff", 1, NULL, 0, &class));
+  CHECK(drops == 4);
+  class.deadline_ms = -1;
+  STATUS(LSES_E_INVALID, lses_manager_register(it.manager, "x", 1, NULL, 0, &class));
+  CHECK(drops == 5);
+  OK(lses_manager_unregister(it.manager, "watch", 5, NULL, 0, &existed));
+  CHECK(existed == 1 && drops == 6);
+  OK(lses_manager_unregister(it.manager, "watch", 5, NULL, 0, &existed));
+  CHECK(existed == 0 && drops == 6);
+  class = class_with(count_call);
+  OK(lses_manager_register(it.manager, "watch", 5, NULL, 0, &class));
+  teardown(it);
+  WAIT_FOR(drops == 7);
+  drops = 0;
+  OK(lses_set_log(NULL, 0, &drops, count_drop)); /* No hook: nothing needs the data. */
+  CHECK(drops == 1);
+}
+
+static lses_manager *self;
+
+static int32_t free_self(void *user_data, const lses_event *event) {
+  (void)user_data;
+  (void)event;
+  lses_manager_free(self);
+  uint64_t count;
+  CHECK(lses_manager_count(self, &count) == LSES_E_STALE_HANDLE);
+  calls++;
+  return LSES_ALLOW;
+}
+
+static void freed_inside_of_a_callback(void) {
+  for (uint32_t mode = LSES_DISPATCH_THREAD; mode <= LSES_DISPATCH_INLINE; mode++) {
+    setup it = setup_with((setup_options){.idle_timeout_ms = 20, .dispatch = mode});
+    lses_event_class class = class_with(free_self);
+    char id[LSES_ID_SIZE];
+    calls = drops = 0;
+    self = it.manager;
+    OK(lses_manager_register(it.manager, "watch", 5, NULL, 0, &class));
+    create(it.manager, id); /* The reaper ends it. */
+    WAIT_FOR(calls == 1);
+    WAIT_FOR(drops == 1);
+  }
+}
+
+static void *unregister(void *manager) {
+  int32_t existed;
+  OK(lses_manager_unregister(manager, "watch", 5, NULL, 0, &existed));
+  CHECK(existed == 1);
+  return NULL;
+}
+
+static void unregistering_waits(void) {
+  setup it = setup_with((setup_options){.idle_timeout_ms = 60000});
+  lses_event_class class = class_with(wait_gate);
+  char id[LSES_ID_SIZE];
+  calls = drops = gate = 0;
+  OK(lses_manager_register(it.manager, "watch", 5, NULL, 0, &class));
+  create(it.manager, id);
+  OK(lses_manager_end(it.manager, id, 22, NULL, NULL, NULL)); /* Does not wait. */
+  WAIT_FOR(calls == 1);
+  pthread_t thread;
+  CHECK(pthread_create(&thread, NULL, unregister, it.manager) == 0);
+  usleep(20000);
+  CHECK(drops == 0);
+  gate = 1;
+  pthread_join(thread, NULL);
+  CHECK(drops == 1 && calls == 1);
+  teardown(it);
+}
+
+static int32_t unregister_self(void *user_data, const lses_event *event) {
+  (void)user_data;
+  (void)event;
+  CHECK(lses_manager_unregister(self, "watch", 5, NULL, 0, NULL) == LSES_E_REENTRANT);
+  calls++;
+  return LSES_ALLOW;
+}
+
+static void unregistering_itself_is_reentrant(void) {
+  setup it = setup_with((setup_options){.manual = 1});
+  lses_event_class class = class_with(unregister_self);
+  char id[LSES_ID_SIZE];
+  calls = 0;
+  self = it.manager;
+  OK(lses_manager_register(it.manager, "watch", 5, NULL, 0, &class));
+  create(it.manager, id);
+  OK(lses_manager_end(it.manager, id, 22, NULL, NULL, NULL));
+  OK(lses_clock_advance(it.clock, 0, NULL));
+  CHECK(calls == 1);
+  teardown(it);
+}
+
+static void overflow_becomes_dead_letters(void) {
+  enum { MANY = 200 };
+  setup it = setup_with((setup_options){.manual = 1, .dispatch = LSES_DISPATCH_POLL, .queue = 50});
+  lses_event_class class = class_with(count_call);
+  calls = 0;
+  OK(lses_manager_register(it.manager, "watch", 5, NULL, 0, &class));
+  char id[LSES_ID_SIZE];
+  for (int i = 0; i < MANY; i++) {
+    create(it.manager, id);
+    OK(lses_manager_end(it.manager, id, 22, NULL, NULL, NULL));
+  }
+  lses_stats stats = LSES_STATS_INIT;
+  OK(lses_manager_stats(it.manager, &stats, NULL));
+  CHECK(stats.live == 0 && stats.callbacks_queued + stats.dead_letters == MANY && stats.callbacks_queued <= 50);
+  size_t delivered;
+  do OK(lses_manager_dispatch(it.manager, 10, 0, &delivered));
+  while (delivered > 0);
+  OK(lses_manager_stats(it.manager, &stats, NULL));
+  CHECK((uint64_t)calls == stats.callbacks_delivered && stats.callbacks_delivered + stats.dead_letters == MANY);
+  teardown(it);
+}
+
+static int readable(int fd) {
+  struct pollfd it = {fd, POLLIN, 0};
+  return poll(&it, 1, 0) == 1;
+}
+
+static void poll_mode_has_a_descriptor(void) {
+  setup it = setup_with((setup_options){.idle_timeout_ms = 60000, .dispatch = LSES_DISPATCH_POLL});
+  lses_event_class class = class_with(count_call);
+  char id[LSES_ID_SIZE];
+  int32_t fd = -1, again = -2;
+  size_t delivered;
+  calls = 0;
+  OK(lses_manager_register(it.manager, "watch", 5, NULL, 0, &class));
+  OK(lses_manager_event_fd(it.manager, &fd));
+  OK(lses_manager_event_fd(it.manager, &again));
+  CHECK(fd >= 0 && fd == again);
+  OK(lses_manager_dispatch(it.manager, 10, 0, &delivered));
+  CHECK(delivered == 0 && !readable(fd));
+  for (int i = 0; i < 3; i++) {
+    create(it.manager, id);
+    OK(lses_manager_end(it.manager, id, 22, NULL, NULL, NULL));
+  }
+  CHECK(calls == 0);
+  struct pollfd wait = {fd, POLLIN, 0};
+  CHECK(poll(&wait, 1, 5000) == 1);
+  OK(lses_manager_dispatch(it.manager, 2, 0, &delivered));
+  CHECK(delivered == 2 && readable(fd));
+  OK(lses_manager_dispatch(it.manager, 2, 0, &delivered));
+  CHECK(delivered == 1 && calls == 3 && !readable(fd));
+  teardown(it);
+}
+
+static void no_thread_mode_ticks(void) {
+  setup it = setup_with((setup_options){.idle_timeout_ms = 30, .no_threads = 1});
+  lses_event_class class = class_with(count_call);
+  char id[LSES_ID_SIZE];
+  int64_t next = 0;
+  calls = 0;
+  OK(lses_manager_register(it.manager, "watch", 5, NULL, 0, &class));
+  OK(lses_manager_tick(it.manager, &next));
+  create(it.manager, id);
+  OK(lses_manager_tick(it.manager, &next));
+  CHECK(next > 0 && next <= 100);
+  WAIT_FOR((lses_manager_tick(it.manager, &next), calls == 1));
+  teardown(it);
+}
+
+static void timeouts_are_exact(void) {
+  setup it = setup_with((setup_options){.idle_timeout_ms = 900000, .manual = 1});
+  char token[LSES_TOKEN_SIZE], id[LSES_ID_SIZE];
+  uint32_t reason;
+  int64_t left;
+  OK(lses_manager_create(it.manager, NULL, token, id));
+  OK(lses_manager_set_absolute_timeout(it.manager, id, 22, 3600000));
+  for (int i = 0; i < 5; i++) {
+    OK(lses_clock_advance(it.clock, 600000, NULL));
+    OK(lses_manager_touch(it.manager, token, 40, LSES_TOUCH_ACTIVITY, &left, NULL));
+    CHECK(left == (i < 4 ? 900000 : 600000));
+  }
+  STATUS(LSES_E_INVALID, lses_manager_set_absolute_timeout(it.manager, id, 22, 3600001));
+  OK(lses_clock_advance(it.clock, 599999, NULL));
+  OK(lses_manager_touch(it.manager, token, 40, LSES_TOUCH_ACTIVITY, &left, NULL));
+  CHECK(left == 1);
+  OK(lses_clock_advance(it.clock, 1, NULL));
+  STATUS(LSES_GONE, lses_manager_touch(it.manager, token, 40, LSES_TOUCH_ACTIVITY, &left, &reason));
+  CHECK(reason == LSES_REASON_ABSOLUTE_TIMEOUT);
+  OK(lses_manager_create(it.manager, NULL, token, id));
+  OK(lses_clock_advance(it.clock, 899999, NULL));
+  OK(lses_manager_touch(it.manager, token, 40, LSES_TOUCH_KEEPALIVE, &left, NULL));
+  CHECK(left == 1);
+  OK(lses_manager_set_idle_timeout(it.manager, id, 22, 3600000)); /* Effective at once, counted from the last use. */
+  OK(lses_clock_advance(it.clock, 2700000, NULL));
+  OK(lses_manager_touch(it.manager, token, 40, LSES_TOUCH_NONE, &left, NULL));
+  CHECK(left == 1);
+  OK(lses_clock_set_wall(it.clock, 4102444800000));
+  OK(lses_manager_touch(it.manager, token, 40, LSES_TOUCH_NONE, &left, NULL));
+  CHECK(left == 1);
+  OK(lses_clock_advance(it.clock, 1, NULL));
+  STATUS(LSES_GONE, lses_manager_touch(it.manager, token, 40, LSES_TOUCH_NONE, &left, &reason));
+  CHECK(reason == LSES_REASON_IDLE_TIMEOUT);
+  teardown(it);
+}
+
+static void sizes_tell_versions(void) {
+  setup it = setup_with((setup_options){.manual = 1});
+  char token[LSES_TOKEN_SIZE];
+  struct {
+    lses_create_options known;
+    uint64_t unknown;
+  } newer = {LSES_CREATE_OPTIONS_INIT, 0};
+  newer.known.size = sizeof newer;
+  OK(lses_manager_create(it.manager, &newer.known, token, NULL));
+  newer.unknown = 1;
+  STATUS(LSES_E_INVALID, lses_manager_create(it.manager, &newer.known, token, NULL));
+  newer.known.size = sizeof(lses_create_options) - 8;
+  STATUS(LSES_E_INVALID, lses_manager_create(it.manager, &newer.known, token, NULL));
+  newer.known.size = 0;
+  STATUS(LSES_E_INVALID, lses_manager_create(it.manager, &newer.known, token, NULL));
+  newer.known.size = SIZE_MAX;
+  STATUS(LSES_E_INVALID, lses_manager_create(it.manager, &newer.known, token, NULL));
+  struct {
+    lses_stats known;
+    uint64_t unknown;
+  } stats = {LSES_STATS_INIT, 99};
+  stats.known.size = sizeof stats;
+  OK(lses_manager_stats(it.manager, &stats.known, NULL));
+  CHECK(stats.known.live == 1 && stats.unknown == 99 && stats.known.size == sizeof stats);
+  stats.known.size = 16;
+  STATUS(LSES_E_INVALID, lses_manager_stats(it.manager, &stats.known, NULL));
+  teardown(it);
+}
+
+static void every_status_has_a_name_and_a_message(void) {
+  for (int32_t status = -21; status <= 3; status++) {
+    CHECK(strcmp(lses_status_name(status), "unknown") != 0 && lses_status_message(status)[0] != '\0');
+  }
+  uint32_t random = 1;
+  for (int i = 0; i < 100000; i++) {
+    random = random * 1664525 + 1013904223;
+    CHECK(lses_status_name((int32_t)random) != NULL && lses_status_message((int32_t)random) != NULL);
+    CHECK(lses_end_reason_name(random) != NULL && lses_event_kind_name(random) != NULL);
+  }
+  CHECK(strcmp(lses_status_name(INT32_MIN), "unknown") == 0);
+  CHECK(strcmp(lses_status_name(-5), "lock_timeout") == 0 && strcmp(lses_event_kind_name(15), "on_pool_overdraft") == 0);
+  CHECK(lses_status_retryable(LSES_E_CONFLICT) == 1 && lses_status_retryable(LSES_E_INVALID) == 0);
+}
+
+int main(void) {
+  results_on_failure();
+  user_data_is_dropped_once();
+  freed_inside_of_a_callback();
+  unregistering_waits();
+  unregistering_itself_is_reentrant();
+  overflow_becomes_dead_letters();
+  poll_mode_has_a_descriptor();
+  no_thread_mode_ticks();
+  timeouts_are_exact();
+  sizes_tell_versions();
+  every_status_has_a_name_and_a_message();
+  puts("contract: ok");
+  return 0;
+}

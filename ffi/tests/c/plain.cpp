@@ -1,0 +1,27 @@
+// Without exceptions and without run-time types: the try_ forms say everything.
+#include <libsession.hpp>
+
+#include <cstdio>
+
+namespace ls = libsession;
+
+int main() {
+  ls::config config;
+  config.workers(65, 2);
+  auto bad = ls::manager::try_open(config);
+  if (bad || bad.code() != LSES_E_INVALID) return 1;
+  ls::config good;
+  auto opened = ls::manager::try_open(good);
+  if (!opened) return 2;
+  ls::manager& manager = *opened;
+  if (!manager.try_register_class("watch", ls::event_class().on_end([](const ls::event&) {}))) return 3;
+  auto made = manager.try_create();
+  if (!made) return 4;
+  auto begun = manager.try_begin(made->token);
+  if (!begun || !*begun) return 5;
+  if (!begun->request->try_set("k", std::string("v")) || !begun->request->try_finish()) return 6;
+  if (manager.try_touch("nobody")->status != LSES_ABSENT) return 7;
+  auto closed = manager.try_close(std::chrono::seconds(1));
+  if (!closed || closed->ended != 1) return 8;
+  std::puts("plain: ok");
+}
