@@ -37,7 +37,8 @@ pub mod manager;
 pub mod reason;
 pub mod request;
 pub mod session;
-mod sync;
+#[doc(hidden)]
+pub mod sync;
 pub mod table;
 
 pub use clock::{Clock, ManualClock};

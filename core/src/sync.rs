@@ -12,22 +12,25 @@ use std::time::Instant;
 
 /// One at a time.
 #[derive(Default)]
-pub(crate) struct Mutex<T: ?Sized>(sync::Mutex<T>);
+pub struct Mutex<T: ?Sized>(sync::Mutex<T>);
 
 /// Holds a [`Mutex`].
-pub(crate) struct MutexGuard<'a, T: ?Sized>(Option<sync::MutexGuard<'a, T>>);
+pub struct MutexGuard<'a, T: ?Sized>(Option<sync::MutexGuard<'a, T>>);
 
 impl<T> Mutex<T> {
+    /// A free lock.
     pub const fn new(value: T) -> Self {
         Self(sync::Mutex::new(value))
     }
 }
 
 impl<T: ?Sized> Mutex<T> {
+    /// Waits for the lock.
     pub fn lock(&self) -> MutexGuard<'_, T> {
         MutexGuard(Some(self.0.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 
+    /// What it guards, of an owner.
     pub fn get_mut(&mut self) -> &mut T {
         self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
@@ -71,9 +74,10 @@ impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
 }
 
 /// Whether a wait ended by its time.
-pub(crate) struct Waited(bool);
+pub struct Waited(bool);
 
 impl Waited {
+    /// Whether the time was over.
     pub fn timed_out(&self) -> bool {
         self.0
     }
@@ -81,27 +85,32 @@ impl Waited {
 
 /// Waits for a change of what a [`Mutex`] guards.
 #[derive(Debug, Default)]
-pub(crate) struct Condvar(sync::Condvar);
+pub struct Condvar(sync::Condvar);
 
 impl Condvar {
+    /// Nobody waits.
     pub const fn new() -> Self {
         Self(sync::Condvar::new())
     }
 
+    /// Wakes one.
     pub fn notify_one(&self) {
         self.0.notify_one();
     }
 
+    /// Wakes all.
     pub fn notify_all(&self) {
         self.0.notify_all();
     }
 
+    /// Waits until it is woken; the lock is free meanwhile.
     pub fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) {
         if let Some(held) = guard.0.take() {
             guard.0 = Some(self.0.wait(held).unwrap_or_else(PoisonError::into_inner));
         }
     }
 
+    /// Waits until it is woken, or the instant has come.
     pub fn wait_until<T>(&self, guard: &mut MutexGuard<'_, T>, until: Instant) -> Waited {
         let most = until.saturating_duration_since(Instant::now());
         let Some(held) = guard.0.take() else { return Waited(true) };
@@ -113,13 +122,15 @@ impl Condvar {
 
 /// Several readers, or one writer.
 #[derive(Debug, Default)]
-pub(crate) struct RwLock<T: ?Sized>(sync::RwLock<T>);
+pub struct RwLock<T: ?Sized>(sync::RwLock<T>);
 
 impl<T: ?Sized> RwLock<T> {
+    /// Waits to read.
     pub fn read(&self) -> sync::RwLockReadGuard<'_, T> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Waits to write.
     pub fn write(&self) -> sync::RwLockWriteGuard<'_, T> {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use libsession_core::sync::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDelta, PyDeltaAccess, PyEllipsis};
 
@@ -11,9 +11,11 @@ use crate::errors::invalid;
 /// How many timedeltas are kept for [`shared_delta`].
 const KEPT: usize = 64;
 
+type Kept = Mutex<Option<(Duration, Py<PyAny>)>>;
+
 /// A timedelta of whole milliseconds, made once for each of the last lengths: making one costs more than a touch.
 pub fn shared_delta<'py>(py: Python<'py>, length: Duration) -> PyResult<Bound<'py, PyAny>> {
-    static MADE: [Mutex<Option<(Duration, Py<PyAny>)>>; KEPT] = [const { Mutex::new(None) }; KEPT];
+    static MADE: [Kept; KEPT] = [const { Mutex::new(None) }; KEPT];
     let place = &MADE[usize::try_from(length.as_millis() % KEPT as u128).unwrap_or(0)];
     // The lock is never held across a call into Python, which may let another thread run.
     let known = place.lock().as_ref().filter(|(known, _)| *known == length).map(|(_, delta)| delta.clone_ref(py));

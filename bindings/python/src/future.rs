@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use libsession_core::Result;
 use libsession_core::manager::Then;
-use parking_lot::Mutex;
+use libsession_core::sync::Mutex;
 use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
 use pyo3::prelude::*;
 

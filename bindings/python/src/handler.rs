@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 
 use libsession_core::event::Event as CoreEvent;
+use libsession_core::sync::Mutex;
 use libsession_core::{Attempt, EventHandler, EventKind, Place, Reply, ReplyWatch, ThreadHooks, ThreadKind, Verdict};
-use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt};

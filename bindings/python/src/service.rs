@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{Builder, JoinHandle};
 
-use parking_lot::{Condvar, Mutex};
+use libsession_core::sync::{Condvar, Mutex};
 use pyo3::prelude::*;
 
 use crate::guard::knowing;

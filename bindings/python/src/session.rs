@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use libsession_core::sync::Mutex;
 use libsession_core::{Begin, EndOutcome, Error, ErrorKind, LockMode, Request, Result, Subscript, Value};
-use parking_lot::Mutex;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyWeakrefMethods, PyWeakrefReference};

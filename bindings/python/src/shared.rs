@@ -5,7 +5,7 @@ use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use libsession_core::Manager;
-use parking_lot::Mutex;
+use libsession_core::sync::Mutex;
 use pyo3::prelude::*;
 
 use crate::guard::knowing;

@@ -27,7 +27,9 @@ impl Engine {
         }
         if deferred {
             let engine = self.clone();
-            let shut = move || drop(engine.shut(grace));
+            let shut = move || {
+                engine.shut(grace);
+            };
             if let Err(error) = start_thread(self.config.thread_hooks.as_ref(), "lses-close", shut) {
                 log::error!(target: "libsession", "the deferred close can't be started: {error}");
                 self.state.store(OPEN, Ordering::Release);

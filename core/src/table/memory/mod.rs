@@ -10,26 +10,26 @@ mod life;
 mod log;
 mod look;
 mod requests;
-mod sip;
 mod slot;
 
+use std::hash::Hasher as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use crate::sync::{Mutex, MutexGuard};
+use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
 use self::cold::Cold;
 use self::due::Reaping;
 use self::grave::Graves;
 use self::life::Counters;
 use self::log::Log;
-use self::sip::Sip;
 use self::slot::{FREE, Place, Region, Slot};
 use super::*;
 use crate::clock::NEVER;
 use crate::error::Error;
 use crate::license::account::Account;
 use crate::reason::{EndReason, LicenseClass, ThreadKind};
+use crate::sync::{Mutex, MutexGuard};
 
 /// All sessions of one process.
 pub struct MemoryTable {
@@ -63,6 +63,20 @@ struct Shard {
     in_flight: std::sync::atomic::AtomicI64,
 }
 
+/// A key of SipHash-1-3 with 128 bits: a token's verifier and the masks of locators.
+struct Sip([u8; 16]);
+
+impl Sip {
+    /// Both halves of the hash of these bytes.
+    #[inline]
+    fn hash(&self, bytes: &[u8]) -> [u64; 2] {
+        let mut hasher = SipHasher13::new_with_key(&self.0);
+        hasher.write(bytes);
+        let hash = hasher.finish128();
+        [hash.h1, hash.h2]
+    }
+}
+
 /// The table's own keys: they die with it.
 struct Keys {
     token: Sip,
@@ -74,7 +88,7 @@ const LOCATOR: u64 = (1 << 48) - 1;
 
 impl Keys {
     fn new() -> Self {
-        Self { token: Sip::new(crate::id::random()), id: Sip::new(crate::id::random()) }
+        Self { token: Sip(crate::id::random()), id: Sip(crate::id::random()) }
     }
 
     /// Where a token leads, and its verifier. One hash is both: the verifier never leaves the table, and of the mask
