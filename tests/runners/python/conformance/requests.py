@@ -32,6 +32,9 @@ def none_or(word: str) -> Any:
 
 
 def get(session: ls.Session, words: Words) -> str:
+    # A node with children and no value is a dict in Python; the script asks for its value.
+    if session.defined(path(words.at(1))) in (0, 10):
+        return "none"
     return answer.value_or_none(session.get(path(words.at(1)), ls.MISSING))
 
 

@@ -188,7 +188,8 @@ impl Author {
             92..94 if !self.pools.is_empty() => "usage main in_use high_water denials holders".into(),
             94..95 => format!("suspend {}", self.pick(&["1", "1500", "30000"])),
             95..96 => "set_wall 1000000000000".into(),
-            96..97 => format!("end_where app={} reason=revoked", self.pick(&["shop", "bank", "free"])),
+            // Not `end_where`: the order of its commits is the table's.
+            96..97 => format!("timeout_where app={} idle_ms=3000", self.pick(&["shop", "bank", "free"])),
             97..98 => "stats live peak created refused in_flight".into(),
             _ => "log".into(),
         }
