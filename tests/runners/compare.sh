@@ -1,7 +1,7 @@
 #!/bin/sh
 # Runs all four runners over all scripts (or those named) and compares their event logs: byte-identical, or this fails.
 #
-# compare.sh [--vectors COUNT] [SCRIPT|FOLDER…]
+# compare.sh [--vectors COUNT] [SCRIPT|FOLDER…]; by default all scripts and 200 random ones, 1,000 with LSES_TORTURE set
 # The commands can be named: RUNNER_RUST, RUNNER_C, RUNNER_PYTHON, RUNNER_NODE; one that is set to "" is left out, loudly.
 set -eu
 cd "$(dirname "$0")/../.."
@@ -15,6 +15,8 @@ target=${CARGO_TARGET_DIR:-target}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 vectors=0
+[ $# -gt 0 ] || vectors=${LSES_TORTURE:+1000}
+vectors=${vectors:-200}
 if [ "${1-}" = --vectors ]; then
     vectors=$2
     shift 2
