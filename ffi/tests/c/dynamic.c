@@ -1,5 +1,4 @@
 /* dynamic LIBRARY...: loads, uses and unloads each in turn, 100 times, and at last all of them at once. */
-#define _GNU_SOURCE
 #include <dirent.h>
 #include <dlfcn.h>
 #include <libsession.h>
