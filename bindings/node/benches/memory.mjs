@@ -26,9 +26,14 @@ export async function memory(name, sessions) {
     globalThis.gc()
     return performance.now() - start
   })
-  const start = performance.now()
-  await store.count()
-  const count = performance.now() - start
+  const timed = async () => {
+    const start = performance.now()
+    await store.count()
+    return performance.now() - start
+  }
+  let count = await timed()
+  // The first call also pays for being the first; where a call takes a second, nobody notices.
+  if (count < 1) for (let round = 0; round < 20; round++) count = Math.min(count, await timed())
   store.touch(first)
   return { rss, gc: Math.min(...pauses), count }
 }
