@@ -1,6 +1,6 @@
 //! Requests in flight and drafts: their own writes over what is committed.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use crate::sync::Mutex;
@@ -17,6 +17,9 @@ use crate::reason::{EndReason, EventKind, LockMode, ThreadKind};
 use crate::request::Request;
 use crate::table::{At, ClassChange, Draft, Finished, Found, NewSession, RequestKey, SessionRef};
 
+/// The writes of a request that wrote nothing.
+static NOTHING: LazyLock<Writes> = LazyLock::new(Writes::default);
+
 /// A request in flight, or a draft.
 pub(crate) struct InFlight {
     pub engine: Arc<Engine>,
@@ -27,7 +30,8 @@ pub(crate) struct InFlight {
 }
 
 struct State {
-    writes: Writes,
+    /// What it wrote, or looked at; most requests only touch.
+    writes: Option<Box<Writes>>,
     token: Token,
     phase: Phase,
     draft: Option<Box<DraftState>>,
@@ -51,7 +55,7 @@ pub(super) struct DraftState {
 
 impl InFlight {
     pub fn live(engine: Arc<Engine>, session: SessionRef, number: u32, token: Token, is_new: bool) -> Self {
-        let state = State { writes: Writes::default(), token, phase: Phase::Open, draft: None };
+        let state = State { writes: None, token, phase: Phase::Open, draft: None };
         Self { engine, session, is_new, number: Some(number), state: Mutex::new(state) }
     }
 
@@ -63,8 +67,7 @@ impl InFlight {
             idle: new.idle,
             absolute: new.absolute,
         };
-        let state =
-            State { writes: Writes::default(), token: draft.token, phase: Phase::Open, draft: Some(Box::new(state)) };
+        let state = State { writes: None, token: draft.token, phase: Phase::Open, draft: Some(Box::new(state)) };
         Self { engine, session: draft.session, is_new: true, number: None, state: Mutex::new(state) }
     }
 
@@ -72,7 +75,7 @@ impl InFlight {
         let mut state = self.state.lock();
         state.phase = Phase::Finished;
         let draft = state.draft.take()?;
-        Some((std::mem::take(&mut state.writes), *draft))
+        Some((state.writes.take().map_or_else(Writes::default, |writes| *writes), *draft))
     }
 
     pub fn token(&self) -> Token {
@@ -116,7 +119,7 @@ impl InFlight {
                 let mut state = self.state.lock();
                 if state.phase == Phase::Open {
                     state.phase = Phase::Gone(reason);
-                    state.writes.clear();
+                    state.writes = None;
                 }
                 drop(state);
                 // A read does not end what it finds overdue: this does, under no lock.
@@ -134,14 +137,14 @@ impl InFlight {
         Self::open(&guard)?;
         let state = &mut *guard;
         if let Some(draft) = &state.draft {
-            return look(&mut state.writes, &draft.base);
+            return look(state.writes.get_or_insert_default(), &draft.base);
         }
         let Some(key) = self.key() else { return Err(Error::new(ErrorKind::Closed, "the draft is closed")) };
         let mut look = Some(look);
         let mut result = None;
         let found = self.engine.table.read(self.engine.at(), &key, &mut |tree| {
             if let Some(look) = look.take() {
-                result = Some(look(&mut state.writes, tree));
+                result = Some(look(state.writes.get_or_insert_default(), tree));
             }
         });
         drop(guard);
@@ -154,10 +157,13 @@ impl InFlight {
         let writes = {
             let mut state = self.state.lock();
             Self::open(&state)?;
-            if state.draft.is_some() || state.writes.is_empty() {
+            if state.draft.is_some() {
                 return Ok(());
             }
-            std::mem::take(&mut state.writes)
+            match state.writes.take_if(|writes| !writes.is_empty()) {
+                Some(writes) => writes,
+                None => return Ok(()),
+            }
         };
         let Some(key) = self.key() else { return Ok(()) };
         let found = self.engine.table.save(self.engine.at(), &key, &writes);
@@ -165,8 +171,8 @@ impl InFlight {
         if saved.is_err() {
             // Nothing was written: the writes stay. Who wrote meanwhile from another thread loses nothing either.
             let mut state = self.state.lock();
-            if state.writes.is_empty() {
-                state.writes = writes;
+            if state.writes.as_ref().is_none_or(|writes| writes.is_empty()) {
+                state.writes = Some(writes);
             }
         }
         saved
@@ -176,7 +182,7 @@ impl InFlight {
         self.engine.enter_closing()?;
         let mut state = self.state.lock();
         Self::open(&state)?;
-        state.writes = Writes::default();
+        state.writes = None;
         Ok(())
     }
 
@@ -204,11 +210,11 @@ impl InFlight {
             let mut state = self.state.lock();
             Self::open(&state)?;
             state.phase = Phase::Finished;
-            std::mem::take(&mut state.writes)
+            state.writes.take()
         };
         let tells = engine.dispatcher.kinds() & EventKind::EndRequest.bit() != 0;
         let card = if tells { engine.table.card(engine.at(), self.session).live().ok() } else { None };
-        match engine.table.finish(engine.at(), &key, &writes) {
+        match engine.table.finish(engine.at(), &key, writes.as_deref().unwrap_or(&NOTHING)) {
             Found::Live(finished) => {
                 if let Some(card) = card {
                     let card = engine.table.card(engine.at(), self.session).live().unwrap_or(card);

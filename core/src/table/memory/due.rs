@@ -265,7 +265,8 @@ impl MemoryTable {
         if let Some((reason, deadline)) = self.ends_now(at.now, slot, cold, freed) {
             let level = super::life::timeout_level(reason);
             let spec = EndSpec { reason, level, thread: ThreadKind::Reaper, actor: None, note: None };
-            self.bury(at, place, slot, guard, &spec, deadline);
+            let session = SessionRef { id: self.keys.id(place, cold.random()), place: place.locator() };
+            self.bury(at, session, slot, guard, &spec, deadline);
             claim.ended += 1;
             return;
         }

@@ -13,6 +13,7 @@ use crate::clock::{Millis, NEVER};
 use crate::deadline;
 use crate::error::{Error, ErrorKind, Result};
 use crate::reason::{EndLevel, EndReason, LicenseClass};
+use crate::session::Receipt;
 use crate::table::*;
 
 /// How long a replaced token answers `gone(replaced)` after its grace.
@@ -164,7 +165,7 @@ impl MemoryTable {
         slot.set_verifier(self.keys.open(&draft.token).1);
         let due = deadline::idle(self.idle_now(at.now), new.idle, self.config.quantum);
         *cold = Some(inner);
-        self.log.add(at.now.ms, draft.session.id, Entry::Created(application.name.clone()));
+        self.log.add(at.now.ms, draft.session.id, Entry::Created(new.application));
         slot.publish(State::new(place.generation, if active { IN_FLIGHT } else { due }));
         self.refile(at.now, place.index, slot, &cold);
         Ok(Ok(request.map(|number| RequestKey { session: draft.session, number })))
@@ -268,41 +269,38 @@ impl MemoryTable {
     }
 
     /// Ends a session: the one step. Releases the lock, then wakes whoever waited.
+    ///
+    /// Answers the receipt of an end that no deadline brought.
     pub(super) fn bury(
         &self,
         at: At,
-        place: Place,
+        session: SessionRef,
         slot: &Slot,
         mut guard: MutexGuard<'_, Option<Cold>>,
         spec: &EndSpec,
         deadline: Option<Millis>,
-    ) -> Grave {
+    ) -> Option<Receipt> {
+        let (id, place) = (session.id, Place::from_locator(session.place));
         let old = slot.publish(State::new(place.generation + 1, FREE));
         debug_assert_eq!(old.generation(), place.generation);
-        let cold = guard.take();
+        let mut cold = guard.take()?;
         let event_id = self.events.fetch_add(1, Ordering::Relaxed) + 1;
+        let charge = self.charge(slot, &cold);
         let mut grave = Grave {
-            id: crate::id::SessionId::NIL,
+            id,
             verifier: slot.verifier(),
             until: at.now.ms.saturating_add(self.config.tombstone),
-            application: 0,
+            application: slot.application(),
             reason: spec.reason,
             level: spec.level,
             at: at.now.ms,
             wall: at.wall,
             late: deadline.map(|deadline| at.now.ms.saturating_sub(deadline)),
-            licensed: false,
+            licensed: charge.is_some(),
             event_id,
-            user: None,
+            user: cold.user().cloned(),
             more: None,
         };
-        let Some(mut cold) = cold else { return grave };
-        let id = self.keys.id(place, cold.random());
-        let charge = self.charge(slot, &cold);
-        grave.id = id;
-        grave.application = slot.application();
-        grave.user = cold.user().cloned();
-        grave.licensed = charge.is_some();
         if let Some(charge) = &charge {
             self.accounts[charge.pool as usize].release(at, id, charge);
         }
@@ -325,7 +323,8 @@ impl MemoryTable {
             let (actor, note) = (spec.actor.clone(), spec.note.clone());
             grave.more = Some(Box::new(More { actor, note, replaced: extra.replaced }));
         }
-        self.graves.bury(place.locator(), grave.clone(), at.now.ms);
+        let receipt = deadline.is_none().then(|| grave.receipt(self.application(grave.application).name.clone()));
+        self.graves.bury(place.locator(), grave, at.now.ms);
         self.log.add(at.now.ms, id, Entry::Ended(spec.reason));
         if told {
             self.outbox.lock().push_back(OutboxRow {
@@ -348,7 +347,7 @@ impl MemoryTable {
         drop(guard);
         self.give_slot(place.index);
         self.wake_all(waiters);
-        grave
+        receipt
     }
 
     pub(super) fn card_of(&self, at: At, visit: &Visit<'_>) -> Found<Card> {

@@ -9,10 +9,12 @@ use crate::clock::Millis;
 use crate::id::SessionId;
 use crate::reason::EndReason;
 use crate::session::LogEntry;
+use crate::table::ApplicationRule;
 
 /// What is logged; rendered when it is read.
 pub(super) enum Entry {
-    Created(Arc<str>),
+    /// The application's number.
+    Created(u32),
     Ended(EndReason),
     Extended(String, Millis),
     Rotated,
@@ -48,7 +50,7 @@ impl Log {
         ring.entries.push_back((at, session, entry));
     }
 
-    pub fn after(&self, after: u64, limit: usize) -> Vec<LogEntry> {
+    pub fn after(&self, after: u64, limit: usize, applications: &[ApplicationRule]) -> Vec<LogEntry> {
         let ring = self.ring.lock();
         let first = ring.seq - ring.entries.len() as u64 + 1;
         let skip = usize::try_from(after.saturating_add(1).saturating_sub(first)).unwrap_or(usize::MAX);
@@ -57,16 +59,18 @@ impl Log {
             .skip(skip)
             .take(limit)
             .map(|(seq, (at, session, entry))| {
-                let (what, detail) = render(entry);
+                let (what, detail) = render(entry, applications);
                 LogEntry { seq, at_ms: *at, session_id: *session, what, detail }
             })
             .collect()
     }
 }
 
-fn render(entry: &Entry) -> (&'static str, String) {
+fn render(entry: &Entry, applications: &[ApplicationRule]) -> (&'static str, String) {
     match entry {
-        Entry::Created(application) => ("created", application.to_string()),
+        Entry::Created(number) => {
+            ("created", applications.get(*number as usize).map_or_else(String::new, |rule| rule.name.to_string()))
+        }
         Entry::Ended(reason) => ("ended", reason.name().to_owned()),
         Entry::Extended(class, by) => ("extended", format!("{class} {by}")),
         Entry::Rotated => ("rotated", String::new()),

@@ -203,7 +203,7 @@ impl MemoryTable {
             drop(cold);
             return self.tombstone(place, at, |grave| (grave.id == session.id).then_some(grave.reason));
         }
-        self.admit(at, place, slot, cold, thread)
+        self.admit(at, session, place, slot, cold, thread)
     }
 
     /// Locks a session by its token, likewise; tells whether the token is an older one within its grace.
@@ -232,7 +232,9 @@ impl MemoryTable {
                 _ => return Found::Absent,
             }
         }
-        match self.admit(at, place, slot, cold, ThreadKind::Request) {
+        let id = cold.as_ref().map_or(SessionId::NIL, |cold| self.keys.id(place, cold.random()));
+        let session = SessionRef { id, place: place.locator() };
+        match self.admit(at, session, place, slot, cold, ThreadKind::Request) {
             Found::Live(visit) => Found::Live((visit, replaced)),
             Found::Absent => Found::Absent,
             Found::Gone(reason) => Found::Gone(reason),
@@ -242,17 +244,17 @@ impl MemoryTable {
     fn admit<'a>(
         &'a self,
         at: At,
+        session: SessionRef,
         place: Place,
         slot: &'a Slot,
         mut cold: MutexGuard<'a, Option<Cold>>,
         thread: ThreadKind,
     ) -> Found<Visit<'a>> {
         let Some(inner) = cold.as_mut() else { return Found::Absent };
-        let id = self.keys.id(place, inner.random());
         let freed = self.expire_requests(at, slot, inner);
         if let Some((reason, deadline)) = self.ends_now(at.now, slot, inner, freed) {
             let spec = EndSpec { reason, level: life::timeout_level(reason), thread, actor: None, note: None };
-            self.bury(at, place, slot, cold, &spec, deadline);
+            self.bury(at, session, slot, cold, &spec, deadline);
             return Found::Gone(reason);
         }
         if freed {
@@ -268,7 +270,7 @@ impl MemoryTable {
                 return self.tombstone(place, at, |grave| Some(grave.reason));
             }
         }
-        Found::Live(Visit { session: SessionRef { id, place: place.locator() }, place, slot, cold })
+        Found::Live(Visit { session, place, slot, cold })
     }
 
     fn tombstone<T>(&self, place: Place, at: At, reason: impl FnOnce(&grave::Grave) -> Option<EndReason>) -> Found<T> {
@@ -566,9 +568,8 @@ impl Table for MemoryTable {
     fn end(&self, at: At, session: SessionRef, spec: &EndSpec) -> Ended {
         match self.visit(at, session, spec.thread) {
             Found::Live(visit) => {
-                let grave = self.bury(at, visit.place, visit.slot, visit.cold, spec, None);
-                let name = self.application(grave.application).name.clone();
-                Ended::Now(grave.receipt(name))
+                let receipt = self.bury(at, visit.session, visit.slot, visit.cold, spec, None);
+                receipt.map_or(Ended::Absent, Ended::Now)
             }
             _ => self.receipt(at, session.id).map_or(Ended::Absent, Ended::Before),
         }
@@ -698,7 +699,7 @@ impl Table for MemoryTable {
     }
 
     fn lifecycle(&self, after: u64, limit: usize) -> Vec<LogEntry> {
-        self.log.after(after, limit)
+        self.log.after(after, limit, &self.config.applications)
     }
 
     fn note(&self, at: At, session: SessionId, what: &'static str, detail: &str) {
