@@ -53,19 +53,19 @@ def of_package(name: str, found: Row) -> list[Row]:
     group = f"{name.capitalize()}"
     what = str(numbers(found, "operation", "what", "name"))
     unit = str(numbers(found, "unit") or "ns")
-    value = numbers(found, "ns", "value")
+    value = numbers(found, "ns", "value", "ours")
     if value is None:
         return []
     most = numbers(found, "target_ns", "target")
     first = row(group, what, value, unit, None, most if isinstance(most, (int, float)) else None)
     if isinstance(most, str):
         first["target"] = most
-    if found.get("met") is not None:
+    if found.get("met") is not None and most is not None:
         first["met"] = found["met"]
     peers = found.get("peers") or {}
     if isinstance(peers, list):
-        peers = {str(numbers(peer, "name", "what")): numbers(peer, "ns", "value") for peer in peers}
-    return [first] + [row(group, what, value, unit, (peer, ns), None) for peer, ns in peers.items() if ns]
+        peers = {str(numbers(peer, "name", "what")): numbers(peer, "ns", "value", "ours") for peer in peers}
+    return [first] + [row(group, what, value, unit, (peer, ns), None) for peer, ns in peers.items() if isinstance(ns, (int, float)) and ns]
 
 
 def read(folder: Path) -> tuple[list[Row], list[str]]:
