@@ -151,3 +151,19 @@ fn a_stalled_reaper_is_seen_and_replaced() {
         std::thread::yield_now();
     }
 }
+
+#[test]
+fn a_machine_that_slept_past_the_absolute_deadline_ends_the_session_when_it_wakes() {
+    let clock = ManualClock::new();
+    let shop = Application::new("shop").idle_timeout(None).absolute_timeout(Duration::from_secs(3600));
+    let config = Config { clock: Clock::Manual(clock.clone()), ..Config::default() };
+    let manager = Manager::new(config.application(shop).pool(Pool::new("users", 1))).expect("manager");
+    let id = manager.create(CreateOptions::new("shop")).expect("create").id;
+    clock.suspend(Duration::from_secs(3599)).expect("suspend");
+    assert_eq!(manager.count().expect("count"), 1);
+    clock.suspend(Duration::from_secs(1)).expect("suspend");
+    assert_eq!(manager.count().expect("count"), 0);
+    assert_eq!(manager.usage("users").expect("usage").in_use, 0);
+    let explain = manager.explain(id).expect("explain").expect("known");
+    assert_eq!(explain.ended.map(|receipt| receipt.reason), Some(EndReason::AbsoluteTimeout));
+}

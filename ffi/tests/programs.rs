@@ -21,7 +21,13 @@ fn passes(program: &PathBuf, arguments: &[&str]) {
         return;
     }
     let mut valgrind = Command::new("valgrind");
-    valgrind.args(["--quiet", "--error-exitcode=99", "--leak-check=full", "--errors-for-leak-kinds=definite", "--show-leak-kinds=definite"]);
+    valgrind.args([
+        "--quiet",
+        "--error-exitcode=99",
+        "--leak-check=full",
+        "--errors-for-leak-kinds=definite",
+        "--show-leak-kinds=definite",
+    ]);
     valgrind.args(["--fair-sched=yes", "--trace-children=no"]).arg(program).args(arguments).env("LSES_SLOW", "1");
     run_within(&mut valgrind, Duration::from_secs(300)).ok();
 }

@@ -150,11 +150,10 @@ impl MemoryTable {
     pub(super) fn refile(&self, now: Now, index: u32, slot: &Slot, cold: &Option<Cold>) {
         let Some(cold) = cold else { return };
         let when = self.next_of(now, slot, cold).at();
-        let filed = slot.filed.ms();
-        if when >= NEVER || (filed != 0 && filed <= when) {
+        if when >= NEVER || slot.filed_at().is_some_and(|filed| filed <= when) {
             return;
         }
-        slot.filed.set_ms(when.max(1));
+        slot.file(Some(when));
         self.home().inbox.lock().push(index);
         if when < self.reaping.earliest.load(Ordering::Acquire) {
             self.reaping.earliest.fetch_min(when, Ordering::AcqRel);
@@ -166,8 +165,10 @@ impl MemoryTable {
         for shard in &self.shards {
             let entries = std::mem::take(&mut *shard.inbox.lock());
             for index in entries {
-                if let Some((slot, _)) = self.region.get(index) {
-                    filed.wheel.insert(index, slot.filed.ms());
+                if let Some((slot, _)) = self.region.get(index)
+                    && let Some(when) = slot.filed_at()
+                {
+                    filed.wheel.insert(index, when);
                 }
             }
         }
@@ -231,10 +232,7 @@ impl MemoryTable {
         while let Some(bucket) = filed.wheel.pop(now.ms) {
             for index in bucket.entries {
                 let Some((slot, _)) = self.region.get(index) else { continue };
-                let when = slot.filed.ms();
-                if when == 0 || when >= bucket.at + bucket.span {
-                    continue;
-                }
+                let Some(when) = slot.filed_at().filter(|when| *when < bucket.at + bucket.span) else { continue };
                 if when > now.ms {
                     filed.wheel.insert(index, when);
                 } else {
@@ -250,11 +248,11 @@ impl MemoryTable {
     fn claim_slot(&self, at: At, when: Millis, index: u32, claim: &mut Claim) {
         let Some((slot, cold)) = self.region.get(index) else { return };
         let mut guard = cold.lock();
-        if slot.filed.ms() != when {
+        if slot.filed_at() != Some(when) {
             // A second entry of the same slot: it is filed anew already.
             return;
         }
-        slot.filed.set_ms(0);
+        slot.file(None);
         let state = slot.state();
         if state.deadline() == FREE {
             return;

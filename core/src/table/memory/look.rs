@@ -167,15 +167,15 @@ impl MemoryTable {
                 let id = || self.keys.id(Place { index, generation: slot.state().generation() }, cold.random());
                 live += 1;
                 applications[slot.application() as usize] += 1;
-                let filed = slot.filed.ms();
+                let filed = slot.filed_at();
                 let next = match self.next_of(at.now, slot, cold) {
                     // A touch files nothing: when the absolute deadline becomes the first, whose lead is longer, the
                     // question about it comes at the instant of the one before; the end is never late.
                     Next::Ask(_) => self.deadline_of(at.now, slot).0,
                     next => next.at(),
                 };
-                if next < NEVER && (filed == 0 || filed > next) {
-                    unfiled.push(format!("session {} falls due at {next} ms and is filed at {filed} ms", id()));
+                if next < NEVER && filed.is_none_or(|filed| filed > next) {
+                    unfiled.push(format!("session {} falls due at {next} ms and is filed at {filed:?}", id()));
                 }
                 let (deadline, _) = self.deadline_of(at.now, slot);
                 if at.now.ms > deadline.saturating_add(1000) && deadline < NEVER {

@@ -52,8 +52,8 @@ pub(super) struct Slot {
     pub absolute: Packed,
     /// Idle timeout, 0 never; the application.
     pub idle: Packed,
-    /// The instant that the slot's one wheel entry stands for; 0 for none.
-    pub filed: Packed,
+    /// One more than the instant that the slot's one wheel entry stands for; 0 for none.
+    filed: Packed,
     /// When the session was made; its number among those that were made then.
     pub created: Packed,
     /// The last use that is not told by the idle deadline; whose event classes it has: 1 + application, 0 its own.
@@ -124,6 +124,16 @@ impl Slot {
 
     pub fn verifier(&self) -> [u64; 2] {
         [self.verifier[0].load(Ordering::Relaxed), self.verifier[1].load(Ordering::Relaxed)]
+    }
+
+    /// The instant that the slot's one wheel entry stands for.
+    pub fn filed_at(&self) -> Option<Millis> {
+        self.filed.ms().checked_sub(1)
+    }
+
+    /// Notes that instant; under the cold lock.
+    pub fn file(&self, when: Option<Millis>) {
+        self.filed.set_ms(when.map_or(0, |when| when + 1));
     }
 
     /// Compares in a time that does not tell how much is alike.
