@@ -145,6 +145,8 @@ torture: build-c build-python build-node
 	LSES_TORTURE=1 LIBSESSION_TORTURE=1 cargo test -q --workspace
 	cd bindings/python && LIBSESSION_TORTURE=1 ../../.venv/bin/python -m pytest
 	TORTURE=20 npm test --silent --prefix bindings/node
+	$(MAKE) -s -C tests/runners/c
+	LSES_TORTURE=1 RUNNER_PYTHON="$(PYTHON) tests/runners/python/runner.py" tests/runners/compare.sh
 
 ready: setup
 	cargo fmt --all

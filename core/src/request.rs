@@ -97,7 +97,11 @@ impl Request {
     }
     /// Removes a subtree and returns its value.
     pub fn pop(&self, path: &[Subscript]) -> Result<Option<Value>> {
-        self.0.with(|writes, base| writes.pop(base, path))
+        self.0.with(|writes, base| {
+            let value = writes.get(base, path);
+            writes.kill(base, path)?;
+            Ok(value)
+        })
     }
     /// `$DATA`: 0 nothing, 1 a value, 10 children, 11 both.
     pub fn defined(&self, path: &[Subscript]) -> Result<u8> {

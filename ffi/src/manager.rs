@@ -120,7 +120,8 @@ pub unsafe extern "C" fn lses_manager_clone(
 }
 
 /// Frees a handle. With the last one the manager's threads stop, and sessions that are live then are gone without a
-/// callback: call lses_manager_close() before. In the child of a fork its memory is left alone. NULL is fine.
+/// callback: call lses_manager_close() before. In the child of a fork its memory is left alone. NULL is fine. It does not
+/// wait for a callback that still runs: keep callbacks' code and data until their drop_user_data was called.
 ///
 /// Threads: any. May be called from a callback, also of this manager: the rest is done when that returned. Since 0.1.0.
 #[unsafe(no_mangle)]
@@ -214,8 +215,8 @@ pub unsafe extern "C" fn lses_manager_begin_new(
 ///
 /// A session past its deadline is never returned as live, whether the reaper came by or not.
 ///
-/// Threads: any. Blocks for the session's lock, at most the lock timeout (0 does not wait). May be called from a callback.
-/// Errors: LSES_E_LOCK_TIMEOUT, LSES_E_DENIED (application change), LSES_E_REENTRANT (inside of a decider about that
+/// Threads: any. Blocks for the session's lock, at most the lock timeout (0 does not wait); a thread that begins a session
+/// it holds itself waits for itself until then. May be called from a callback. Errors: LSES_E_LOCK_TIMEOUT, LSES_E_DENIED (application change), LSES_E_REENTRANT (inside of a decider about that
 /// session), LSES_E_CORRUPT, LSES_E_INVALID. Since 0.1.0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lses_manager_begin(
