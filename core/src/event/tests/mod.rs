@@ -3,7 +3,6 @@
 mod closing;
 mod deciders;
 mod deliveries;
-mod load;
 mod misbehaviour;
 mod places;
 
