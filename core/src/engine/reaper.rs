@@ -134,16 +134,19 @@ impl Reaper {
         let plan = self.plan.lock();
         let now = Instant::now();
         let degraded = plan.degraded.as_ref();
+        let late = late(&plan, now);
         let state = if plan.stop {
             "closed"
         } else if !threads {
             "none"
-        } else if late(&plan, now) || degraded.is_some_and(|(since, _)| now.duration_since(*since) < DEGRADED) {
+        } else if late || degraded.is_some_and(|(since, _)| now.duration_since(*since) < DEGRADED) {
             "degraded"
         } else {
             "running"
         };
-        Health { state, degraded: degraded.map(|(_, text)| text.clone()), restarts: plan.restarts }
+        // Late, and the watchdog did not come by yet.
+        let stalled = || (late && state == "degraded").then(|| "the reaper is stalled".to_owned());
+        Health { state, degraded: degraded.map(|(_, text)| text.clone()).or_else(stalled), restarts: plan.restarts }
     }
 }
 
