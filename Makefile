@@ -131,6 +131,7 @@ bench: setup
 	@mkdir -p $(BENCH)
 	cargo run --release -q --manifest-path core/benches/peers/Cargo.toml -- --json $(BENCH)/core.json --text $(BENCH)/core.txt
 	cargo build --release -q -p libsession-ffi
+	@ln -sf libsession.so $(CARGO_TARGET_DIR)/release/libsession.so.0
 	$(CC) -O2 -Iinclude core/benches/c/bench.c -o $(BENCH)/c -L$(CARGO_TARGET_DIR)/release -lsession -lm
 	LD_LIBRARY_PATH=$(CARGO_TARGET_DIR)/release $(BENCH)/c --json $(BENCH)/c.json
 	@VIRTUAL_ENV=$(CURDIR)/.venv tools/quiet.sh .venv/bin/maturin develop --release -m bindings/python/Cargo.toml

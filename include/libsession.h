@@ -408,7 +408,8 @@
 #define LSES_LICENSE_CLASS_ANONYMOUS 2
 
 /**
- * How a session is charged for a license: `lazy`. Not before it is needed: at login, the second request, or the first write.
+ * How a session is charged for a license: `lazy`. Not before it is needed: at login, the second request, or the first write. Not
+ * offered by this version: LSES_E_INVALID.
  */
 #define LSES_LICENSE_CLASS_LAZY 3
 

@@ -409,6 +409,9 @@ impl Config {
                 application.name
             )));
         }
+        if let Some(class) = application.license_class {
+            check_license_class(class)?;
+        }
         if application.license_class.is_some_and(|class| class != LicenseClass::None)
             && application.pool.is_none()
             && self.pools.len() != 1
@@ -437,6 +440,14 @@ pub(crate) fn check_timeout(what: &str, timeout: Option<Duration>) -> Result<()>
 pub(crate) fn check_duration(what: &str, value: Duration) -> Result<()> {
     if value > MAX_TIMEOUT {
         return Err(Error::invalid(format!("{what} of {} s is over the bound of 100 years", value.as_secs())));
+    }
+    Ok(())
+}
+
+/// Checks that sessions can be charged so.
+pub(crate) fn check_license_class(class: LicenseClass) -> Result<()> {
+    if class == LicenseClass::Lazy {
+        return Err(Error::invalid("license class lazy is not offered by this version: use named, anonymous or none"));
     }
     Ok(())
 }

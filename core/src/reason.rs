@@ -186,7 +186,7 @@ vocabulary! {
         Named = 1 => "named",
         /// As a nameless visitor, with a cap of its own.
         Anonymous = 2 => "anonymous",
-        /// Not before it is needed: at login, the second request, or the first write.
+        /// Not before it is needed: at login, the second request, or the first write. Not offered by this version: `invalid`.
         Lazy = 3 => "lazy",
         /// Not at all: system applications. They still time out.
         None = 4 => "none",

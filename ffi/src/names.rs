@@ -106,7 +106,8 @@ pub const LSES_LOCK_NONE: u32 = 3;
 pub const LSES_LICENSE_CLASS_NAMED: u32 = 1;
 /// How a session is charged for a license: `anonymous`. As a nameless visitor, with a cap of its own.
 pub const LSES_LICENSE_CLASS_ANONYMOUS: u32 = 2;
-/// How a session is charged for a license: `lazy`. Not before it is needed: at login, the second request, or the first write.
+/// How a session is charged for a license: `lazy`. Not before it is needed: at login, the second request, or the first write. Not
+/// offered by this version: LSES_E_INVALID.
 pub const LSES_LICENSE_CLASS_LAZY: u32 = 3;
 /// How a session is charged for a license: `none`. Not at all: system applications. They still time out.
 pub const LSES_LICENSE_CLASS_NONE: u32 = 4;

@@ -6,7 +6,7 @@ use std::sync::atomic::{Ordering, fence};
 use super::Engine;
 use super::ask::{Answers, Wait, now, refusal};
 use super::requests::InFlight;
-use crate::config::{check_duration, check_timeout, timeout_ms};
+use crate::config::{check_duration, check_license_class, check_timeout, timeout_ms};
 use crate::data::{Subscript, Tree, Value, Writes};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::handler::{Answer, Verdict};
@@ -103,6 +103,7 @@ impl Engine {
         };
         let data = first_data(options.data, &self.config.quotas)?;
         let license_class = options.license_class.unwrap_or(app.license_class);
+        check_license_class(license_class)?;
         if license_class != LicenseClass::None && app.pool.is_none() {
             return Err(Error::invalid(format!(
                 "license class {license_class} needs a pool, and the application '{}' has none",
@@ -185,7 +186,7 @@ impl Engine {
             plan.license_class = class;
         }
         let refused = answers.iter().find_map(|(class, answer)| refusal(EventKind::Start, class, answer));
-        if let Some(error) = refused {
+        if let Some(error) = refused.or_else(|| check_license_class(plan.license_class).err()) {
             self.table.abandon(&draft);
             self.refuse(draft.session.id, plan.application, &started, EndReason::StartDenied, None);
             return Err(error);
