@@ -170,8 +170,8 @@ impl Place {
 /// The cold part of a slot, and the lock of everything structural.
 pub(super) type ColdCell = Mutex<Option<Cold>>;
 
-const SEGMENT: usize = 4096;
-const DIRECTORY: usize = 256;
+const SEGMENT: usize = 1024;
+const DIRECTORY: usize = 512;
 
 struct Segment {
     slots: Box<[Slot]>,
