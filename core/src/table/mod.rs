@@ -9,6 +9,7 @@ mod classes;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 pub mod memory;
+mod slot;
 mod types;
 
 use crate::clock::{Millis, Now};

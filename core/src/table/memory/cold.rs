@@ -360,7 +360,7 @@ mod tests {
     #[test]
     fn a_cold_part_fills_48_bytes_with_its_lock() {
         assert_eq!(std::mem::size_of::<Option<Cold>>(), 40);
-        assert_eq!(std::mem::size_of::<super::super::slot::ColdCell>(), 48);
+        assert_eq!(std::mem::size_of::<super::super::region::ColdCell>(), 48);
     }
 
     #[test]
