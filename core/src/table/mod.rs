@@ -8,6 +8,8 @@
 mod classes;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
+mod extension;
+mod grave;
 pub mod memory;
 mod slot;
 mod types;

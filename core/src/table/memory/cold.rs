@@ -11,10 +11,10 @@ use crate::event::ClassRef;
 use crate::id::SessionId;
 use crate::reason::{LockMode, TouchKind};
 use crate::session::Client;
+use crate::table::extension::Extension;
+use crate::table::grave::Replaced;
 use crate::table::{Attachment, Wake};
 
-/// Old tokens that a session remembers.
-pub(super) const MAX_REPLACED: usize = 4;
 /// Lines of a trace.
 const MAX_TRACE: usize = 64;
 
@@ -104,28 +104,6 @@ pub(super) struct Rare {
     pub told: Vec<ClassRef>,
     pub extension: Extension,
     pub trace: Option<VecDeque<String>>,
-}
-
-/// A token that was rotated away.
-#[derive(Clone, Copy)]
-pub(super) struct Replaced {
-    pub verifier: [u64; 2],
-    /// Begins requests until then.
-    pub grace: Millis,
-    /// Answers `gone(replaced)` until then.
-    pub until: Millis,
-}
-
-/// The session's use of its budget.
-#[derive(Default)]
-pub(super) struct Extension {
-    /// Granted in a row without user activity.
-    pub count: u32,
-    /// The deadline of the last grant: while it stands, there was no activity.
-    pub deadline: Millis,
-    /// The deadline that was asked about last.
-    pub asked: Millis,
-    pub history: Vec<(Millis, String, Millis)>,
 }
 
 impl Cold {

@@ -4,8 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::sync::MutexGuard;
 
-use super::cold::{Cold, MAX_REPLACED, Replaced};
-use super::grave::{Grave, More};
+use super::cold::Cold;
 use super::log::Entry;
 use super::slot::{FREE, IN_FLIGHT, Place, Slot, State};
 use super::{MemoryTable, Visit};
@@ -14,6 +13,7 @@ use crate::deadline;
 use crate::error::{Error, ErrorKind, Result};
 use crate::reason::{EndLevel, EndReason, LicenseClass};
 use crate::session::Receipt;
+use crate::table::grave::{Grave, MAX_REPLACED, More, Replaced};
 use crate::table::*;
 
 /// How long a replaced token answers `gone(replaced)` after its grace.

@@ -274,7 +274,12 @@ impl MemoryTable {
         Found::Live(Visit { session, place, slot, cold })
     }
 
-    fn tombstone<T>(&self, place: Place, at: At, reason: impl FnOnce(&grave::Grave) -> Option<EndReason>) -> Found<T> {
+    fn tombstone<T>(
+        &self,
+        place: Place,
+        at: At,
+        reason: impl FnOnce(&crate::table::grave::Grave) -> Option<EndReason>,
+    ) -> Found<T> {
         match self.graves.with(place.locator(), at.now.ms, reason).flatten() {
             Some(reason) => {
                 if reason == EndReason::Replaced {
