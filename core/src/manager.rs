@@ -87,19 +87,13 @@ impl Manager {
     pub fn set_idle_timeout(&self, id: SessionId, timeout: Option<Duration>) -> Result<bool> {
         check_timeout("idle_timeout", timeout)?;
         let Some(session) = self.0.live(id)? else { return Ok(false) };
-        match self.0.table.set_timeouts(self.0.at(), session, Some(timeout_ms(timeout)), None) {
-            Found::Live(done) => done.map(|()| true),
-            _ => Ok(false),
-        }
+        done(self.0.table.set_timeouts(self.0.at(), session, Some(timeout_ms(timeout)), None))
     }
     /// Sets the absolute timeout, only earlier. `Ok(false)` if it is not live.
     pub fn set_absolute_timeout(&self, id: SessionId, timeout: Duration) -> Result<bool> {
         check_timeout("absolute_timeout", Some(timeout))?;
         let Some(session) = self.0.live(id)? else { return Ok(false) };
-        match self.0.table.set_timeouts(self.0.at(), session, None, Some(timeout_ms(Some(timeout)))) {
-            Found::Live(done) => done.map(|()| true),
-            _ => Ok(false),
-        }
+        done(self.0.table.set_timeouts(self.0.at(), session, None, Some(timeout_ms(Some(timeout)))))
     }
     /// Sets the idle timeout of all that match, paced as [`end_where`](Self::end_where).
     pub fn set_idle_timeout_where(
@@ -112,7 +106,8 @@ impl Manager {
         check_timeout("idle_timeout", timeout)?;
         let idle = timeout_ms(timeout);
         self.0.change_where(filter, cursor, limit, false, |session| {
-            matches!(self.0.table.set_timeouts(self.0.at(), session, Some(idle), None), Found::Live(Ok(())))
+            let set = self.0.table.set_timeouts(self.0.at(), session, Some(idle), None).look()?;
+            Ok(matches!(set, Some(Ok(()))))
         })
     }
     // --- event classes ---
@@ -146,12 +141,12 @@ impl Manager {
     /// Recounts everything; each violation of an invariant in words. Always empty.
     pub fn check(&self) -> Result<Vec<String>> {
         self.0.enter()?;
-        Ok(self.0.table.check(self.0.at()))
+        self.0.table.check(self.0.at())
     }
     /// The use of a pool. Errors: `invalid` names an unknown pool.
     pub fn usage(&self, pool: &str) -> Result<Usage> {
         self.0.enter()?;
-        Ok(self.0.table.usage(self.0.at(), self.0.pool(pool)?))
+        self.0.table.usage(self.0.at(), self.0.pool(pool)?)
     }
     /// The pools' names.
     pub fn pools(&self) -> Result<Vec<Arc<str>>> {
@@ -161,17 +156,17 @@ impl Manager {
     /// A recount of a pool from first principles beside its counters.
     pub fn audit(&self, pool: &str) -> Result<Audit> {
         self.0.enter()?;
-        Ok(self.0.table.recount(self.0.at(), self.0.pool(pool)?))
+        self.0.table.recount(self.0.at(), self.0.pool(pool)?)
     }
     /// Accounts of a pool after a position.
     pub fn audit_records(&self, pool: &str, after: u64, limit: usize) -> Result<Vec<AuditRecord>> {
         self.0.enter()?;
-        Ok(self.0.table.audit_records(self.0.pool(pool)?, after, limit))
+        self.0.table.audit_records(self.0.pool(pool)?, after, limit)
     }
     /// Lifecycle log after a position.
     pub fn lifecycle(&self, after: u64, limit: usize) -> Result<Vec<LogEntry>> {
         self.0.enter_closing().or_else(closed)?;
-        Ok(self.0.table.lifecycle(after, limit))
+        self.0.table.lifecycle(after, limit)
     }
     /// Dead letters after a position.
     pub fn dead_letters(&self, after: u64, limit: usize) -> Result<Vec<DeadLetter>> {
@@ -213,7 +208,7 @@ impl Manager {
     /// For tests (manual clock, or `debug`): makes a session's data unreadable. `Ok(false)` if it is not live.
     pub fn damage(&self, id: SessionId) -> Result<bool> {
         self.0.for_tests("damage")?;
-        Ok(self.0.live(id)?.is_some_and(|session| self.0.table.damage(session)))
+        self.0.live(id)?.map_or(Ok(false), |session| self.0.table.damage(session))
     }
     /// For tests (manual clock, or `debug`): stalls the reaper thread until `false`; the watchdog must see it.
     pub fn stall_reaper(&self, stall: bool) -> Result<()> {
@@ -228,6 +223,14 @@ impl Manager {
     /// Whether it was closed.
     pub fn is_closed(&self) -> bool {
         self.0.is_closed()
+    }
+}
+
+/// Whether something was done to a session: not if it is not live.
+fn done(found: Found<Result<()>>) -> Result<bool> {
+    match found.look()? {
+        Some(done) => done.map(|()| true),
+        None => Ok(false),
     }
 }
 

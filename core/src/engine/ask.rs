@@ -29,7 +29,7 @@ pub(crate) type Answers = Vec<(ClassRef, Answer)>;
 pub(crate) type Answered = Box<dyn FnOnce(Answers) + Send>;
 
 /// What goes on after an explicit end was asked about: who extended the session, and by how much.
-pub(crate) type Granted = Box<dyn FnOnce(Option<(ClassRef, Duration)>) + Send>;
+pub(crate) type Granted = Box<dyn FnOnce(Result<Option<(ClassRef, Duration)>>) + Send>;
 
 /// Why a decision is not ALLOW; `None` if it is. What is not answered counts as the safe side.
 pub(crate) fn refusal(kind: EventKind, class: &ClassRef, answer: &Answer) -> Option<Error> {
@@ -161,7 +161,14 @@ impl Engine {
         if self.dispatcher.kinds() & bits == 0 {
             return;
         }
-        let Found::Live(card) = self.table.card(self.at(), ask.session) else { return };
+        let card = match self.table.card(self.at(), ask.session) {
+            Found::Live(card) => card,
+            Found::Failed(error) => {
+                log::warn!(target: "libsession", "session {} can't be asked about its end: {error}", ask.session.id);
+                return;
+            }
+            _ => return,
+        };
         let Some(engine) = self.strong() else { return };
         let mut rounds: Vec<Round> = Vec::new();
         for (class, kind) in self.questions(&card, true) {
@@ -203,7 +210,11 @@ impl Engine {
             if open.0 == 0 { open.1.take() } else { None }
         };
         if let Some((by, class)) = best.filter(|_| asking.ask.may_extend) {
-            self.table.extend(self.at(), asking.ask.session, asking.ask.deadline, &class, millis(by));
+            let session = asking.ask.session;
+            let extended = self.table.extend(self.at(), session, asking.ask.deadline, &class, millis(by));
+            if let Found::Failed(error) = extended {
+                log::warn!(target: "libsession", "session {} can't be extended: {error}", session.id);
+            }
         }
     }
 
@@ -223,13 +234,11 @@ impl Engine {
         then: Granted,
     ) {
         let Some((class, kind)) = questions.pop_front() else {
-            let granted = best.filter(|_| card.may_extend).and_then(|(by, class)| {
-                match self.table.extend(self.at(), card.session, 0, &class, millis(by)) {
-                    Found::Live(Some(granted)) => Some((class, Duration::from_millis(granted))),
-                    _ => None,
-                }
-            });
-            return then(granted);
+            let Some((by, class)) = best.filter(|_| card.may_extend) else { return then(Ok(None)) };
+            let granted = self.table.extend(self.at(), card.session, 0, &class, millis(by)).look();
+            return then(
+                granted.map(|granted| granted.flatten().map(|granted| (class, Duration::from_millis(granted)))),
+            );
         };
         let event = Arc::new(self.question(&card, kind, None, thread));
         let engine = self.clone();

@@ -80,7 +80,7 @@ impl Engine {
         // The lock that an application prefers is known once the session is.
         let lock = self.applications.first().map_or(LockMode::Exclusive, |app| app.config.lock);
         let uniform = self.applications.iter().all(|app| app.config.lock == lock);
-        let lock = if uniform || options.lock.is_some() { lock } else { self.preferred_lock(token, lock) };
+        let lock = if uniform || options.lock.is_some() { lock } else { self.preferred_lock(token, lock)? };
         let (touch, lock) = begin_defaults(options, lock);
         let spec = BeginSpec { touch, lock, process: crate::fork::process() };
         match self.table.begin(self.at(), token, &spec) {
@@ -109,15 +109,14 @@ impl Engine {
                 self.pump();
                 Ok(Tried::Done(Begun::Gone(reason)))
             }
+            Found::Failed(error) => Err(error),
         }
     }
 
-    fn preferred_lock(&self, token: &Token, default: LockMode) -> LockMode {
-        let Found::Live(session) = self.table.find_token(self.at(), token) else { return default };
-        match self.table.card(self.at(), session) {
-            Found::Live(card) => self.app(card.application).config.lock,
-            _ => default,
-        }
+    fn preferred_lock(&self, token: &Token, default: LockMode) -> Result<LockMode> {
+        let Some(session) = self.table.find_token(self.at(), token).look()? else { return Ok(default) };
+        let card = self.table.card(self.at(), session).look()?;
+        Ok(card.map_or(default, |card| self.app(card.application).config.lock))
     }
 
     /// Asks the session's classes about the application that the request names; the request holds its lock meanwhile.
@@ -180,19 +179,18 @@ impl Engine {
                 self.pump();
                 Touched::Gone(reason)
             }
+            Found::Failed(error) => return Err(error),
         })
     }
 
     pub fn id_of(&self, token: &str) -> Result<Option<SessionId>> {
         self.enter()?;
         let Some(token) = Token::parse(token) else { return Ok(None) };
-        match self.table.find_token(self.at(), &token) {
-            Found::Live(session) => Ok(Some(session.id)),
-            _ => {
-                self.pump();
-                Ok(None)
-            }
+        let found = self.table.find_token(self.at(), &token).look()?;
+        if found.is_none() {
+            self.pump();
         }
+        Ok(found.map(|session| session.id))
     }
 
     pub fn lock(self: &Arc<Self>, key: RequestKey, mode: LockMode, timeout: Option<Duration>) -> Result<Found<()>> {
@@ -223,6 +221,7 @@ impl Engine {
             Found::Live(Err(text)) => Tried::Busy(*key, mode, text),
             Found::Absent => Tried::Done(Found::Absent),
             Found::Gone(reason) => Tried::Done(Found::Gone(reason)),
+            Found::Failed(error) => return Err(error),
         })
     }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::{CLOSED, CLOSING, Engine, OPEN};
+use crate::error::Result;
 use crate::event::current;
 use crate::event::dispatch_config::start_thread;
 use crate::reason::{EndLevel, EndReason, ThreadKind};
@@ -64,16 +65,9 @@ impl Engine {
         let mut ended = 0;
         // A creation that had begun may still publish its session: it is looked for until there is none.
         while self.table.count() > 0 {
-            let mut cursor = Some(0);
-            while let Some(from) = cursor {
-                let (page, next) = self.table.list(self.at(), &Filter::default(), from, 1024, usize::MAX);
-                for (session, _) in page {
-                    if let Ended::Now(_) = self.table.end(self.at(), session, &spec) {
-                        ended += 1;
-                    }
-                }
-                self.pump();
-                cursor = next;
+            if let Err(error) = self.end_all(&spec, &mut ended) {
+                log::error!(target: "libsession", "{} sessions could not be ended: {error}", self.table.count());
+                break;
             }
         }
         if !self.config.threads || self.config.dispatch == crate::event::DispatchMode::Poll {
@@ -96,6 +90,24 @@ impl Engine {
         *self.report.lock() = Some(report.clone());
         self.reported.notify_all();
         report
+    }
+
+    /// Ends every session that a listing finds.
+    fn end_all(&self, spec: &EndSpec, ended: &mut u64) -> Result<()> {
+        let mut cursor = Some(0);
+        while let Some(from) = cursor {
+            let (page, next) = self.table.list(self.at(), &Filter::default(), from, 1024, usize::MAX)?;
+            for (session, _) in page {
+                match self.table.end(self.at(), session, spec) {
+                    Ended::Now(_) => *ended += 1,
+                    Ended::Failed(error) => return Err(error),
+                    Ended::Before(_) | Ended::Absent => {}
+                }
+            }
+            self.pump();
+            cursor = next;
+        }
+        Ok(())
     }
 
     pub fn is_closed(&self) -> bool {

@@ -16,7 +16,7 @@ use crate::manager::Then;
 use crate::reason::{DenyReason, EndLevel, EndReason, EventKind, LicenseClass, LockMode, ThreadKind, TouchKind};
 use crate::request::Request;
 use crate::session::{BeginOptions, Client, CreateOptions, Created};
-use crate::table::{Charge, ClassChange, Draft, EndSpec, Holder, NewSession, Refused, RequestKey, SessionRef};
+use crate::table::{Charge, ClassChange, Draft, EndSpec, Ended, Holder, NewSession, Refused, RequestKey, SessionRef};
 
 /// The bounds of a client's facts, in bytes.
 const FACTS: [(&str, usize); 3] = [("address", 256), ("user_agent", 1024), ("referrer", 2048)];
@@ -237,7 +237,9 @@ impl Engine {
             actor: None,
             note: None,
         };
-        self.table.end(self.at(), session, &spec);
+        if let Ended::Failed(failure) = self.table.end(self.at(), session, &spec) {
+            log::error!(target: "libsession", "session {} was made while the manager closed: {failure}", session.id);
+        }
         self.pump();
         Some(error)
     }
@@ -280,7 +282,8 @@ impl Engine {
         self.table.note(self.at(), session, "refused", reason.name());
         if let Some((pool, _, classes)) = &license {
             let config = self.pool_config(*pool);
-            let (in_use, capacity) = self.table.pool_state(*pool);
+            // It was refused for a pool that was full; a store that can't say more changes nothing about that.
+            let (in_use, capacity) = self.table.pool_state(*pool).unwrap_or((config.capacity, config.capacity));
             let mut event = self.event(EventKind::LicenseDenied, application, session, ThreadKind::Request);
             event.reason = Some(reason);
             event.pool = Some(PoolState { pool: config.name.as_str().into(), in_use, capacity });

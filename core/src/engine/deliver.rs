@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Engine;
 use crate::data::Tree;
+use crate::error::Result;
 use crate::event::dispatcher::Delivery;
 use crate::event::{ClassRef, Event, PoolState};
 use crate::id::SessionId;
@@ -56,17 +57,27 @@ impl Engine {
 
     /// Hands over everything that is in the outbox.
     pub fn pump(&self) {
-        loop {
-            let rows = self.table.outbox_take(ROWS);
-            if rows.is_empty() {
-                break;
-            }
-            for row in rows {
-                self.deliver(row);
+        if !self.retry.outbox.waits(self.clock.now().ms) {
+            match self.take_rows() {
+                Ok(()) => self.outbox_worked(),
+                Err(error) => self.outbox_failed(&error),
             }
         }
         if self.dispatcher.kinds() & POOL_EVENTS != 0 {
             self.tell_pools();
+        }
+    }
+
+    fn take_rows(&self) -> Result<()> {
+        self.acknowledge_again()?;
+        loop {
+            let rows = self.table.outbox_take(ROWS)?;
+            if rows.is_empty() {
+                return Ok(());
+            }
+            for row in rows {
+                self.deliver(row);
+            }
         }
     }
 
@@ -99,11 +110,15 @@ impl Engine {
             add(EventKind::Timeout);
         }
         add(EventKind::End);
-        let table = self.table.clone();
         let (event_id, attachments) = (row.event_id, row.attachments);
+        let (table, engine) = (self.table.clone(), self.weak());
         let after = Box::new(move || {
             drop(attachments);
-            table.outbox_acknowledge(event_id);
+            if let Err(error) = table.outbox_acknowledge(event_id)
+                && let Some(engine) = engine.upgrade()
+            {
+                engine.acknowledge_later(event_id, &error);
+            }
         });
         if row.level == EndLevel::Kill {
             self.dispatcher.record_undelivered(row.session, deliveries, "killed");

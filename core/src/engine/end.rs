@@ -31,8 +31,9 @@ impl Engine {
             Found::Gone(_) => {
                 self.pump();
                 let receipt = self.table.receipt(self.at(), id);
-                then(Ok(receipt.map_or(EndOutcome::Absent, EndOutcome::Gone)));
+                then(receipt.map(|receipt| receipt.map_or(EndOutcome::Absent, EndOutcome::Gone)));
             }
+            Found::Failed(error) => then(Err(error)),
         }
     }
 
@@ -53,12 +54,14 @@ impl Engine {
         }
         let card = match self.table.card(self.at(), session) {
             Found::Live(card) => card,
+            Found::Failed(error) => return then(Err(error)),
             _ => return self.end_and_tell(wait, session, thread, options, then),
         };
         let engine = self.clone();
-        let go_on = Box::new(move |granted: Option<(crate::event::ClassRef, Duration)>| match granted {
-            Some((class, by)) => then(Ok(EndOutcome::Extended { class: class.name.to_string(), by })),
-            None => engine.end_and_tell(wait, session, thread, options, then),
+        let go_on = Box::new(move |granted: Result<Option<(crate::event::ClassRef, Duration)>>| match granted {
+            Err(error) => then(Err(error)),
+            Ok(Some((class, by))) => then(Ok(EndOutcome::Extended { class: class.name.to_string(), by })),
+            Ok(None) => engine.end_and_tell(wait, session, thread, options, then),
         });
         self.ask_end(wait, card, thread, go_on);
     }
@@ -73,7 +76,10 @@ impl Engine {
         then: Then<EndOutcome>,
     ) {
         let callbacks = options.wait;
-        let outcome = self.end_now(session, thread, options);
+        let outcome = match self.end_now(session, thread, options) {
+            Ok(outcome) => outcome,
+            Err(error) => return then(Err(error)),
+        };
         let Some(most) = callbacks else { return then(Ok(outcome)) };
         if matches!(wait, Wait::Blocking) || matches!(outcome, EndOutcome::Absent) {
             return then(Ok(self.with_callbacks(outcome, most)));
@@ -95,15 +101,16 @@ impl Engine {
     }
 
     /// The commit.
-    fn end_now(&self, session: SessionRef, thread: ThreadKind, options: EndOptions) -> EndOutcome {
+    fn end_now(&self, session: SessionRef, thread: ThreadKind, options: EndOptions) -> Result<EndOutcome> {
         let spec =
             EndSpec { reason: options.reason, level: options.level, thread, actor: options.actor, note: options.note };
         let ended = self.table.end(self.at(), session, &spec);
         self.pump();
         match ended {
-            Ended::Now(receipt) => EndOutcome::Ended(receipt),
-            Ended::Before(receipt) => EndOutcome::Gone(receipt),
-            Ended::Absent => EndOutcome::Absent,
+            Ended::Now(receipt) => Ok(EndOutcome::Ended(receipt)),
+            Ended::Before(receipt) => Ok(EndOutcome::Gone(receipt)),
+            Ended::Absent => Ok(EndOutcome::Absent),
+            Ended::Failed(error) => Err(error),
         }
     }
 
@@ -128,18 +135,20 @@ impl Engine {
         check(options)?;
         let step = EndOptions { wait: None, ..options.clone() };
         self.change_where(filter, cursor, limit, true, |session| {
-            matches!(self.end_now(session, ThreadKind::Admin, step.clone()), EndOutcome::Ended(_))
+            let outcome = self.end_now(session, ThreadKind::Admin, step.clone())?;
+            Ok(matches!(outcome, EndOutcome::Ended(_)))
         })
     }
 
-    /// Changes what matches, at most `limit` sessions looked at; sessions of protected applications may be spared.
+    /// Changes what matches, at most `limit` sessions looked at; sessions of protected applications may be spared. A change
+    /// that fails is the last one: what was changed before it stays so, and the same call again goes on.
     pub fn change_where(
         &self,
         filter: &Filter,
         cursor: u64,
         limit: usize,
         spare: bool,
-        mut change: impl FnMut(SessionRef) -> bool,
+        mut change: impl FnMut(SessionRef) -> Result<bool>,
     ) -> Result<Progress> {
         self.enter()?;
         if limit == 0 {
@@ -149,7 +158,7 @@ impl Engine {
         let mut left = limit;
         while let (Some(cursor), true) = (progress.next, left > 0) {
             let scan = left.min(SCAN);
-            let (page, next) = self.table.list(self.at(), filter, cursor, usize::MAX, scan);
+            let (page, next) = self.table.list(self.at(), filter, cursor, usize::MAX, scan)?;
             let looked = next.map_or(page.len() as u64, |next| next - cursor).max(page.len() as u64);
             progress.scanned += looked;
             progress.next = next;
@@ -161,7 +170,7 @@ impl Engine {
                     .any(|app| app.name == info.application && app.config.protected_from_bulk_end);
                 if spare && protected {
                     progress.protected += 1;
-                } else if change(session) {
+                } else if change(session)? {
                     progress.changed += 1;
                 }
             }

@@ -12,7 +12,7 @@ use crate::manager::Then;
 use crate::reason::{EndLevel, EndReason, EventKind, ThreadKind};
 use crate::request::Request;
 use crate::session::{EndOptions, Login, Logout};
-use crate::table::{Card, ChangeRefused, EndSpec, Ended, Found, Holder, HolderChange, HolderChanged};
+use crate::table::{Card, ChangeRefused, EndSpec, Ended, Holder, HolderChange, HolderChanged};
 
 /// How often a change is tried again when the user changed meanwhile.
 const TRIES: usize = 8;
@@ -32,11 +32,9 @@ impl Engine {
         }
     }
 
-    fn client_of(&self, request: &Request) -> Option<String> {
-        match self.table.look(self.at(), request.0.session) {
-            Found::Live((info, _)) => info.client.address,
-            _ => None,
-        }
+    fn client_of(&self, request: &Request) -> Result<Option<String>> {
+        let looked = self.table.look(self.at(), request.0.session).look()?;
+        Ok(looked.and_then(|(info, _)| info.client.address))
     }
 
     pub fn rotate(&self, request: &Request) -> Result<Token> {
@@ -100,7 +98,7 @@ impl Engine {
     }
 
     fn log_in(&self, request: &Request, card: &Card, user: Arc<str>) -> Result<Login> {
-        let client = self.client_of(request);
+        let client = self.client_of(request)?;
         let keep =
             card.charge.as_ref().is_none_or(|charge| self.pool_config(charge.pool).trade_failure == TradeFailure::Keep);
         let change = HolderChange {
@@ -127,7 +125,7 @@ impl Engine {
         let Some(user) = card.user.clone() else {
             return Err(Error::invalid("nobody is logged in: there is nothing to trade"));
         };
-        let client = self.client_of(request);
+        let client = self.client_of(request)?;
         let change = HolderChange {
             holder: self.holder(&card, &user, client.as_deref()),
             user: Some(user.clone()),
@@ -204,6 +202,7 @@ impl Engine {
         match ended {
             Ended::Now(receipt) | Ended::Before(receipt) => Ok(Logout::Ended(receipt)),
             Ended::Absent => Err(Error::absent()),
+            Ended::Failed(error) => Err(error),
         }
     }
 

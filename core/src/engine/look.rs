@@ -8,7 +8,7 @@ use super::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::SessionId;
 use crate::session::{Explain, Filter, Page, Receipt, SessionInfo, Stats};
-use crate::table::{Details, Found, SessionRef};
+use crate::table::{Details, SessionRef};
 
 /// The longest page of a listing.
 const MAX_PAGE: usize = 10_000;
@@ -19,16 +19,15 @@ impl Engine {
         if !(1..=MAX_PAGE).contains(&limit) {
             return Err(Error::invalid(format!("a page of {limit} sessions is not between 1 and {MAX_PAGE}")));
         }
-        let (sessions, next) = self.table.list(self.at(), filter, cursor, limit, usize::MAX);
+        let (sessions, next) = self.table.list(self.at(), filter, cursor, limit, usize::MAX)?;
         Ok(Page { sessions: sessions.into_iter().map(|(_, info)| info).collect(), next })
     }
 
     pub fn explain(&self, id: SessionId) -> Result<Option<Explain>> {
         self.enter()?;
-        let found = match self.table.find(self.at(), id) {
-            Found::Live(session) => self.table.look(self.at(), session),
-            Found::Absent => Found::Absent,
-            Found::Gone(reason) => Found::Gone(reason),
+        let found = match self.table.find(self.at(), id).look()? {
+            Some(session) => self.table.look(self.at(), session).look()?,
+            None => None,
         };
         self.pump();
         let failures: Vec<_> = self
@@ -38,8 +37,8 @@ impl Engine {
             .map(|failure| (failure.class.name.to_string(), failure.kind.name().to_owned(), failure.text))
             .collect();
         let mut explain = match found {
-            Found::Live((info, details)) => self.explain_live(id, info, details),
-            _ => match self.table.receipt(self.at(), id) {
+            Some((info, details)) => self.explain_live(id, info, details),
+            None => match self.table.receipt(self.at(), id)? {
                 Some(receipt) => explain_ended(id, receipt),
                 None => return Ok(None),
             },
@@ -183,10 +182,7 @@ impl Engine {
         self.enter()?;
         let found = self.table.find(self.at(), id);
         self.pump();
-        Ok(match found {
-            Found::Live(session) => Some(session),
-            _ => None,
-        })
+        found.look()
     }
 }
 

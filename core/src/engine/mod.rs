@@ -10,6 +10,7 @@ mod login;
 mod look;
 mod reaper;
 pub(crate) mod requests;
+mod retry;
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -49,6 +50,7 @@ pub(crate) struct Engine {
     reported: Condvar,
     forks: u64,
     refused: AtomicU64,
+    retry: retry::Retry,
     me: Weak<Engine>,
 }
 
@@ -91,6 +93,7 @@ impl Engine {
             reported: Condvar::new(),
             forks: fork::generation(),
             refused: AtomicU64::new(0),
+            retry: retry::Retry::new(),
             me: me.clone(),
             config,
         });
@@ -191,6 +194,10 @@ impl Engine {
         if self.config.threads && self.clock.manual().is_none() {
             self.reaper.start(&self.me);
         }
+    }
+
+    pub fn weak(&self) -> Weak<Engine> {
+        self.me.clone()
     }
 
     pub fn strong(&self) -> Option<Arc<Engine>> {

@@ -115,6 +115,11 @@ impl Reaper {
         }
     }
 
+    /// What is due can't be ended, and why.
+    pub fn degrade(&self, text: String) {
+        self.plan.lock().degraded = Some((Instant::now(), text));
+    }
+
     /// Another step of a long sweep.
     fn beat(&self) {
         let mut plan = self.plan.lock();
@@ -264,14 +269,20 @@ impl Driven for Engine {
             return None;
         }
         let table = self.table.next_due(self.clock.now()).filter(|next| *next < NEVER);
-        table.into_iter().chain(self.timers.next_due()).min()
+        // What failed a moment ago is due when it is tried again.
+        let table = table.map(|next| next.max(self.retry.claim.again().unwrap_or(0)));
+        table.into_iter().chain(self.timers.next_due()).chain(self.retry.outbox.again()).min()
     }
 
     fn run_due(&self) {
         if self.forked() {
             return;
         }
-        self.sweep();
+        if self.retry.claim.waits(self.clock.now().ms) {
+            self.pump();
+        } else if let Err(error) = self.sweep() {
+            self.claim_failed(&error);
+        }
         self.timers.fire(self.clock.now().ms);
     }
 
@@ -282,17 +293,24 @@ impl Driven for Engine {
 
 impl Engine {
     /// Ends and asks whatever is due; tells how many sessions it ended.
-    pub fn sweep(&self) -> usize {
+    fn sweep(&self) -> crate::Result<usize> {
         let mut ended = 0;
         loop {
-            let claim = self.table.claim_due(self.at(), BATCH);
+            let claim = match self.table.claim_due(self.at(), BATCH) {
+                Ok(claim) => claim,
+                Err(error) => {
+                    self.pump();
+                    return Err(error);
+                }
+            };
+            self.claim_worked();
             ended += claim.ended;
             for ask in &claim.asks {
                 self.ask_expiring(ask);
             }
             self.pump();
             if !claim.more {
-                return ended;
+                return Ok(ended);
             }
             self.reaper.beat();
         }
@@ -300,7 +318,7 @@ impl Engine {
 
     pub fn reap_now(&self) -> crate::Result<usize> {
         self.enter()?;
-        let ended = self.sweep();
+        let ended = self.sweep()?;
         self.timers.fire(self.clock.now().ms);
         Ok(ended)
     }

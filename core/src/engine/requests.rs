@@ -127,6 +127,7 @@ impl InFlight {
                 self.engine.pump();
                 Err(Error::gone(reason))
             }
+            Found::Failed(error) => Err(error),
         }
     }
 
@@ -167,15 +168,22 @@ impl InFlight {
         };
         let Some(key) = self.key() else { return Ok(()) };
         let found = self.engine.table.save(self.engine.at(), &key, &writes);
-        let saved = self.resolve(found)?;
+        let saved = match found {
+            Found::Failed(error) => Err(error),
+            found => self.resolve(found)?,
+        };
         if saved.is_err() {
-            // Nothing was written: the writes stay. Who wrote meanwhile from another thread loses nothing either.
-            let mut state = self.state.lock();
-            if state.writes.as_ref().is_none_or(|writes| writes.is_empty()) {
-                state.writes = Some(writes);
-            }
+            self.keep(Some(writes));
         }
         saved
+    }
+
+    /// Nothing was written: the writes stay. Who wrote meanwhile from another thread loses nothing either.
+    fn keep(&self, writes: Option<Box<Writes>>) {
+        let mut state = self.state.lock();
+        if state.writes.as_ref().is_none_or(|writes| writes.is_empty()) {
+            state.writes = writes;
+        }
     }
 
     pub fn discard(&self) -> Result<()> {
@@ -228,6 +236,12 @@ impl InFlight {
                 self.state.lock().phase = Phase::Gone(reason);
                 engine.pump();
                 Err(Error::gone(reason))
+            }
+            Found::Failed(error) => {
+                // It is in flight still: whoever has it may try again, and its drop will.
+                self.state.lock().phase = Phase::Open;
+                self.keep(writes);
+                Err(error)
             }
         }
     }
@@ -326,6 +340,7 @@ impl Engine {
         if self.dispatcher.kinds() & kind.bit() == 0 {
             return;
         }
+        // What can't be read is not told: no decision hangs on it.
         if let Found::Live(card) = self.table.card(self.at(), request.0.session) {
             self.tell(card.classes.iter().cloned(), self.event_of(kind, &card, ThreadKind::Request));
         }

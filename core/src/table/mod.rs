@@ -28,6 +28,9 @@ pub use types::*;
 
 /// A table of sessions.
 ///
+/// A verb that fails ([`Found::Failed`], [`Ended::Failed`], `Err`) did nothing, unless the error's kind is `uncertain`: then
+/// it happened wholly or not at all, and a look tells which. A look-up's `absent` is never a failure's other name.
+///
 /// Threads: every verb from any thread at any time. No verb calls out but to the wake-ups it was given, after its locks
 /// are released.
 pub trait Table: Send + Sync {
@@ -59,7 +62,8 @@ pub trait Table: Send + Sync {
     fn begin(&self, at: At, token: &Token, spec: &BeginSpec) -> Found<Began>;
 
     /// Ends a request and commits its writes: all, or none and an error; the lock is free either way. Promise: writes never
-    /// reach a session that ended. Without writes *hot*. SQLite: versions compared, changed first subscripts written, one
+    /// reach a session that ended. A store that can't write ends the request all the same and says so in
+    /// [`Finished::committed`]; it is `Failed` only if the request is in flight still. Without writes *hot*. SQLite: versions compared, changed first subscripts written, one
     /// transaction. Redis: one script over the session's data hash.
     fn finish(&self, at: At, request: &RequestKey, writes: &Writes) -> Found<Finished>;
 
@@ -148,7 +152,7 @@ pub trait Table: Send + Sync {
     fn find(&self, at: At, id: SessionId) -> Found<SessionRef>;
 
     /// The receipt of an ended session. *Hot*; a row; a key with a time to live.
-    fn receipt(&self, at: At, id: SessionId) -> Option<Receipt>;
+    fn receipt(&self, at: At, id: SessionId) -> Result<Option<Receipt>>;
 
     /// What events tell of a live session. One read.
     fn card(&self, at: At, session: SessionRef) -> Found<Card>;
@@ -156,12 +160,12 @@ pub trait Table: Send + Sync {
     /// Ends, asks and frees what is due, at most `limit` sessions, in the order of instant, then creation. Promise: nobody
     /// else ends or asks the same again; what takes longer (callbacks) is in the outbox. *Stepped*: each step one transaction,
     /// one script over the due index.
-    fn claim_due(&self, at: At, limit: usize) -> Claim;
+    fn claim_due(&self, at: At, limit: usize) -> Result<Claim>;
 
     /// The earliest instant at which something may be due. *Hot.*
     fn next_due(&self, now: Now) -> Option<Millis>;
 
-    /// Sets what is called when something earlier than all before is filed.
+    /// Sets what is called when something earlier than all before is filed, or came into the outbox for this process.
     fn set_bell(&self, bell: Option<Wake>);
 
     /// Grants an extension on the deadline that was asked about, if it still stands and the budget allows; answers what was
@@ -180,14 +184,7 @@ pub trait Table: Send + Sync {
 
     /// Live sessions that match, from a cursor on, at most `limit` found and `scan` looked at. *Stepped.* Promise: a session
     /// live all the while appears exactly once.
-    fn list(
-        &self,
-        at: At,
-        filter: &Filter,
-        cursor: u64,
-        limit: usize,
-        scan: usize,
-    ) -> (Vec<(SessionRef, SessionInfo)>, Option<u64>);
+    fn list(&self, at: At, filter: &Filter, cursor: u64, limit: usize, scan: usize) -> Result<Listed>;
 
     /// One live session as a listing shows it, with what `explain` adds. One read.
     fn look(&self, at: At, session: SessionRef) -> Found<(SessionInfo, Details)>;
@@ -196,35 +193,35 @@ pub trait Table: Send + Sync {
     fn count(&self) -> u64;
 
     /// The use of a pool at one instant. *Stepped* over its holders.
-    fn usage(&self, at: At, pool: u32) -> Usage;
+    fn usage(&self, at: At, pool: u32) -> Result<Usage>;
 
     /// In use, available, capacity: O(1).
-    fn pool_state(&self, pool: u32) -> (u64, u64);
+    fn pool_state(&self, pool: u32) -> Result<(u64, u64)>;
 
     /// A recount from first principles beside the counters, as of one instant. *Stepped* over all sessions.
-    fn recount(&self, at: At, pool: u32) -> Audit;
+    fn recount(&self, at: At, pool: u32) -> Result<Audit>;
 
     /// Accounts of a pool after a position.
-    fn audit_records(&self, pool: u32, after: u64, limit: usize) -> Vec<AuditRecord>;
+    fn audit_records(&self, pool: u32, after: u64, limit: usize) -> Result<Vec<AuditRecord>>;
 
     /// Takes the changes of pool levels since the last call.
     fn take_pool_levels(&self) -> Vec<(u32, PoolLevel, u64)>;
 
     /// Takes at most `limit` rows of the outbox under a lease of this process. Promise: a row is taken by one at a time.
     /// One transaction; one script.
-    fn outbox_take(&self, limit: usize) -> Vec<OutboxRow>;
+    fn outbox_take(&self, limit: usize) -> Result<Vec<OutboxRow>>;
 
     /// Acknowledges a delivered row: it is never taken again. One transaction; one script.
-    fn outbox_acknowledge(&self, event_id: u64);
+    fn outbox_acknowledge(&self, event_id: u64) -> Result<()>;
 
     /// The commits after a position. *Stepped.*
-    fn lifecycle(&self, after: u64, limit: usize) -> Vec<LogEntry>;
+    fn lifecycle(&self, after: u64, limit: usize) -> Result<Vec<LogEntry>>;
 
     /// Adds to the commit log what is not a step of the table itself (a refused creation).
     fn note(&self, at: At, session: SessionId, what: &'static str, detail: &str);
 
     /// Each violation of an invariant, in words. *Stepped.*
-    fn check(&self, at: At) -> Vec<String>;
+    fn check(&self, at: At) -> Result<Vec<String>>;
 
     /// Counters. O(1).
     fn stats(&self) -> TableStats;
@@ -236,5 +233,27 @@ pub trait Table: Send + Sync {
     fn attachment(&self, session: SessionRef, name: &str) -> Found<Option<Attachment>>;
 
     /// For tests: makes a session's data unreadable. One transaction; one script.
-    fn damage(&self, session: SessionRef) -> bool;
+    fn damage(&self, session: SessionRef) -> Result<bool>;
+
+    /// Says whether this process calls back for an event class from now on: rows of the outbox go to a process that does.
+    /// *Hot* in memory, where there is no other process; elsewhere a row or a key under the participant.
+    fn listens(&self, class: &ClassRef, on: bool) -> Result<()> {
+        let _one_process = (class, on);
+        Ok(())
+    }
+
+    /// Whether sessions outlive the manager that made them: closing it ends none of them. A constant of the table.
+    fn outlives(&self) -> bool {
+        false
+    }
+
+    /// Gives back what this manager holds (requests in flight, locks, rows of the outbox not yet acknowledged, its
+    /// leadership), so that others have it at once. Called once, after everything that may call a verb has stopped or will
+    /// be refused; a verb after it answers a failure. Never waits for another process.
+    fn close(&self) {}
+
+    /// Rows of the outbox, of all processes, that are not acknowledged. In memory 0: a row that was taken is gone.
+    fn unsettled(&self) -> Result<u64> {
+        Ok(0)
+    }
 }

@@ -10,7 +10,7 @@ use crate::event::ClassRef;
 use crate::id::{SessionId, Token};
 use crate::license::rules::PoolRule;
 use crate::reason::{DenyReason, EndLevel, EndReason, LicenseClass, LockMode, ThreadKind, TouchKind};
-use crate::session::{Client, Receipt, RequestInfo};
+use crate::session::{Client, Receipt, RequestInfo, SessionInfo};
 
 /// A session as a table knows it: its public id, and where it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,15 +39,27 @@ pub enum Found<T> {
     Absent,
     /// It ended; its tombstone stands.
     Gone(EndReason),
+    /// The store failed: by the error's kind nothing happened (`unavailable`, `poisoned`), or it may have (`uncertain`).
+    Failed(Error),
 }
 
 impl<T> Found<T> {
-    /// The live one, or the outcome as an error.
+    /// The live one, or the outcome or failure as an error.
     pub fn live(self) -> Result<T> {
         match self {
             Self::Live(found) => Ok(found),
             Self::Absent => Err(Error::absent()),
             Self::Gone(reason) => Err(Error::gone(reason)),
+            Self::Failed(error) => Err(error),
+        }
+    }
+
+    /// The live one; `None` if it is not live. Errors: the store failed.
+    pub fn look(self) -> Result<Option<T>> {
+        match self {
+            Self::Live(found) => Ok(Some(found)),
+            Self::Absent | Self::Gone(_) => Ok(None),
+            Self::Failed(error) => Err(error),
         }
     }
 }
@@ -270,6 +282,8 @@ pub enum Ended {
     Before(Receipt),
     /// There is no such session, nor a tombstone.
     Absent,
+    /// The store failed: it is live, or the outcome is `uncertain`.
+    Failed(Error),
 }
 
 /// A native object kept with a session.
@@ -424,3 +438,6 @@ pub enum ChangeRefused {
     /// The pool refused and the denial is not to be kept.
     License(DenyReason),
 }
+
+/// Some of the live sessions, and where the listing goes on; `None` at its end.
+pub type Listed = (Vec<(SessionRef, SessionInfo)>, Option<u64>);

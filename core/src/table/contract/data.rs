@@ -101,7 +101,7 @@ pub(super) const PROMISES: &[Promise] = &[
         let desk = ground.desk();
         let made = desk.create(0, &Plan { charge: Some(charge(SINGLE, Holder::Session)), ..Plan::told() })?;
         let request = desk.begin(0, &made.token, LockMode::None)?;
-        ensure!(desk.table.damage(made.session), "it was not damaged");
+        ensure!(ok(desk.table.damage(made.session))?, "it was not damaged");
         let corrupt = |result: crate::Result<()>| {
             let error = result.err().ok_or("it was read or written")?;
             ensure!(error.kind() == ErrorKind::Corrupt, "the error is {error:?}");
@@ -119,8 +119,8 @@ pub(super) const PROMISES: &[Promise] = &[
         live(desk.touch(1, &made.token)).map_err(|text| format!("touched: {text}"))?;
         corrupt(live(desk.table.finish(at(1), &request, &write("a", 1)?))?.committed)?;
         ensure!(matches!(desk.end(2, made.session), Ended::Now(_)), "it did not end");
-        ensure!(desk.in_use(SINGLE) == 0, "its unit is in use");
-        let rows = desk.table.outbox_take(10);
+        ensure!(desk.in_use(SINGLE)? == 0, "its unit is in use");
+        let rows = ok(desk.table.outbox_take(10))?;
         ensure!(rows.len() == 1 && rows[0].snapshot.is_none(), "its end is not told, or with data");
         desk.sound(2)
     }),
@@ -162,7 +162,7 @@ pub(super) const PROMISES: &[Promise] = &[
         ensure!(attach(None)? == Some(2) && attach(None)?.is_none(), "it was not taken");
         attach(Some(object(3)))?;
         desk.end(1, made.session);
-        let mut rows = desk.table.outbox_take(10);
+        let mut rows = ok(desk.table.outbox_take(10))?;
         let attachments = rows.pop().map(|row| row.attachments).unwrap_or_default();
         ensure!(attachments.len() == 1, "{} attachments go out", attachments.len());
         ensure!(desk.table.attach(made.session, "a", None).live().is_err(), "an ended session has attachments");

@@ -57,7 +57,12 @@ impl Ground<'_> {
     pub fn desk_with(&self, change: impl FnOnce(&mut TableConfig)) -> Desk {
         let mut config = config();
         change(&mut config);
-        Desk { table: (self.make)(config) }
+        let table = (self.make)(config);
+        for name in ["audit", "more"] {
+            // A table that fails here fails in every promise about what is told.
+            let _failed = table.listens(&ClassRef::new("", name), true);
+        }
+        Desk { table }
     }
 }
 
@@ -217,8 +222,8 @@ impl Desk {
         live(self.peek(ms, token)).map(|(_, deadline)| deadline)
     }
 
-    pub fn in_use(&self, pool: u32) -> u64 {
-        self.table.pool_state(pool).0
+    pub fn in_use(&self, pool: u32) -> Result<u64, String> {
+        ok(self.table.pool_state(pool)).map(|(in_use, _)| in_use)
     }
 
     /// The value under a key as a request reads it.
@@ -231,7 +236,7 @@ impl Desk {
 
     /// Nothing contradicts itself.
     pub fn sound(&self, ms: Millis) -> Outcome {
-        let violations = self.table.check(at(ms));
+        let violations = ok(self.table.check(at(ms)))?;
         ensure!(violations.is_empty(), "check found {violations:?}");
         Ok(())
     }
@@ -280,6 +285,7 @@ pub(super) fn live<T>(found: Found<T>) -> Result<T, String> {
         Found::Live(live) => Ok(live),
         Found::Absent => Err("absent".into()),
         Found::Gone(reason) => Err(format!("gone: {reason}")),
+        Found::Failed(error) => Err(format!("failed: {error}")),
     }
 }
 
@@ -290,6 +296,7 @@ pub(super) fn gone<T>(found: Found<T>, reason: EndReason) -> Outcome {
         Found::Gone(other) => Err(format!("gone with {other}, not with {reason}")),
         Found::Live(_) => Err(format!("live, not gone with {reason}")),
         Found::Absent => Err(format!("absent, not gone with {reason}")),
+        Found::Failed(error) => Err(format!("failed: {error}")),
     }
 }
 
@@ -299,6 +306,7 @@ pub(super) fn absent<T>(found: Found<T>) -> Outcome {
         Found::Absent => Ok(()),
         Found::Gone(reason) => Err(format!("gone with {reason}, not absent")),
         Found::Live(_) => Err("live, not absent".into()),
+        Found::Failed(error) => Err(format!("failed: {error}")),
     }
 }
 

@@ -14,9 +14,13 @@ pub(super) const PROMISES: &[Promise] = &[
             Err(Refused::License(DenyReason::PoolExhausted)) => {}
             other => return Err(format!("the fourth of three: {:?}", other.err())),
         }
-        ensure!(desk.table.pool_state(SINGLE) == (3, 3), "the pool is at {:?}", desk.table.pool_state(SINGLE));
+        ensure!(
+            ok(desk.table.pool_state(SINGLE))? == (3, 3),
+            "the pool is at {:?}",
+            ok(desk.table.pool_state(SINGLE))?
+        );
         ensure!(desk.table.count() == 3, "the refused one is counted");
-        let usage = desk.table.usage(at(0), SINGLE);
+        let usage = ok(desk.table.usage(at(0), SINGLE))?;
         ensure!(usage.in_use == 3 && usage.available == 0 && usage.denials == 1, "the usage is {usage:?}");
         ensure!(usage.holders.len() == held.len(), "{} holders", usage.holders.len());
         desk.sound(0)
@@ -28,7 +32,7 @@ pub(super) const PROMISES: &[Promise] = &[
             desk.end(1, made.session);
             desk.end(1, made.session);
             let left = 2 - ended as u64;
-            ensure!(desk.in_use(SINGLE) == left, "{} units are in use, not {left}", desk.in_use(SINGLE));
+            ensure!(desk.in_use(SINGLE)? == left, "{} units are in use, not {left}", desk.in_use(SINGLE)?);
         }
         for _ in 0..3 {
             desk.create(2, &Plan::charged(SINGLE))?;
@@ -40,11 +44,11 @@ pub(super) const PROMISES: &[Promise] = &[
         let desk = ground.desk();
         let made = desk.create(0, &Plan::charged(SINGLE))?;
         gone(desk.peek(IDLE, &made.token), crate::reason::EndReason::IdleTimeout)?;
-        ensure!(desk.in_use(SINGLE) == 0, "the unit is in use");
+        ensure!(desk.in_use(SINGLE)? == 0, "the unit is in use");
         let due = desk.create(IDLE, &Plan::charged(SINGLE))?;
-        ensure!(desk.table.claim_due(at(2 * IDLE), 64).ended == 1, "nothing was claimed");
-        ensure!(desk.in_use(SINGLE) == 0, "the claim left the unit in use");
-        ensure!(desk.table.receipt(at(2 * IDLE), due.session.id).is_some(), "no receipt");
+        ensure!(ok(desk.table.claim_due(at(2 * IDLE), 64))?.ended == 1, "nothing was claimed");
+        ensure!(desk.in_use(SINGLE)? == 0, "the claim left the unit in use");
+        ensure!(ok(desk.table.receipt(at(2 * IDLE), due.session.id))?.is_some(), "no receipt");
         Ok(())
     }),
     ("a refused creation leaves nothing behind", |ground| {
@@ -59,8 +63,8 @@ pub(super) const PROMISES: &[Promise] = &[
         let now = desk.table.stats();
         ensure!((now.live, now.created) == (stats.live, stats.created), "sessions were counted: {now:?}");
         ensure!(now.tombstones == 0, "{} tombstones stand", now.tombstones);
-        ensure!(desk.table.outbox_take(10).is_empty(), "an end is told");
-        ensure!(desk.in_use(SINGLE) == 3, "{} units are in use", desk.in_use(SINGLE));
+        ensure!(ok(desk.table.outbox_take(10))?.is_empty(), "an end is told");
+        ensure!(desk.in_use(SINGLE)? == 3, "{} units are in use", desk.in_use(SINGLE)?);
         desk.sound(0)
     }),
     ("a holder is charged by its rule and its sessions are bounded", |ground| {
@@ -68,7 +72,7 @@ pub(super) const PROMISES: &[Promise] = &[
         let plan = Plan { charge: Some(charge(STAIRS, user("ada"))), ..Plan::plain() };
         for units in [1, 1, 2] {
             desk.create(0, &plan)?;
-            ensure!(desk.in_use(STAIRS) == units, "{} units are in use, not {units}", desk.in_use(STAIRS));
+            ensure!(desk.in_use(STAIRS)? == units, "{} units are in use, not {units}", desk.in_use(STAIRS)?);
         }
         match desk.try_create(0, &plan)? {
             Err(Refused::License(DenyReason::HolderLimit)) => Ok(()),
@@ -90,7 +94,7 @@ pub(super) const PROMISES: &[Promise] = &[
         let changed = live(desk.table.change_holder(at(0), one.session, &change(None, Some("ada"), None)))?;
         changed.map_err(|refused| format!("its login: {refused:?}"))?;
         desk.create(0, &anonymous)?;
-        ensure!(desk.in_use(USERS) == 3, "{} units are in use", desk.in_use(USERS));
+        ensure!(desk.in_use(USERS)? == 3, "{} units are in use", desk.in_use(USERS)?);
         desk.sound(0)
     }),
     ("a trade needs no unit more than it frees, and changes user, holder and token in one step", |ground| {
@@ -100,11 +104,11 @@ pub(super) const PROMISES: &[Promise] = &[
         let changed = live(desk.table.change_holder(at(1), held[0].session, &login))?;
         let changed = changed.map_err(|refused| format!("in a full pool: {refused:?}"))?;
         ensure!(changed.trade_denied.is_none() && changed.token.is_some(), "{changed:?}");
-        ensure!(desk.in_use(SINGLE) == 3, "{} units are in use", desk.in_use(SINGLE));
+        ensure!(desk.in_use(SINGLE)? == 3, "{} units are in use", desk.in_use(SINGLE)?);
         let card = live(desk.table.card(at(1), held[0].session))?;
         ensure!(card.user.as_deref() == Some("ada"), "the user is {:?}", card.user);
         ensure!(card.charge.is_some_and(|charge| charge.holder == user("ada")), "the holder did not change");
-        let records = desk.table.audit_records(SINGLE, 0, 100);
+        let records = ok(desk.table.audit_records(SINGLE, 0, 100))?;
         ensure!(records.iter().any(|record| record.kind == AuditKind::Trade), "the trade is not recorded");
         desk.sound(1)
     }),
@@ -122,7 +126,7 @@ pub(super) const PROMISES: &[Promise] = &[
         let card = live(pool.table.card(at(1), own.session))?;
         ensure!(card.user.is_none(), "the user changed");
         live(pool.touch(1, &own.token)).map_err(|text| format!("the token rotated: {text}"))?;
-        ensure!(pool.in_use(STAIRS) == 3, "{} units are in use", pool.in_use(STAIRS));
+        ensure!(pool.in_use(STAIRS)? == 3, "{} units are in use", pool.in_use(STAIRS)?);
         login.keep_on_denial = true;
         let kept = live(pool.table.change_holder(at(1), own.session, &login))?;
         let kept = kept.map_err(|refused| format!("kept: {refused:?}"))?;
@@ -130,7 +134,7 @@ pub(super) const PROMISES: &[Promise] = &[
         let card = live(pool.table.card(at(1), own.session))?;
         ensure!(card.user.as_deref() == Some("ada"), "the user did not change");
         ensure!(card.charge.is_some_and(|charge| charge.holder == Holder::Session), "the holder changed");
-        ensure!(pool.in_use(STAIRS) == 3, "{} units are in use", pool.in_use(STAIRS));
+        ensure!(pool.in_use(STAIRS)? == 3, "{} units are in use", pool.in_use(STAIRS)?);
         pool.sound(1)
     }),
     ("a change of holder checks again what the deciders were asked about", |ground| {
@@ -152,7 +156,7 @@ pub(super) const PROMISES: &[Promise] = &[
             held.push(desk.create(0, &Plan { charge: Some(charge(USERS, holder)), ..Plan::plain() })?);
         }
         for ended in 0..=held.len() {
-            let audit = desk.table.recount(at(1), USERS);
+            let audit = ok(desk.table.recount(at(1), USERS))?;
             let left = (held.len() - ended) as u64;
             ensure!(audit.differences.is_empty(), "{audit:?}");
             ensure!((audit.counted, audit.recounted) == (left, left), "{left} are live, the recount says {audit:?}");
@@ -169,12 +173,12 @@ pub(super) const PROMISES: &[Promise] = &[
         let traded = live(desk.table.change_holder(at(0), held[0].session, &change(None, Some("ada"), None)))?;
         ensure!(traded.is_ok(), "{traded:?}");
         desk.end(0, held[0].session);
-        let records = desk.table.audit_records(SINGLE, 0, 100);
+        let records = ok(desk.table.audit_records(SINGLE, 0, 100))?;
         let kinds: Vec<_> = records.iter().map(|record| record.kind).collect();
         use AuditKind::{Denial, Grant, Release, Trade};
         ensure!(kinds == [Grant, Grant, Grant, Denial, Trade, Release], "the records are {kinds:?}");
         ensure!(records.windows(2).all(|pair| pair[0].seq < pair[1].seq), "the records have no order");
-        let rest = desk.table.audit_records(SINGLE, records[3].seq, 100);
+        let rest = ok(desk.table.audit_records(SINGLE, records[3].seq, 100))?;
         ensure!(rest == records[4..], "the records after a position are others");
         Ok(())
     }),
@@ -201,10 +205,10 @@ pub(super) const PROMISES: &[Promise] = &[
         for _ in 0..3 {
             let request = desk.begin(0, &made.token, LockMode::None)?;
             live(desk.began(0, &made.token, TouchKind::Activity, LockMode::None))?;
-            ensure!(desk.in_use(SINGLE) == 1, "{} units are in use", desk.in_use(SINGLE));
+            ensure!(desk.in_use(SINGLE)? == 1, "{} units are in use", desk.in_use(SINGLE)?);
             desk.finish(0, &request)?;
         }
-        ensure!(desk.in_use(SINGLE) == 1, "{} units are in use", desk.in_use(SINGLE));
+        ensure!(desk.in_use(SINGLE)? == 1, "{} units are in use", desk.in_use(SINGLE)?);
         Ok(())
     }),
 ];

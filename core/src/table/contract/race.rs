@@ -46,7 +46,7 @@ pub(super) const PROMISES: &[Promise] = &[
                 other => return Err(format!("begin saw {other:?}")),
             }
             gone(desk.peek(round, &made.token), EndReason::Revoked)?;
-            ensure!(desk.in_use(SINGLE) == 0, "a unit is in use");
+            ensure!(desk.in_use(SINGLE)? == 0, "a unit is in use");
         }
         ensure!(desk.table.stats().in_flight == 0, "{} are in flight", desk.table.stats().in_flight);
         desk.sound(ROUNDS)
@@ -74,7 +74,7 @@ pub(super) const PROMISES: &[Promise] = &[
             let writes = write("a", 1)?;
             let (finished, _) =
                 race(|| desk.table.finish(at(round), &request, &writes), || desk.end(round, made.session))?;
-            let rows = desk.table.outbox_take(10);
+            let rows = ok(desk.table.outbox_take(10))?;
             let [row] = &rows[..] else { return Err(format!("{} rows of one end", rows.len())) };
             let told = row.snapshot.as_ref().is_some_and(|tree| tree.get(&path("a")).is_some());
             let committed = matches!(finished, Found::Live(Finished { committed: Ok(()), .. }));
@@ -94,7 +94,7 @@ pub(super) const PROMISES: &[Promise] = &[
                 (Ok(_), Ok(_)) => return Err("both were admitted".into()),
                 _ => return Err("none was admitted".into()),
             };
-            ensure!(desk.in_use(SINGLE) == 3, "{} units are in use", desk.in_use(SINGLE));
+            ensure!(desk.in_use(SINGLE)? == 3, "{} units are in use", desk.in_use(SINGLE)?);
             desk.end(round, winner.session);
         }
         drop(held);
@@ -125,18 +125,19 @@ pub(super) const PROMISES: &[Promise] = &[
                 || race(|| desk.end(round, made.session), || desk.table.claim_due(at(round + IDLE), 64)),
             )?;
             let (two, claim) = two?;
+            let claim = ok(claim)?;
             let winners = [&one, &two].iter().filter(|ended| matches!(ended, Ended::Now(_))).count() + claim.ended;
             ensure!(winners == 1, "there were {winners} winners");
-            let receipt = desk.table.receipt(at(round + IDLE), made.session.id).ok_or("no receipt")?;
+            let receipt = ok(desk.table.receipt(at(round + IDLE), made.session.id))?.ok_or("no receipt")?;
             for ended in [one, two] {
                 match ended {
                     Ended::Now(seen) | Ended::Before(seen) if seen == receipt => {}
                     other => return Err(format!("the receipt is {receipt:?}, one saw {other:?}")),
                 }
             }
-            let rows = desk.table.outbox_take(10);
+            let rows = ok(desk.table.outbox_take(10))?;
             ensure!(rows.len() == 1 && rows[0].reason == receipt.reason, "{} rows of one end", rows.len());
-            ensure!(desk.in_use(SINGLE) == 0, "{} units are in use", desk.in_use(SINGLE));
+            ensure!(desk.in_use(SINGLE)? == 0, "{} units are in use", desk.in_use(SINGLE)?);
         }
         desk.sound(ROUNDS)
     }),
@@ -144,14 +145,15 @@ pub(super) const PROMISES: &[Promise] = &[
         let desk = ground.desk();
         for round in 0..ROUNDS {
             let made = desk.create(round, &Plan { class: Some("audit"), ..Plan::charged(SINGLE) })?;
-            let (begun, _) = race(
+            let (begun, claim) = race(
                 || desk.began(round + IDLE, &made.token, TouchKind::Activity, LockMode::None),
                 || desk.table.claim_due(at(round + IDLE), 64),
             )?;
+            ok(claim)?;
             gone(begun, EndReason::IdleTimeout)?;
-            let rows = desk.table.outbox_take(10);
+            let rows = ok(desk.table.outbox_take(10))?;
             ensure!(rows.len() == 1, "{} rows of one end", rows.len());
-            ensure!(desk.in_use(SINGLE) == 0 && desk.table.count() == 0, "it is still counted");
+            ensure!(desk.in_use(SINGLE)? == 0 && desk.table.count() == 0, "it is still counted");
         }
         desk.sound(ROUNDS)
     }),
@@ -162,21 +164,23 @@ pub(super) const PROMISES: &[Promise] = &[
             for _ in 0..50 {
                 desk.create(base, &Plan { class: Some("audit"), ..Plan::plain() })?;
             }
-            let claim = |ms| {
+            let claim = |ms| -> Result<_, String> {
                 let mut sum = (0, 0);
                 loop {
-                    let claim = desk.table.claim_due(at(ms), 7);
+                    let claim = ok(desk.table.claim_due(at(ms), 7))?;
                     sum = (sum.0 + claim.ended, sum.1 + claim.asks.len());
                     if !claim.more {
-                        return sum;
+                        return Ok(sum);
                     }
                 }
             };
             let (one, two) = race(|| claim(base + IDLE - 50), || claim(base + IDLE - 50))?;
+            let (one, two) = (one?, two?);
             ensure!(one.1 + two.1 == 50 && one.0 + two.0 == 0, "{} of 50 were asked", one.1 + two.1);
             let (one, two) = race(|| claim(base + IDLE), || claim(base + IDLE))?;
+            let (one, two) = (one?, two?);
             ensure!(one.0 + two.0 == 50, "{} of 50 were ended", one.0 + two.0);
-            ensure!(desk.table.outbox_take(100).len() == 50, "not every end is told once");
+            ensure!(ok(desk.table.outbox_take(100))?.len() == 50, "not every end is told once");
         }
         Ok(())
     }),
@@ -187,18 +191,19 @@ pub(super) const PROMISES: &[Promise] = &[
                 let made = desk.create(round, &Plan::told())?;
                 desk.end(round, made.session);
             }
-            let take = || {
+            let take = || -> Result<_, String> {
                 let mut events = Vec::new();
                 loop {
-                    let rows = desk.table.outbox_take(3);
+                    let rows = ok(desk.table.outbox_take(3))?;
                     if rows.is_empty() {
-                        return events;
+                        return Ok(events);
                     }
                     events.extend(rows.iter().map(|row| row.event_id));
                 }
             };
-            let (mut one, two) = race(take, take)?;
-            one.extend(two);
+            let (one, two) = race(take, take)?;
+            let mut one = one?;
+            one.extend(two?);
             one.sort_unstable();
             one.dedup();
             ensure!(one.len() == 50, "{} of 50 rows were taken", one.len());

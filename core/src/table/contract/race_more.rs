@@ -59,9 +59,9 @@ pub(super) const PROMISES: &[Promise] = &[
             };
             let card = live(desk.table.card(at(round), made.session))?;
             ensure!(card.charge.is_some_and(|charge| charge.holder == user(winner)), "another holder");
-            ensure!(desk.in_use(USERS) == 1, "{} units are in use", desk.in_use(USERS));
+            ensure!(desk.in_use(USERS)? == 1, "{} units are in use", desk.in_use(USERS)?);
             desk.end(round, made.session);
-            ensure!(desk.in_use(USERS) == 0, "{} units are in use", desk.in_use(USERS));
+            ensure!(desk.in_use(USERS)? == 0, "{} units are in use", desk.in_use(USERS)?);
         }
         desk.sound(ROUNDS)
     }),
@@ -73,9 +73,9 @@ pub(super) const PROMISES: &[Promise] = &[
                 || desk.table.change_holder(at(round), made.session, &change(None, Some("ada"), Some(0))),
                 || desk.end(round, made.session),
             )?;
-            ensure!(desk.in_use(USERS) == 0, "round {round}: {} units are in use", desk.in_use(USERS));
+            ensure!(desk.in_use(USERS)? == 0, "round {round}: {} units are in use", desk.in_use(USERS)?);
         }
-        ensure!(desk.table.usage(at(ROUNDS), USERS).holders.is_empty(), "somebody is charged");
+        ensure!(ok(desk.table.usage(at(ROUNDS), USERS))?.holders.is_empty(), "somebody is charged");
         desk.sound(ROUNDS)
     }),
     ("extend races with touch: activity is never shortened, and a grant is in force", |ground| {
@@ -164,7 +164,7 @@ pub(super) const PROMISES: &[Promise] = &[
         };
         let audit = || -> Outcome {
             while !over.load(Ordering::Acquire) {
-                let audit = desk.table.recount(at(0), USERS);
+                let audit = ok(desk.table.recount(at(0), USERS))?;
                 ensure!(audit.differences.is_empty() && audit.counted == audit.recounted, "{audit:?}");
             }
             Ok(())

@@ -14,7 +14,7 @@ pub(super) fn listed(table: &dyn Table, ms: u64, filter: &Filter, limit: usize) 
     let mut all = Vec::new();
     let mut cursor = Some(0);
     while let Some(from) = cursor {
-        let (page, next) = table.list(at(ms), filter, from, limit, usize::MAX);
+        let (page, next) = ok(table.list(at(ms), filter, from, limit, usize::MAX))?;
         ensure!(page.len() <= limit, "a page of {limit} has {}", page.len());
         ensure!(next.is_none_or(|next| next > from), "the cursor went from {from} to {next:?}");
         for (session, info) in &page {
@@ -70,7 +70,7 @@ pub(super) const PROMISES: &[Promise] = &[
         }
         let none = Filter { user: text("eve"), ..Filter::default() };
         ensure!(listed(&*desk.table, 400, &none, 10)?.is_empty(), "it lists somebody else");
-        let (page, next) = desk.table.list(at(400), &Filter::default(), 0, 10, 1);
+        let (page, next) = ok(desk.table.list(at(400), &Filter::default(), 0, 10, 1))?;
         ensure!(page.len() == 1 && next.is_some(), "it looked at more than one");
         Ok(())
     }),
@@ -81,18 +81,18 @@ pub(super) const PROMISES: &[Promise] = &[
         ok(live(desk.table.finish(at(0), &request, &write("a", 1)?))?.committed)?;
         let login = live(desk.table.change_holder(at(0), made.session, &change(None, Some("ada"), None)))?;
         ensure!(login.is_ok(), "{login:?}");
-        ensure!(desk.table.outbox_take(10).is_empty(), "an end is told before it was");
+        ensure!(ok(desk.table.outbox_take(10))?.is_empty(), "an end is told before it was");
         let Ended::Now(receipt) = desk.end(9, made.session) else { return Err("it did not end".into()) };
-        let rows = desk.table.outbox_take(10);
+        let rows = ok(desk.table.outbox_take(10))?;
         let [row] = &rows[..] else { return Err(format!("{} rows", rows.len())) };
         ensure!(row.event_id == receipt.event_id && row.session == made.session.id, "another session's end");
         ensure!(row.reason == EndReason::Revoked && row.level == EndLevel::Force && row.at_ms == 9, "another end");
         ensure!(row.user.as_deref() == Some("ada") && row.classes.len() == 1, "another user or other classes");
         let value = row.snapshot.as_ref().and_then(|tree| tree.get(&path("a")).cloned());
         ensure!(value == Some(1.into()), "its data are not as they were: {value:?}");
-        ensure!(desk.table.outbox_take(10).is_empty(), "a row was taken twice");
-        desk.table.outbox_acknowledge(row.event_id);
-        ensure!(desk.table.outbox_take(10).is_empty(), "an acknowledged row came back");
+        ensure!(ok(desk.table.outbox_take(10))?.is_empty(), "a row was taken twice");
+        ok(desk.table.outbox_acknowledge(row.event_id))?;
+        ensure!(ok(desk.table.outbox_take(10))?.is_empty(), "an acknowledged row came back");
         Ok(())
     }),
     ("rows of the outbox come in the order of the ends, bounded, each with its own event", |ground| {
@@ -104,14 +104,14 @@ pub(super) const PROMISES: &[Promise] = &[
         let mut seen = Vec::new();
         let mut events = HashSet::new();
         loop {
-            let rows = desk.table.outbox_take(3);
+            let rows = ok(desk.table.outbox_take(3))?;
             ensure!(rows.len() <= 3, "{} rows were taken", rows.len());
             if rows.is_empty() {
                 break;
             }
             for row in rows {
                 ensure!(events.insert(row.event_id), "two ends have one event");
-                desk.table.outbox_acknowledge(row.event_id);
+                ok(desk.table.outbox_acknowledge(row.event_id))?;
                 seen.push(row.session);
             }
         }
@@ -125,12 +125,12 @@ pub(super) const PROMISES: &[Promise] = &[
         ensure!(login.is_ok(), "{login:?}");
         desk.table.note(at(2), made.session.id, "refused", "pool_exhausted");
         desk.end(3, made.session);
-        let log = desk.table.lifecycle(0, 100);
+        let log = ok(desk.table.lifecycle(0, 100))?;
         let words: Vec<_> = log.iter().map(|entry| entry.what).collect();
         ensure!(words == ["created", "login", "rotated", "refused", "ended"], "the log says {words:?}");
         ensure!(log.windows(2).all(|pair| pair[0].seq < pair[1].seq), "it has no order");
-        ensure!(desk.table.lifecycle(log[2].seq, 1) == log[3..4], "after a position it is another");
-        ensure!(desk.table.lifecycle(log[4].seq, 100).is_empty(), "it has no end");
+        ensure!(ok(desk.table.lifecycle(log[2].seq, 1))? == log[3..4], "after a position it is another");
+        ensure!(ok(desk.table.lifecycle(log[4].seq, 100))?.is_empty(), "it has no end");
         Ok(())
     }),
     ("the counters say what happened", |ground| {

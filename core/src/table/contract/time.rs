@@ -44,9 +44,9 @@ pub(super) const PROMISES: &[Promise] = &[
             let made = desk.create(0, &Plan::charged(SINGLE))?;
             live(desk.peek(IDLE - 1, &made.token)).map_err(|text| format!("before its deadline: {text}"))?;
             look(&desk, &made, at(IDLE)).map_err(|text| format!("{verb}: {text}"))?;
-            ensure!(desk.in_use(SINGLE) == 0, "{verb} left the unit in use");
+            ensure!(desk.in_use(SINGLE)? == 0, "{verb} left the unit in use");
             ensure!(desk.table.count() == 0, "{verb} left it counted");
-            let receipt = desk.table.receipt(at(IDLE), made.session.id).ok_or("no receipt")?;
+            let receipt = ok(desk.table.receipt(at(IDLE), made.session.id))?.ok_or("no receipt")?;
             ensure!(receipt.reason == IDLE_OUT, "{verb}: it ended with {}", receipt.reason);
         }
         Ok(())
@@ -144,11 +144,11 @@ pub(super) const PROMISES: &[Promise] = &[
         due.sort_unstable_by_key(|(idle, number, _)| (*idle, *number));
         let next = desk.table.next_due(at(0).now);
         ensure!(next.is_some_and(|next| next <= 100), "the next look is at {next:?}");
-        let early = desk.table.claim_due(at(99), 64);
+        let early = ok(desk.table.claim_due(at(99), 64))?;
         ensure!(early.ended == 0, "{} ended before their deadlines", early.ended);
         let mut ended = 0;
         loop {
-            let claim = desk.table.claim_due(at(700), 2);
+            let claim = ok(desk.table.claim_due(at(700), 2))?;
             ensure!(claim.ended <= 2, "a step ended {}", claim.ended);
             ended += claim.ended;
             if !claim.more {
@@ -156,12 +156,12 @@ pub(super) const PROMISES: &[Promise] = &[
             }
         }
         ensure!(ended == 6 && desk.table.count() == 0, "{ended} of 6 were claimed");
-        let log = desk.table.lifecycle(0, 100);
+        let log = ok(desk.table.lifecycle(0, 100))?;
         let order: Vec<_> = log.iter().filter(|entry| entry.what == "ended").map(|entry| entry.session_id).collect();
         ensure!(order == due.iter().map(|(_, _, id)| *id).collect::<Vec<_>>(), "they ended in another order");
-        ensure!(desk.table.claim_due(at(700), 64).ended == 0, "something was claimed twice");
+        ensure!(ok(desk.table.claim_due(at(700), 64))?.ended == 0, "something was claimed twice");
         for (_, _, id) in due {
-            let receipt = desk.table.receipt(at(700), id).ok_or("no receipt")?;
+            let receipt = ok(desk.table.receipt(at(700), id))?.ok_or("no receipt")?;
             ensure!(receipt.late.is_some() && receipt.reason == EndReason::IdleTimeout, "{receipt:?}");
         }
         desk.sound(700)
@@ -169,13 +169,13 @@ pub(super) const PROMISES: &[Promise] = &[
     ("a claim asks about a deadline once and says whether it may be extended", |ground| {
         let desk = ground.desk();
         let made = desk.create(0, &Plan::told())?;
-        ensure!(desk.table.claim_due(at(IDLE - 101), 64).asks.is_empty(), "asked too early");
-        let claim = desk.table.claim_due(at(IDLE - 100), 64);
+        ensure!(ok(desk.table.claim_due(at(IDLE - 101), 64))?.asks.is_empty(), "asked too early");
+        let claim = ok(desk.table.claim_due(at(IDLE - 100), 64))?;
         let [ask] = &claim.asks[..] else { return Err(format!("{} questions", claim.asks.len())) };
         ensure!(ask.session == made.session && ask.deadline == IDLE, "asked about {ask:?}");
         ensure!(ask.may_extend && ask.reason == EndReason::IdleTimeout, "asked {ask:?}");
-        ensure!(desk.table.claim_due(at(IDLE - 1), 64).asks.is_empty(), "asked twice");
-        ensure!(desk.table.claim_due(at(IDLE), 64).ended == 1, "not ended at its deadline");
+        ensure!(ok(desk.table.claim_due(at(IDLE - 1), 64))?.asks.is_empty(), "asked twice");
+        ensure!(ok(desk.table.claim_due(at(IDLE), 64))?.ended == 1, "not ended at its deadline");
         Ok(())
     }),
     ("an earlier deadline rings the bell, and is what is due next", |ground| {
@@ -198,7 +198,7 @@ pub(super) const PROMISES: &[Promise] = &[
         desk.table.mark_told(made.session, &class);
         let spec = EndSpec { thread: ThreadKind::Reaper, ..end_spec() };
         desk.table.end(at(1), made.session, &spec);
-        let rows = desk.table.outbox_take(10);
+        let rows = ok(desk.table.outbox_take(10))?;
         ensure!(rows.len() == 1 && rows[0].told == [class], "it was forgotten");
         Ok(())
     }),

@@ -239,6 +239,7 @@ impl MemoryTable {
             Found::Live(visit) => Found::Live((visit, replaced)),
             Found::Absent => Found::Absent,
             Found::Gone(reason) => Found::Gone(reason),
+            Found::Failed(error) => Found::Failed(error),
         }
     }
 
@@ -310,6 +311,15 @@ impl MemoryTable {
         ::log::warn!(target: "libsession", "session {session}: a token was used after it had been replaced");
     }
 
+    /// The receipt that a tombstone keeps.
+    fn receipt_of(&self, at: At, id: SessionId) -> Option<Receipt> {
+        let place = self.keys.place_of_id(id);
+        let grave =
+            self.graves.with(place.locator(), at.now.ms, |grave| (grave.id == id).then(|| grave.clone())).flatten()?;
+        let name = self.application(grave.application).name.clone();
+        Some(grave.receipt(name))
+    }
+
     fn application(&self, number: u32) -> &ApplicationRule {
         &self.config.applications[number as usize]
     }
@@ -377,6 +387,7 @@ macro_rules! live {
             Found::Live(live) => live,
             Found::Absent => return Found::Absent,
             Found::Gone(reason) => return Found::Gone(reason),
+            Found::Failed(error) => return Found::Failed(error),
         }
     };
 }
@@ -577,7 +588,7 @@ impl Table for MemoryTable {
                 let receipt = self.bury(at, visit.session, visit.slot, visit.cold, spec, None);
                 receipt.map_or(Ended::Absent, Ended::Now)
             }
-            _ => self.receipt(at, session.id).map_or(Ended::Absent, Ended::Before),
+            _ => self.receipt_of(at, session.id).map_or(Ended::Absent, Ended::Before),
         }
     }
 
@@ -593,12 +604,8 @@ impl Table for MemoryTable {
         Found::Live(visit.session)
     }
 
-    fn receipt(&self, at: At, id: SessionId) -> Option<Receipt> {
-        let place = self.keys.place_of_id(id);
-        let grave =
-            self.graves.with(place.locator(), at.now.ms, |grave| (grave.id == id).then(|| grave.clone())).flatten()?;
-        let name = self.application(grave.application).name.clone();
-        Some(grave.receipt(name))
+    fn receipt(&self, at: At, id: SessionId) -> Result<Option<Receipt>> {
+        Ok(self.receipt_of(at, id))
     }
 
     fn card(&self, at: At, session: SessionRef) -> Found<Card> {
@@ -606,8 +613,8 @@ impl Table for MemoryTable {
         self.card_of(at, &visit)
     }
 
-    fn claim_due(&self, at: At, limit: usize) -> Claim {
-        self.claim(at, limit)
+    fn claim_due(&self, at: At, limit: usize) -> Result<Claim> {
+        Ok(self.claim(at, limit))
     }
 
     fn next_due(&self, now: Now) -> Option<Millis> {
@@ -644,15 +651,8 @@ impl Table for MemoryTable {
         }
     }
 
-    fn list(
-        &self,
-        at: At,
-        filter: &Filter,
-        cursor: u64,
-        limit: usize,
-        scan: usize,
-    ) -> (Vec<(SessionRef, SessionInfo)>, Option<u64>) {
-        self.page(at, filter, cursor, limit, scan)
+    fn list(&self, at: At, filter: &Filter, cursor: u64, limit: usize, scan: usize) -> Result<Listed> {
+        Ok(self.page(at, filter, cursor, limit, scan))
     }
 
     fn look(&self, at: At, session: SessionRef) -> Found<(SessionInfo, Details)> {
@@ -669,22 +669,22 @@ impl Table for MemoryTable {
         self.counters.live.load(Ordering::Relaxed)
     }
 
-    fn usage(&self, at: At, pool: u32) -> Usage {
+    fn usage(&self, at: At, pool: u32) -> Result<Usage> {
         let own = self.charged(pool).into_iter().filter(|charged| charged.holder == Holder::Session).collect();
-        self.accounts[pool as usize].usage(at, own)
+        Ok(self.accounts[pool as usize].usage(at, own))
     }
 
-    fn pool_state(&self, pool: u32) -> (u64, u64) {
+    fn pool_state(&self, pool: u32) -> Result<(u64, u64)> {
         let account = &self.accounts[pool as usize];
-        (account.in_use(), account.definition.capacity)
+        Ok((account.in_use(), account.definition.capacity))
     }
 
-    fn recount(&self, at: At, pool: u32) -> Audit {
-        self.audit_pool(at, pool)
+    fn recount(&self, at: At, pool: u32) -> Result<Audit> {
+        Ok(self.audit_pool(at, pool))
     }
 
-    fn audit_records(&self, pool: u32, after: u64, limit: usize) -> Vec<AuditRecord> {
-        self.accounts[pool as usize].records(after, limit)
+    fn audit_records(&self, pool: u32, after: u64, limit: usize) -> Result<Vec<AuditRecord>> {
+        Ok(self.accounts[pool as usize].records(after, limit))
     }
 
     fn take_pool_levels(&self) -> Vec<(u32, PoolLevel, u64)> {
@@ -694,26 +694,27 @@ impl Table for MemoryTable {
             .collect()
     }
 
-    fn outbox_take(&self, limit: usize) -> Vec<OutboxRow> {
+    fn outbox_take(&self, limit: usize) -> Result<Vec<OutboxRow>> {
         let mut outbox = self.outbox.lock();
         let count = limit.min(outbox.len());
-        outbox.drain(..count).collect()
+        Ok(outbox.drain(..count).collect())
     }
 
-    fn outbox_acknowledge(&self, _event_id: u64) {
+    fn outbox_acknowledge(&self, _event_id: u64) -> Result<()> {
         // A row that was taken is gone already: nothing outlives this process that could deliver it again.
+        Ok(())
     }
 
-    fn lifecycle(&self, after: u64, limit: usize) -> Vec<LogEntry> {
-        self.log.after(after, limit, &self.config.applications)
+    fn lifecycle(&self, after: u64, limit: usize) -> Result<Vec<LogEntry>> {
+        Ok(self.log.after(after, limit, &self.config.applications))
     }
 
     fn note(&self, at: At, session: SessionId, what: &'static str, detail: &str) {
         self.log.add(at.now.ms, session, log::Entry::Text(what, detail.to_owned()));
     }
 
-    fn check(&self, at: At) -> Vec<String> {
-        self.violations(at)
+    fn check(&self, at: At) -> Result<Vec<String>> {
+        Ok(self.violations(at))
     }
 
     fn stats(&self) -> TableStats {
@@ -753,7 +754,7 @@ impl Table for MemoryTable {
         Found::Live(found)
     }
 
-    fn damage(&self, session: SessionRef) -> bool {
+    fn damage(&self, session: SessionRef) -> Result<bool> {
         let place = Place::from_locator(session.place);
         let damaged = self.slot(place).and_then(|(_, mut cold)| {
             let cold = cold.as_mut().filter(|cold| cold.is(session.id))?;
@@ -762,6 +763,6 @@ impl Table for MemoryTable {
         if damaged.is_some() {
             self.counters.damaged.fetch_add(1, Ordering::Relaxed);
         }
-        damaged.is_some()
+        Ok(damaged.is_some())
     }
 }
