@@ -11,6 +11,7 @@ pub mod contract;
 mod extension;
 mod grave;
 pub mod memory;
+mod shared;
 mod slot;
 mod types;
 

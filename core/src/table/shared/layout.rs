@@ -1,0 +1,217 @@
+//! What all processes of a machine map: plain atomics at fixed offsets, no pointer, every step recoverable when it is
+//! abandoned half-way. A change of anything here raises [`LAYOUT`].
+
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64};
+
+use super::word::Word;
+use crate::reason::EndReason;
+use crate::table::slot::Slot;
+
+/// The first bytes of the head: "lses.hot".
+pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"lses.hot");
+/// The version of this layout.
+pub(super) const LAYOUT: u32 = 1;
+/// Most processes (managers) at once. Participants are numbered from 1; 0 is nobody.
+pub(super) const PARTICIPANTS: usize = 1024;
+/// Most applications.
+pub(super) const APPLICATIONS: usize = 256;
+/// Room for counts of ends by reason.
+pub(super) const REASONS: usize = 32;
+/// Slots of one segment of `hot.slots`: 1 MiB.
+pub(super) const SEGMENT: usize = 8192;
+/// Records of one segment of `hot.requests`: 1 MiB.
+pub(super) const RECORDS: usize = 32_768;
+
+const _: () = {
+    assert!(EndReason::ALL.len() <= REASONS);
+    assert!(size_of::<SharedSlot>() == 128 && size_of::<Record>() == 32 && size_of::<Participant>() == 256);
+    assert!(SEGMENT * size_of::<SharedSlot>() == 1 << 20 && RECORDS * size_of::<Record>() == 1 << 20);
+};
+
+/// The file `hot.head`.
+#[repr(C, align(4096))]
+pub(super) struct Head {
+    pub magic: AtomicU64,
+    pub layout: AtomicU32,
+    /// 0x01020304 as this machine writes it.
+    pub endian: AtomicU32,
+    /// The same two numbers as in the books: this hot file and they belong together.
+    pub cookie: [AtomicU64; 2],
+    /// The machine's boot id: deadlines of another boot are not comparable.
+    pub boot: [AtomicU64; 2],
+    /// Raised by every rebuild.
+    pub epoch: AtomicU64,
+    /// Engine time 0 on the monotonic clock (milliseconds; may be negative after a reboot).
+    pub base_ms: AtomicI64,
+    /// The time suspended that does not count: boot-time clock less monotonic clock at engine time 0.
+    pub base_gap: AtomicI64,
+    /// The last instant known to have been, and the wall clock then: where engine time goes on after a reboot.
+    pub last_ms: AtomicU64,
+    pub last_wall: AtomicI64,
+    /// Not 0: a sync failed; everything that writes answers `poisoned` until the store is reopened by all.
+    pub poisoned: AtomicU32,
+    /// 1: the time is the manual clock below.
+    pub manual: AtomicU32,
+    pub manual_ms: AtomicU64,
+    pub manual_suspended: AtomicU64,
+    pub manual_wall_offset: AtomicI64,
+    pub writing: Writing,
+    pub due: DueWords,
+    pub slots: Handing,
+    pub records: Handing,
+    pub counters: Counters,
+    pub participants: [Participant; PARTICIPANTS],
+}
+
+/// Who writes the books.
+#[repr(C, align(128))]
+pub(super) struct Writing {
+    /// Held over every transaction.
+    pub word: Word,
+    _pad: AtomicU32,
+    /// Commits so far, and how many of them are on the disk.
+    pub committed: AtomicU64,
+    pub synced: AtomicU64,
+}
+
+/// What falls due.
+#[repr(C, align(128))]
+pub(super) struct DueWords {
+    /// The participant that reaps; 0 for none.
+    pub leader: AtomicU32,
+    /// Slots to be filed anew: the first of a chain through [`Tail::due`], index + 1; 0 for none.
+    pub chain: AtomicU32,
+    /// The earliest instant filed since the reaper last looked.
+    pub earliest: AtomicU64,
+    /// When the leader was last seen at work.
+    pub beat: AtomicU64,
+    /// Raised when the reaper must look at every slot again (a process died, the machine was suspended).
+    pub rescan: AtomicU64,
+}
+
+/// Numbers handed out of a growing file.
+#[repr(C, align(128))]
+pub(super) struct Handing {
+    /// Numbers below this exist in the file.
+    pub grown: AtomicU32,
+    /// Numbers below this were handed out.
+    pub next: AtomicU32,
+    /// A stack of free numbers through [`Tail::due`]: a tag in the high half, index + 1 in the low half. (Slots only.)
+    pub free: AtomicU64,
+    /// Held while the file grows.
+    pub growing: Word,
+    _pad: AtomicU32,
+}
+
+/// Counters of the table: caches, rebuilt from the books.
+#[repr(C, align(128))]
+pub(super) struct Counters {
+    pub live: AtomicU64,
+    pub peak: AtomicU64,
+    pub created: AtomicU64,
+    pub damaged: AtomicU64,
+    pub replaced_uses: AtomicU64,
+    pub order: AtomicU64,
+    /// Versions of data given out.
+    pub versions: AtomicU64,
+    pub tombstones: AtomicU64,
+    /// Rows of the outbox not yet acknowledged.
+    pub outbox: AtomicU64,
+    /// Raised when any process registers or unregisters an event class.
+    pub registrations: AtomicU64,
+    pub ended: [AtomicU64; REASONS],
+    pub applications: [AtomicU64; APPLICATIONS],
+}
+
+/// A process (a manager) that has the store open. Alive is whoever holds byte `number` of `proc.lock`.
+#[repr(C, align(128))]
+pub(super) struct Participant {
+    /// 0 free, 1 in use. Only the kernel's lock tells whether it is alive.
+    pub state: AtomicU32,
+    /// For people only: process ids mean nothing in another container.
+    pub pid: AtomicU32,
+    /// Raised and woken to tell it something: its keeper looks at everything.
+    pub bell: AtomicU32,
+    /// How many of its threads wait for locks of sessions.
+    pub waiting: AtomicU32,
+    pub started_ms: AtomicU64,
+    /// A random number of this opening: tells two users of one number apart.
+    pub instance: AtomicU64,
+    /// Begun here less finished here.
+    pub in_flight: AtomicI64,
+    /// When its keeper was last seen.
+    pub beat: AtomicU64,
+    /// Language and version, for people: bytes of a text, 0 after it.
+    pub label: [AtomicU64; 8],
+    _room: [AtomicU64; 18],
+}
+
+/// A session's hot part: as in memory, and what in memory is cold.
+#[repr(C, align(128))]
+pub(super) struct SharedSlot {
+    pub hot: Slot,
+    pub tail: Tail,
+}
+
+/// What a request needs to know and the first 64 bytes have no room for. Written under `lock` unless said otherwise.
+#[repr(C, align(64))]
+pub(super) struct Tail {
+    /// The lock of everything structural of this session; its owner is a participant.
+    pub lock: Word,
+    /// Bits of [`flags`].
+    pub flags: AtomicU32,
+    /// The first of its requests in flight, record + 1; of a free slot: the participant that took it, or 0.
+    pub first: AtomicU32,
+    /// The number of the last request.
+    pub last: AtomicU32,
+    /// A link of the chain of what is to be filed, or of free slots: 0 not in it, index + 1, or `u32::MAX` at its end.
+    pub due: AtomicU32,
+    /// Raised when a lock of the session was freed, or it ended.
+    pub freed: AtomicU32,
+    /// The version of the data in the books; 0: ask them.
+    pub version: AtomicU64,
+    /// The idle deadline that the books know. Moved by touches without the lock.
+    pub saved: AtomicU64,
+    /// The deadline that its classes were asked about.
+    pub asked: AtomicU64,
+    /// What is random of the public id: 8 bytes and 2, the lower half of the second word.
+    pub random: AtomicU64,
+    pub random_rest: AtomicU32,
+    /// What was spent suspended before its creation, at most 49 days of it.
+    pub slept: AtomicU32,
+}
+
+/// Bits of [`Tail::flags`].
+pub(super) mod flags {
+    pub const HAD_REQUEST: u32 = 1;
+    pub const END_REQUESTED: u32 = 2;
+    /// Its data can't be read.
+    pub const DAMAGED: u32 = 4;
+    /// Somebody waits for its lock.
+    pub const WATCHED: u32 = 8;
+    /// It has older tokens: ask the books about a strange one.
+    pub const REPLACED: u32 = 16;
+    /// Its classes are not empty: it is asked before its deadline.
+    pub const CLASSES: u32 = 32;
+    /// It keeps a trace.
+    pub const TRACE: u32 = 64;
+    /// It was asked to end, and the last of its requests has counted as finished.
+    pub const ENDING: u32 = 128;
+}
+
+/// A request in flight. Owned by a participant; linked to its session.
+#[repr(C, align(32))]
+pub(super) struct Record {
+    /// The session's locator; 0 with `kind` 0 for a free record.
+    pub session: AtomicU64,
+    /// When it began.
+    pub start: AtomicU64,
+    /// Its number within the session.
+    pub number: AtomicU32,
+    /// The next of the same session, record + 1.
+    pub next: AtomicU32,
+    /// 0 free, else 1 + touch + 3 × lock.
+    pub kind: AtomicU32,
+    /// The participant whose it is, in flight or free.
+    pub owner: AtomicU32,
+}

@@ -1,0 +1,13 @@
+//! The table of one machine: many processes, one directory.
+
+mod directory;
+#[allow(dead_code)]
+mod layout;
+#[allow(dead_code)]
+mod map;
+#[cfg(target_os = "linux")]
+mod network;
+#[allow(dead_code)]
+mod processes;
+#[allow(dead_code)]
+mod word;
