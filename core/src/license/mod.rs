@@ -2,6 +2,8 @@
 
 pub(crate) mod account;
 pub mod audit;
+pub(crate) mod ledger;
+pub(crate) mod recount;
 pub mod rules;
 
 pub use audit::{Audit, AuditKind, AuditRecord, HolderUsage, Usage};

@@ -9,7 +9,7 @@ use super::cold::Cold;
 use super::due::Next;
 use super::slot::{FREE, Place, Slot};
 use crate::clock::{Millis, NEVER};
-use crate::license::account::{Charged, holder_name};
+use crate::license::recount::{Charged, holder_name};
 use crate::reason::{EndReason, LockMode};
 use crate::session::{Filter, RequestInfo, SessionInfo, State};
 use crate::table::*;

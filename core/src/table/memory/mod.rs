@@ -670,8 +670,7 @@ impl Table for MemoryTable {
     }
 
     fn usage(&self, at: At, pool: u32) -> Result<Usage> {
-        let own = self.charged(pool).into_iter().filter(|charged| charged.holder == Holder::Session).collect();
-        Ok(self.accounts[pool as usize].usage(at, own))
+        Ok(self.accounts[pool as usize].usage(at, self.charged(pool)))
     }
 
     fn pool_state(&self, pool: u32) -> Result<(u64, u64)> {
