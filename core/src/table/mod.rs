@@ -8,10 +8,13 @@
 mod classes;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
+mod due;
 mod extension;
+mod filter;
 mod grave;
 pub mod memory;
 mod shared;
+mod sip;
 mod slot;
 mod types;
 

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::clock::{Millis, NEVER};
+use crate::deadline;
 
 /// Bits of a slot number in a locator.
 pub(super) const INDEX_BITS: u32 = 28;
@@ -15,6 +16,9 @@ const GENERATION_MASK: u64 = (1 << GENERATION_BITS) - 1;
 pub(super) const FREE: Millis = 0;
 /// The deadline while a request of kind `activity` is in flight: the idle clock stands still.
 pub(super) const IN_FLIGHT: Millis = DEADLINE_MASK;
+/// The deadline of a slot that does not know: the books do.
+#[allow(dead_code)]
+pub(super) const ASK: Millis = DEADLINE_MASK - 1;
 
 /// Generation and idle deadline in one word: the only one that a touch writes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -130,6 +134,47 @@ impl Slot {
     /// Notes that instant; under the cold lock.
     pub fn file(&self, when: Option<Millis>) {
         self.filed.set_ms(when.map_or(0, |when| when + 1));
+    }
+
+    /// A touch: one look, one word written at most. `None` if it takes more than that (nothing was done), else the idle
+    /// and the absolute deadline, each on its own clock. `now` is on the idle clock, `absolute_now` on the absolute one.
+    #[inline]
+    pub fn touch(
+        &self,
+        generation: u64,
+        verifier: [u64; 2],
+        activity: bool,
+        now: Millis,
+        absolute_now: Millis,
+        quantum: Millis,
+    ) -> Option<(Millis, Millis)> {
+        let mut state = self.state();
+        while state.generation() == generation && state.deadline() != FREE && self.verifies(verifier) {
+            let deadline = state.deadline();
+            let absolute = self.absolute.ms();
+            let plain = deadline < NEVER || deadline == IN_FLIGHT;
+            if now >= deadline || absolute_now >= absolute || !plain {
+                return None;
+            }
+            let wanted = if activity && deadline != IN_FLIGHT {
+                deadline::idle(now, self.idle.ms(), quantum).max(deadline)
+            } else {
+                deadline
+            };
+            // The word is the same only if slot, generation and deadline are: then what was compared was this session's.
+            if wanted == deadline {
+                let again = self.state();
+                if again == state {
+                    return Some((deadline, absolute));
+                }
+                state = again;
+            } else if self.exchange(state, state.with(wanted)) {
+                return Some((wanted, absolute));
+            } else {
+                state = self.state();
+            }
+        }
+        None
     }
 
     /// Compares in a time that does not tell how much is alike.

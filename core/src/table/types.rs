@@ -44,6 +44,16 @@ pub enum Found<T> {
 }
 
 impl<T> Found<T> {
+    /// The same outcome with something else for the live one.
+    pub fn map_live<U>(self, with: impl FnOnce(T) -> U) -> Found<U> {
+        match self {
+            Self::Live(found) => Found::Live(with(found)),
+            Self::Absent => Found::Absent,
+            Self::Gone(reason) => Found::Gone(reason),
+            Self::Failed(error) => Found::Failed(error),
+        }
+    }
+
     /// The live one, or the outcome or failure as an error.
     pub fn live(self) -> Result<T> {
         match self {

@@ -11,10 +11,8 @@ use crate::clock::{Millis, NEVER, Now};
 use crate::deadline;
 use crate::expiry::Wheel;
 use crate::reason::{EndReason, ThreadKind};
+use crate::table::due::{Lateness, Next, timeout_level};
 use crate::table::*;
-
-/// Latenesses kept for the statistics.
-const LATENESSES: usize = 1024;
 
 /// What belongs to whoever reaps.
 pub(super) struct Reaping {
@@ -22,7 +20,7 @@ pub(super) struct Reaping {
     /// The earliest instant filed since the bell was last rung or the wheel last read.
     earliest: AtomicU64,
     bell: Mutex<Option<Wake>>,
-    lateness: Mutex<Lateness>,
+    pub lateness: Lateness,
 }
 
 #[derive(Default)]
@@ -33,19 +31,13 @@ struct Filed {
     suspended: Millis,
 }
 
-struct Lateness {
-    ring: Box<[u32; LATENESSES]>,
-    next: usize,
-    filled: usize,
-}
-
 impl Reaping {
     pub fn new() -> Self {
         Self {
             wheel: Mutex::default(),
             earliest: AtomicU64::new(NEVER),
             bell: Mutex::new(None),
-            lateness: Mutex::new(Lateness { ring: Box::new([0; LATENESSES]), next: 0, filled: 0 }),
+            lateness: Lateness::default(),
         }
     }
 
@@ -57,43 +49,6 @@ impl Reaping {
         let bell = self.bell.lock().clone();
         if let Some(bell) = bell {
             bell();
-        }
-    }
-
-    pub fn note_lateness(&self, late: Millis) {
-        let mut lateness = self.lateness.lock();
-        let next = lateness.next;
-        lateness.ring[next] = u32::try_from(late).unwrap_or(u32::MAX);
-        lateness.next = (next + 1) % LATENESSES;
-        lateness.filled = (lateness.filled + 1).min(LATENESSES);
-    }
-
-    /// The worst and the 99th percentile of the last ends.
-    pub fn lateness(&self) -> (Millis, Millis) {
-        let mut sorted = {
-            let lateness = self.lateness.lock();
-            lateness.ring[..lateness.filled].to_vec()
-        };
-        sorted.sort_unstable();
-        let worst = sorted.last().copied().unwrap_or(0);
-        let p99 = sorted.get((sorted.len() * 99).div_ceil(100).saturating_sub(1)).copied().unwrap_or(0);
-        (u64::from(worst), u64::from(p99))
-    }
-}
-
-/// Why a slot is to be looked at, and when.
-pub(super) enum Next {
-    Ask(Millis),
-    End(Millis, EndReason),
-    Request(Millis),
-    Never,
-}
-
-impl Next {
-    pub fn at(&self) -> Millis {
-        match self {
-            Self::Ask(at) | Self::End(at, _) | Self::Request(at) => *at,
-            Self::Never => NEVER,
         }
     }
 }
@@ -261,7 +216,7 @@ impl MemoryTable {
         let Some(cold) = guard.as_mut() else { return };
         let freed = self.expire_requests(at, slot, cold);
         if let Some((reason, deadline)) = self.ends_now(at.now, slot, cold, freed) {
-            let level = super::life::timeout_level(reason);
+            let level = timeout_level(reason);
             let spec = EndSpec { reason, level, thread: ThreadKind::Reaper, actor: None, note: None };
             let session = SessionRef { id: self.keys.id(place, cold.random()), place: place.locator() };
             self.bury(at, session, slot, guard, &spec, deadline);
@@ -291,6 +246,6 @@ impl MemoryTable {
     }
 
     pub(super) fn lateness(&self) -> (Millis, Millis) {
-        self.reaping.lateness()
+        self.reaping.lateness.worst()
     }
 }

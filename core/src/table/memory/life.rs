@@ -11,7 +11,7 @@ use super::{MemoryTable, Visit};
 use crate::clock::{Millis, NEVER};
 use crate::deadline;
 use crate::error::{Error, ErrorKind, Result};
-use crate::reason::{EndLevel, EndReason, LicenseClass};
+use crate::reason::{EndReason, LicenseClass};
 use crate::session::Receipt;
 use crate::table::grave::{Grave, MAX_REPLACED, More, Replaced};
 use crate::table::*;
@@ -66,11 +66,6 @@ impl Counters {
 /// Adds one below a limit.
 fn add_below(counter: &AtomicU64, limit: u64) -> Option<u64> {
     counter.try_update(Ordering::AcqRel, Ordering::Acquire, |count| (count < limit).then_some(count + 1)).ok()
-}
-
-/// The level of an end by itself: nobody extends the absolute timeout.
-pub(super) fn timeout_level(reason: EndReason) -> EndLevel {
-    if reason == EndReason::AbsoluteTimeout { EndLevel::Force } else { EndLevel::Request }
 }
 
 impl MemoryTable {
@@ -312,7 +307,7 @@ impl MemoryTable {
             self.home().in_flight.fetch_sub(in_flight, Ordering::Relaxed);
         }
         if let Some(late) = grave.late {
-            self.reaping.note_lateness(late);
+            self.reaping.lateness.note(late);
         }
         let waiters = cold.take_waiters();
         let classes = Some(self.classes(slot, &cold)).filter(|classes| !classes.is_empty()).cloned();

@@ -1,17 +1,16 @@
 //! Seeing: listings, details, usage, recounts.
 
-use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
 
 use super::MemoryTable;
 use super::cold::Cold;
-use super::due::Next;
 use super::slot::{FREE, Place, Slot};
 use crate::clock::{Millis, NEVER};
 use crate::license::recount::{Charged, holder_name};
 use crate::reason::{EndReason, LockMode};
 use crate::session::{Filter, RequestInfo, SessionInfo, State};
+use crate::table::due::Next;
 use crate::table::*;
 
 impl MemoryTable {
@@ -115,7 +114,7 @@ impl MemoryTable {
             let place = Place { index, generation: slot.state().generation() };
             let id = self.keys.id(place, cold.random());
             let info = self.info(at, id, slot, cold);
-            if matches(filter, &info, cold, at.now.ms) {
+            if filter::matches(filter, &info, cold.damaged(), at.now.ms) {
                 found.push((SessionRef { id, place: place.locator() }, info));
             }
             found.len() < limit && looked < scan
@@ -244,23 +243,4 @@ impl MemoryTable {
 
 fn duration(ms: Millis) -> Option<Duration> {
     (ms > 0).then(|| Duration::from_millis(ms))
-}
-
-fn matches(filter: &Filter, info: &SessionInfo, cold: &Cold, now: Millis) -> bool {
-    let same = |wanted: &Option<String>, actual: Option<&Arc<str>>| {
-        wanted.as_ref().is_none_or(|wanted| actual.is_some_and(|actual| **actual == **wanted))
-    };
-    let at_least = |wanted: Option<Duration>, since: Millis| {
-        wanted.is_none_or(|wanted| Duration::from_millis(now.saturating_sub(since)) >= wanted)
-    };
-    same(&filter.user, info.user.as_ref())
-        && same(&filter.application, Some(&info.application))
-        && filter.state.is_none_or(|state| state == info.state)
-        && filter.overdue.is_none_or(|overdue| overdue == info.overdue)
-        && same(&filter.pool, info.license.as_ref().map(|(_, pool)| pool))
-        && same(&filter.holder, info.license.as_ref().map(|(holder, _)| holder))
-        && at_least(filter.older_than, info.created_ms)
-        && at_least(filter.idle_for, info.last_used_ms)
-        && filter.damaged.is_none_or(|damaged| damaged == cold.damaged())
-        && filter.immortal.is_none_or(|immortal| immortal == info.immortal)
 }

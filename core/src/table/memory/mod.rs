@@ -12,11 +12,8 @@ mod look;
 mod region;
 mod requests;
 
-use std::hash::Hasher as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-
-use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
 use self::cold::Cold;
 use self::due::Reaping;
@@ -31,6 +28,8 @@ use crate::error::Error;
 use crate::license::account::Account;
 use crate::reason::{EndReason, LicenseClass, ThreadKind};
 use crate::sync::{Mutex, MutexGuard};
+use crate::table::due::timeout_level;
+use crate::table::sip::Sip;
 
 /// All sessions of one process.
 pub struct MemoryTable {
@@ -62,20 +61,6 @@ struct Shard {
     inbox: Mutex<Vec<u32>>,
     /// Requests in flight: begun here less finished here.
     in_flight: std::sync::atomic::AtomicI64,
-}
-
-/// A key of SipHash-1-3 with 128 bits: a token's verifier and the masks of locators.
-struct Sip([u8; 16]);
-
-impl Sip {
-    /// Both halves of the hash of these bytes.
-    #[inline]
-    fn hash(&self, bytes: &[u8]) -> [u64; 2] {
-        let mut hasher = SipHasher13::new_with_key(&self.0);
-        hasher.write(bytes);
-        let hash = hasher.finish128();
-        [hash.h1, hash.h2]
-    }
 }
 
 /// The table's own keys: they die with it.
@@ -255,7 +240,7 @@ impl MemoryTable {
         let Some(inner) = cold.as_mut() else { return Found::Absent };
         let freed = self.expire_requests(at, slot, inner);
         if let Some((reason, deadline)) = self.ends_now(at.now, slot, inner, freed) {
-            let spec = EndSpec { reason, level: life::timeout_level(reason), thread, actor: None, note: None };
+            let spec = EndSpec { reason, level: timeout_level(reason), thread, actor: None, note: None };
             self.bury(at, session, slot, cold, &spec, deadline);
             return Found::Gone(reason);
         }

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::cold::Cold;
-use super::slot::{FREE, IN_FLIGHT, Slot};
+use super::slot::{IN_FLIGHT, Slot};
 use super::{MemoryTable, Visit, live};
 use crate::clock::{Millis, NEVER, Now};
 use crate::data::Writes;
@@ -40,33 +40,11 @@ impl MemoryTable {
     pub(super) fn touch_token(&self, at: At, token: &Token, kind: TouchKind) -> Found<(SessionRef, Millis)> {
         let (place, verifier) = self.keys.open(token);
         if let Some((slot, _)) = self.region.get(place.index) {
-            let mut state = slot.state();
-            while state.generation() == place.generation && state.deadline() != FREE && slot.verifies(verifier) {
-                let deadline = state.deadline();
-                let idle = slot.idle.ms();
-                let absolute = slot.absolute.ms();
-                let now = self.idle_now(at.now);
-                if now >= deadline || at.now.absolute() >= absolute || deadline == NEVER {
-                    break;
-                }
+            let (now, activity) = (self.idle_now(at.now), kind == TouchKind::Activity);
+            let touched = slot.touch(place.generation, verifier, activity, now, at.now.absolute(), self.config.quantum);
+            if let Some((idle, absolute)) = touched {
                 let session = SessionRef { id: SessionId::NIL, place: place.locator() };
-                let wanted = if kind == TouchKind::Activity && deadline != IN_FLIGHT {
-                    deadline::idle(now, idle, self.config.quantum).max(deadline)
-                } else {
-                    deadline
-                };
-                // The word is the same only if slot, generation and deadline are: then what was compared was this session's.
-                if wanted == deadline {
-                    let again = slot.state();
-                    if again == state {
-                        return Found::Live((session, self.first(at.now, deadline, absolute)));
-                    }
-                    state = again;
-                } else if slot.exchange(state, state.with(wanted)) {
-                    return Found::Live((session, self.first(at.now, wanted, absolute)));
-                } else {
-                    state = slot.state();
-                }
+                return Found::Live((session, self.first(at.now, idle, absolute)));
             }
         }
         self.touch_slowly(at, token, kind)
