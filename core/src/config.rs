@@ -342,12 +342,6 @@ impl Config {
     }
 
     pub(crate) fn check(&self) -> Result<()> {
-        if self.store != "memory" {
-            return Err(Error::invalid(format!(
-                "store '{}' is not known; the stores of this version are: memory",
-                self.store
-            )));
-        }
         for (what, value) in [("workers", self.workers), ("decider_workers", self.decider_workers)] {
             if !(1..=64).contains(&value) {
                 return Err(Error::invalid(format!("{what} {value} is not between 1 and 64")));

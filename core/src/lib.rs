@@ -37,6 +37,7 @@ pub mod manager;
 pub mod reason;
 pub mod request;
 pub mod session;
+mod store;
 #[doc(hidden)]
 pub mod sync;
 pub mod table;
@@ -61,6 +62,7 @@ pub use session::{
     Begin, BeginOptions, Client, CloseReport, CreateOptions, Created, EndOptions, EndOutcome, Explain, Filter,
     LogEntry, Login, Logout, Page, Progress, Receipt, RequestInfo, SessionInfo, State, Stats, Touched,
 };
+pub use store::{Durability, MAX_STORE_PATH};
 
 /// The version of this library.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

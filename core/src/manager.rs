@@ -117,8 +117,7 @@ impl Manager {
     }
     /// Unregisters; returns when none of its callbacks runs any more; tells whether it was there. Errors: `reentrant` inside one of its callbacks.
     pub fn unregister(&self, name: &str, namespace: &str) -> Result<bool> {
-        self.0.enter()?;
-        self.0.dispatcher.unregister(namespace, name)
+        self.0.unregister(name, namespace)
     }
     // --- seeing and mending ---
     /// Live sessions. O(1).
@@ -216,7 +215,10 @@ impl Manager {
         self.0.reaper.stall(stall);
         Ok(())
     }
-    /// Ends every session with `shutdown`, delivers callbacks within `grace`, stops the threads. A second close returns the first one's report. Inside a callback it is deferred.
+    /// Ends every session with `shutdown`, delivers callbacks within `grace`, stops the threads. On a table that other
+    /// processes share no session ends: this manager's requests, locks and claims are given back, and callbacks that are
+    /// not delivered within the grace are left to the others. A second close returns the first one's report. Inside a
+    /// callback it is deferred.
     pub fn close(&self, grace: Duration) -> CloseReport {
         self.0.close(grace)
     }

@@ -344,7 +344,7 @@ pub struct CloseReport {
     pub in_flight: u64,
     /// Callbacks delivered within the grace.
     pub delivered: u64,
-    /// Callbacks not delivered: now dead letters.
+    /// Callbacks not delivered: now dead letters; on a table that other processes share they stay in its outbox for them.
     pub undelivered: u64,
     /// Callbacks that never returned.
     pub stuck: u64,

@@ -53,23 +53,10 @@ impl Engine {
     fn shut(self: &Arc<Self>, grace: Duration) -> CloseReport {
         let until = Instant::now() + grace.min(crate::clock::MAX_TIMEOUT);
         self.reaper.stop(true);
-        let in_flight = self.table.stats().in_flight;
-        let spec = EndSpec {
-            reason: EndReason::Shutdown,
-            level: EndLevel::Force,
-            thread: ThreadKind::Admin,
-            actor: None,
-            note: None,
-        };
+        let outlives = self.outlives;
+        let mut in_flight = if outlives { 0 } else { self.table.stats().in_flight };
         let delivered_before = self.dispatcher.stats().delivered;
-        let mut ended = 0;
-        // A creation that had begun may still publish its session: it is looked for until there is none.
-        while self.table.count() > 0 {
-            if let Err(error) = self.end_all(&spec, &mut ended) {
-                log::error!(target: "libsession", "{} sessions could not be ended: {error}", self.table.count());
-                break;
-            }
-        }
+        let ended = if outlives { 0 } else { self.end_everything() };
         if !self.config.threads || self.config.dispatch == crate::event::DispatchMode::Poll {
             while Instant::now() < until && self.dispatcher.dispatch(64, Duration::ZERO).is_ok_and(|count| count > 0) {}
         }
@@ -78,6 +65,12 @@ impl Engine {
         let delivered = self.dispatcher.stats().delivered.saturating_sub(delivered_before);
         self.table.set_bell(None);
         self.timers.set_bell(None);
+        if outlives {
+            // From here on whoever still has a request of this manager is told that it is closed, not what became of it.
+            self.state.store(CLOSED, Ordering::Release);
+        }
+        // What was given up above is in the outbox still, and others have it from now on.
+        in_flight += self.table.close();
         let report = CloseReport {
             ended,
             in_flight,
@@ -90,6 +83,26 @@ impl Engine {
         *self.report.lock() = Some(report.clone());
         self.reported.notify_all();
         report
+    }
+
+    /// Ends every session; tells how many.
+    fn end_everything(&self) -> u64 {
+        let spec = EndSpec {
+            reason: EndReason::Shutdown,
+            level: EndLevel::Force,
+            thread: ThreadKind::Admin,
+            actor: None,
+            note: None,
+        };
+        let mut ended = 0;
+        // A creation that had begun may still publish its session: it is looked for until there is none.
+        while self.table.count() > 0 {
+            if let Err(error) = self.end_all(&spec, &mut ended) {
+                log::error!(target: "libsession", "{} sessions could not be ended: {error}", self.table.count());
+                break;
+            }
+        }
+        ended
     }
 
     /// Ends every session that a listing finds.

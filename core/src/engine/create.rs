@@ -227,6 +227,10 @@ impl Engine {
 
     /// Ends a session that was published after the manager began to close: nobody would have it.
     fn closed_meanwhile(&self, session: SessionRef) -> Option<Error> {
+        if self.outlives {
+            // It lives on without this manager, and its creator has the token.
+            return None;
+        }
         // The close looks at the count after it set the state; this looks at the state after it counted.
         fence(Ordering::SeqCst);
         let error = self.enter().err().filter(|_| !self.forked())?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Engine;
 use crate::data::Tree;
 use crate::error::Result;
-use crate::event::dispatcher::Delivery;
+use crate::event::dispatcher::{Delivery, Origin};
 use crate::event::{ClassRef, Event, PoolState};
 use crate::id::SessionId;
 use crate::reason::{EndLevel, EndReason, EventKind, ThreadKind};
@@ -101,7 +101,7 @@ impl Engine {
                     deliveries.push(Delivery {
                         class: class.clone(),
                         event: event.clone(),
-                        redelivered: row.redelivered,
+                        origin: Origin::Row { again: row.redelivered },
                     });
                 }
             }
@@ -112,9 +112,10 @@ impl Engine {
         add(EventKind::End);
         let (event_id, attachments) = (row.event_id, row.attachments);
         let (table, engine) = (self.table.clone(), self.weak());
-        let after = Box::new(move || {
+        let after = Box::new(move |settled: bool| {
             drop(attachments);
-            if let Err(error) = table.outbox_acknowledge(event_id)
+            if settled
+                && let Err(error) = table.outbox_acknowledge(event_id)
                 && let Some(engine) = engine.upgrade()
             {
                 engine.acknowledge_later(event_id, &error);
@@ -135,7 +136,7 @@ impl Engine {
         let event = Arc::new(event);
         let deliveries: Vec<_> = classes
             .filter(|class| self.dispatcher.handles(class, event.kind))
-            .map(|class| Delivery { class, event: event.clone(), redelivered: false })
+            .map(|class| Delivery { class, event: event.clone(), origin: Origin::Told })
             .collect();
         if !deliveries.is_empty() {
             self.dispatcher.notify(event.session_id, deliveries, None, event.thread != ThreadKind::Reaper);

@@ -8,9 +8,12 @@ mod deliver;
 mod end;
 mod login;
 mod look;
+mod open;
 mod reaper;
 pub(crate) mod requests;
 mod retry;
+#[cfg(test)]
+mod tests;
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -26,7 +29,7 @@ use crate::fork;
 use crate::license::rules::PoolRule;
 use crate::reason::LicenseClass;
 use crate::session::CloseReport;
-use crate::table::memory::MemoryTable;
+use crate::store::Store;
 use crate::table::{ApplicationRule, At, PoolDefinition, Table, TableConfig};
 
 use self::reaper::Reaper;
@@ -40,6 +43,8 @@ pub(crate) struct Engine {
     pub id: u64,
     pub config: Config,
     pub clock: Clock,
+    /// Whether sessions outlive this manager: see the table's.
+    outlives: bool,
     pub timers: Arc<Timers>,
     pub table: Arc<dyn Table>,
     pub dispatcher: Arc<Dispatcher>,
@@ -68,21 +73,28 @@ pub(crate) struct App {
 
 impl Engine {
     pub fn new(mut config: Config) -> Result<Arc<Self>> {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
         if config.applications.is_empty() {
             config.applications.push(Application::new("default"));
         }
         config.check()?;
+        let store = Store::parse(&config.store)?;
+        Self::open(config, store)
+    }
+
+    /// A manager over a store whose path is resolved.
+    fn open(config: Config, store: Store) -> Result<Arc<Self>> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
         fork::watch();
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        let clock = config.clock.clone();
+        let mut clock = config.clock.clone();
+        let table = open::open_table(&store, &config, &mut clock)?;
         let timers = Arc::new(Timers::default());
         let applications = config.applications.iter().map(|application| resolve(&config, application)).collect();
-        let table: Arc<dyn Table> = Arc::new(MemoryTable::new(table_config(&config, &clock)));
-        let dispatcher = Dispatcher::new(dispatch_config(&config, id), clock.clone(), timers.clone());
+        let dispatcher = Dispatcher::new(dispatch_config(&config, id, table.outlives()), clock.clone(), timers.clone());
         let engine = Arc::new_cyclic(|me| Self {
             id,
             clock,
+            outlives: table.outlives(),
             timers,
             table,
             dispatcher,
@@ -115,7 +127,13 @@ impl Engine {
             return Err(forked());
         }
         match self.state.load(Ordering::Acquire) {
-            OPEN => Ok(()),
+            OPEN => {
+                if self.outlives {
+                    // Others may have made sessions: whoever uses them keeps time, too.
+                    self.start_threads();
+                }
+                Ok(())
+            }
             CLOSING => Err(Error::new(ErrorKind::Closing, "the manager is closing")),
             _ => Err(Error::new(ErrorKind::Closed, "the manager was closed")),
         }
@@ -183,10 +201,34 @@ impl Engine {
                 return Err(Error::invalid("the deadline of an event class can't be 0"));
             }
         }
+        let name = ClassRef::new(class.namespace.as_str(), class.name.as_str());
         self.dispatcher.register(class)?;
+        if let Err(error) = self.table.listens(&name, true) {
+            self.dispatcher.unregister(&name.namespace, &name.name)?;
+            return Err(error);
+        }
         // What happened to the pools before anybody listened is not told.
         self.table.take_pool_levels();
+        if self.outlives {
+            // Rows that other processes wrote may wait for this class.
+            self.pump();
+        }
         Ok(())
+    }
+
+    pub fn unregister(&self, name: &str, namespace: &str) -> Result<bool> {
+        self.enter()?;
+        let class = ClassRef::new(namespace, name);
+        if !self.dispatcher.registered(&class) {
+            return Ok(false);
+        }
+        // First no new rows come, then what runs comes to its end.
+        self.table.listens(&class, false)?;
+        let gone = self.dispatcher.unregister(namespace, name);
+        if gone.is_err() {
+            self.table.listens(&class, true)?;
+        }
+        gone
     }
 
     /// Makes sure that somebody keeps time.
@@ -210,6 +252,7 @@ impl Drop for Engine {
         self.reaper.stop(false);
         if self.state.load(Ordering::Acquire) == OPEN && !self.forked() {
             self.dispatcher.close(std::time::Duration::ZERO);
+            self.table.close();
         }
     }
 }
@@ -309,7 +352,7 @@ fn table_config(config: &Config, clock: &Clock) -> TableConfig {
     }
 }
 
-fn dispatch_config(config: &Config, id: u64) -> DispatchConfig {
+fn dispatch_config(config: &Config, id: u64, gives_back: bool) -> DispatchConfig {
     DispatchConfig {
         manager_id: id,
         mode: config.dispatch,
@@ -325,6 +368,7 @@ fn dispatch_config(config: &Config, id: u64) -> DispatchConfig {
         dead_letters: config.dead_letters,
         dead_letter_bytes: config.dead_letter_bytes,
         thread_hooks: config.thread_hooks.clone(),
+        gives_back,
         ..DispatchConfig::default()
     }
 }

@@ -12,6 +12,7 @@ use super::breaker::Breaker;
 use super::class::ClassRef;
 use super::current::Stack;
 use super::decider::Then;
+use super::delivery::Origin;
 use super::dispatcher::Dispatcher;
 use super::event::Event;
 use super::handler::{Answer, Answered, Place};
@@ -41,7 +42,7 @@ pub(crate) struct Call {
     pub breaker: Arc<Breaker>,
     pub event: Arc<Event>,
     pub attempt: u32,
-    pub redelivered: bool,
+    pub origin: Origin,
     /// Whether somebody waits for its verdict.
     pub decides: bool,
     dispatcher: Weak<Dispatcher>,
@@ -90,7 +91,7 @@ pub(crate) struct NewCall {
     pub now: Millis,
     pub event: Arc<Event>,
     pub attempt: u32,
-    pub redelivered: bool,
+    pub origin: Origin,
     pub work: Work,
 }
 
@@ -116,7 +117,7 @@ impl Call {
             breaker: class.breaker.clone(),
             event: new.event,
             attempt: new.attempt,
-            redelivered: new.redelivered,
+            origin: new.origin,
             decides: !matches!(new.work, Work::Delivery { .. }),
             dispatcher,
             hung: AtomicBool::new(false),

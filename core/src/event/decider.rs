@@ -10,6 +10,7 @@ use super::call::{Call, NewCall, Work};
 use super::class::ClassRef;
 use super::contain;
 use super::current;
+use super::delivery::Origin;
 use super::dispatch_config::DispatchMode;
 use super::dispatcher::Dispatcher;
 use super::event::Event;
@@ -120,7 +121,7 @@ impl Dispatcher {
     }
 
     fn new_ask(&self, class: &Running, event: Arc<Event>, work: Work) -> Arc<Call> {
-        let new = NewCall { now: self.now(), event, attempt: 1, redelivered: false, work };
+        let new = NewCall { now: self.now(), event, attempt: 1, origin: Origin::Told, work };
         let call = Arc::new(Call::new(self.me.clone(), class, new));
         self.backlog.lock().asks.insert(call.key(), call.clone());
         self.arm(call.deadline);

@@ -24,11 +24,32 @@ use crate::id::SessionId;
 pub(crate) struct Delivery {
     pub class: ClassRef,
     pub event: Arc<Event>,
-    pub redelivered: bool,
+    pub origin: Origin,
 }
 
-/// Runs after the deliveries it was given with.
-pub(crate) type After = Box<dyn FnOnce() + Send>;
+/// Where a delivery comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// It happened just now, and nobody else knows of it.
+    Told,
+    /// A row of the table's outbox, taken before if `again`.
+    Row {
+        /// Whether it may have been delivered before.
+        again: bool,
+    },
+    /// A dead letter.
+    Letter,
+}
+
+impl Origin {
+    pub fn redelivered(self) -> bool {
+        matches!(self, Self::Row { again: true } | Self::Letter)
+    }
+}
+
+/// Runs after the deliveries it was given with; told whether each of them was delivered, or is a dead letter. If not, its
+/// row is left to other processes.
+pub(crate) type After = Box<dyn FnOnce(bool) + Send>;
 
 /// What was taken from a lane is done, or to be tried again.
 pub(crate) struct Done {
@@ -126,22 +147,39 @@ impl Dispatcher {
     /// Gives up what no lane takes.
     pub(super) fn give_up_all(&self, items: Vec<Item>, error: &'static str) -> usize {
         let mut given_up = 0;
+        let mut settled = true;
         for item in items {
             match item {
                 Item::Deliver(delivery, attempt) => {
                     given_up += 1;
-                    let Delivery { class, event, .. } = delivery;
+                    let Delivery { class, event, origin } = delivery;
                     let outcome = self.outcome(&class, &event, Cow::Borrowed(error));
-                    self.give_up(None, class, event, attempt - 1, error);
+                    if self.is_left(origin, error) {
+                        settled = false;
+                    } else {
+                        self.give_up(None, class, event, attempt - 1, error);
+                    }
                     self.backlog.lock().record(outcome);
                 }
-                Item::After(after) => contain::run("an attachment's destructor", after),
+                Item::After(after) => {
+                    let settled = std::mem::replace(&mut settled, true);
+                    contain::run("an attachment's destructor", || after(settled));
+                }
+                Item::Unsettled(after) => {
+                    settled = true;
+                    contain::run("an attachment's destructor", || after(!self.config.gives_back));
+                }
             }
         }
         if given_up > 0 {
             self.nudge();
         }
         given_up
+    }
+
+    /// Whether what is not delivered is other processes' to deliver: it is no dead letter, and not acknowledged.
+    fn is_left(&self, origin: Origin, error: &str) -> bool {
+        self.config.gives_back && error == "shutdown" && matches!(origin, Origin::Row { .. })
     }
 
     /// Runs a lane in the calling thread for as long as its head is for callers.
@@ -169,14 +207,14 @@ impl Dispatcher {
         let mut done = Done { lane, call: None, outcome: None, retry: None };
         let (delivery, attempt) = match item {
             Item::Deliver(delivery, attempt) => (delivery, attempt),
-            Item::After(after) => {
+            Item::After(after) | Item::Unsettled(after) => {
                 AFTERS.set(AFTERS.get() + 1);
-                contain::run("an attachment's destructor", after);
+                contain::run("an attachment's destructor", || after(true));
                 AFTERS.set(AFTERS.get() - 1);
                 return Some(done);
             }
         };
-        let Delivery { class, event, redelivered } = delivery;
+        let Delivery { class, event, origin } = delivery;
         let now = self.now();
         let refused = match self.registry.enter(&class) {
             None => "not_registered",
@@ -191,7 +229,7 @@ impl Dispatcher {
             }
             Some(running) => {
                 let work = Work::Delivery { lane, place };
-                let new = NewCall { now, event, attempt, redelivered, work };
+                let new = NewCall { now, event, attempt, origin, work };
                 let call = Arc::new(Call::new(self.me.clone(), &running, new));
                 // Before it is no longer busy: `settle` must see one or the other.
                 call.mark_started();
@@ -221,7 +259,7 @@ impl Dispatcher {
             session: call.event.session_id,
             decides: call.decides,
         };
-        let attempt = Attempt { number: call.attempt, redelivered: call.redelivered };
+        let attempt = Attempt { number: call.attempt, redelivered: call.origin.redelivered() };
         let reply = Reply::new(Arc::new(Answering(call.clone())));
         let handler = &running.handler;
         let called =
@@ -303,7 +341,7 @@ impl Dispatcher {
         if retry.is_some() {
             return Done { lane, call: Some(call), outcome: None, retry };
         }
-        if text != "delivered" {
+        if text != "delivered" && !self.is_left(call.origin, &text) {
             self.give_up(Some(&call), call.class.clone(), call.event.clone(), call.attempt, &text);
         }
         let outcome = Some(self.outcome(&call.class, &call.event, text));
@@ -316,7 +354,7 @@ impl Dispatcher {
         let step = (call.attempt as usize - 1).min(backoff.len().saturating_sub(1));
         let wait = backoff.get(step).copied().unwrap_or(0);
         let (class, event) = (call.class.clone(), call.event.clone());
-        let delivery = Delivery { class, event, redelivered: call.redelivered };
+        let delivery = Delivery { class, event, origin: call.origin };
         (Job { lane, place, item: Item::Deliver(delivery, call.attempt + 1) }, now.saturating_add(wait))
     }
 

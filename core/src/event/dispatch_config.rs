@@ -72,6 +72,8 @@ pub(crate) struct DispatchConfig {
     pub dead_letters: usize,
     /// Bytes of snapshots in dead letters; above, the oldest lose theirs.
     pub dead_letter_bytes: usize,
+    /// Whether rows of the outbox that are not delivered by the end are other processes' to deliver.
+    pub gives_back: bool,
     pub thread_hooks: Option<Arc<dyn ThreadHooks>>,
     /// What thread names begin with.
     pub thread_name: String,
@@ -94,6 +96,7 @@ impl Default for DispatchConfig {
             breaker_probe: 30_000,
             dead_letters: 100_000,
             dead_letter_bytes: 64 << 20,
+            gives_back: false,
             thread_hooks: None,
             thread_name: "lses".into(),
         }

@@ -55,7 +55,7 @@ pub struct ClassHealth {
 pub struct DispatchReport {
     /// Delivered between the call of `close` and the end of the grace.
     pub delivered_in_grace: usize,
-    /// Became dead letters with `shutdown`.
+    /// Became dead letters with `shutdown`, or were left to other processes.
     pub undelivered: usize,
     /// Callbacks that still ran.
     pub stuck: usize,

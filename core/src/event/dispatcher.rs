@@ -18,8 +18,8 @@ use super::class::{ClassRef, EventClass};
 use super::closing::FOREVER;
 use super::current;
 use super::dead_letter::{DeadLetter, DeadLetters};
-pub(crate) use super::delivery::Delivery;
 use super::delivery::apply;
+pub(crate) use super::delivery::{Delivery, Origin};
 pub(crate) use super::dispatch_config::DispatchConfig;
 pub use super::dispatch_config::ThreadHooks;
 use super::dispatch_stats::{CallbackFailure, ClassHealth, DispatchStats};
@@ -177,7 +177,7 @@ impl Dispatcher {
         for (class, event) in letters {
             self.registry.look(&class.namespace, &class.name, |class| class.breaker.reset());
             let lane = event.session_id;
-            self.notify(lane, vec![Delivery { class, event, redelivered: true }], None, false);
+            self.notify(lane, vec![Delivery { class, event, origin: Origin::Letter }], None, false);
         }
         count
     }

@@ -13,6 +13,8 @@ pub(crate) enum Item {
     /// A delivery and which attempt comes next.
     Deliver(Delivery, u32),
     After(After),
+    /// As `After`, of a lane that was cleared: what came before it did not come to its end.
+    Unsettled(After),
 }
 
 /// What was taken from a lane.
@@ -154,7 +156,15 @@ impl Lanes {
         self.queued = 0;
         self.ready.iter_mut().for_each(VecDeque::clear);
         let lanes = std::mem::take(&mut self.lanes);
-        lanes.into_values().flat_map(|lane| lane.queue).map(|(_, item)| item).collect()
+        let mut items = Vec::new();
+        for lane in lanes.into_values() {
+            let mut runs = lane.state == LaneState::Busy;
+            items.extend(lane.queue.into_iter().map(|(_, item)| match item {
+                Item::After(after) if std::mem::take(&mut runs) => Item::Unsettled(after),
+                item => item,
+            }));
+        }
+        items
     }
 
     pub fn is_ready(&self, taker: Taker) -> bool {

@@ -252,9 +252,12 @@ pub trait Table: Send + Sync {
     }
 
     /// Gives back what this manager holds (requests in flight, locks, rows of the outbox not yet acknowledged, its
-    /// leadership), so that others have it at once. Called once, after everything that may call a verb has stopped or will
-    /// be refused; a verb after it answers a failure. Never waits for another process.
-    fn close(&self) {}
+    /// leadership), so that others have it at once; tells how many requests in flight that were. Called once, after
+    /// everything that may call a verb has stopped or will be refused; a verb after it answers a failure. Never waits for
+    /// another process.
+    fn close(&self) -> u64 {
+        0
+    }
 
     /// Rows of the outbox, of all processes, that are not acknowledged. In memory 0: a row that was taken is gone.
     fn unsettled(&self) -> Result<u64> {

@@ -21,7 +21,7 @@ fn close_delivers_what_waits_and_joins_its_threads() {
     assert_eq!(world.dispatcher.stats().workers, 0);
     let late = Notes::default();
     let after = late.clone();
-    world.dispatcher.notify(id(1), vec![delivery("c", 1, 99)], Some(Box::new(move || after.add("after"))), true);
+    world.dispatcher.notify(id(1), vec![delivery("c", 1, 99)], Some(Box::new(move |_| after.add("after"))), true);
     assert_eq!((world.errors(), late.all().len()), (vec!["shutdown".to_owned()], 1));
     let class = EventClass::new("d", handler(|_, _, reply| reply.done()));
     assert_eq!(world.dispatcher.register(class).map_err(|error| error.kind()), Err(ErrorKind::Closed));
@@ -39,7 +39,7 @@ fn close_is_bounded_with_a_hung_callback_and_gives_up_the_rest() {
     });
     let after = notes.clone();
     let deliveries = vec![delivery("c", 1, 1), delivery("c", 1, 2)];
-    world.dispatcher.notify(id(1), deliveries, Some(Box::new(move || after.add("after"))), true);
+    world.dispatcher.notify(id(1), deliveries, Some(Box::new(move |_| after.add("after"))), true);
     world.tell("c", 2, 3);
     notes.wait_for(1);
     let begun = Instant::now();

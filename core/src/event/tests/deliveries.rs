@@ -14,7 +14,7 @@ fn the_events_of_one_session_are_delivered_in_order_and_then_what_comes_after() 
     let (first, second): (Vec<_>, Vec<_>) =
         ((0..50).map(|n| delivery("c", 1, n)).collect(), (50..100).map(|n| delivery("c", 1, n)).collect());
     let after = notes.clone();
-    world.dispatcher.notify(id(1), first, Some(Box::new(move || after.add("after"))), true);
+    world.dispatcher.notify(id(1), first, Some(Box::new(move |_| after.add("after"))), true);
     world.dispatcher.notify(id(1), second, None, false);
     world.drain();
     let expected: Vec<String> =
@@ -125,7 +125,7 @@ fn what_the_queue_does_not_hold_becomes_dead_letters_and_what_comes_after_still_
     notes.wait_for(1);
     let after = notes.clone();
     let deliveries = (2..6).map(|n| delivery("c", 2, n)).collect();
-    world.dispatcher.notify(id(2), deliveries, Some(Box::new(move || after.add("after"))), true);
+    world.dispatcher.notify(id(2), deliveries, Some(Box::new(move |_| after.add("after"))), true);
     assert_eq!(world.errors(), ["queue_full", "queue_full"]);
     assert_eq!(world.dispatcher.stats().queue_high_water, 2);
     latch.open();
@@ -173,7 +173,7 @@ fn above_the_byte_limit_the_oldest_dead_letters_lose_their_snapshot_but_not_thei
     let world = world_with(DispatchConfig { dead_letters: 3, dead_letter_bytes: 2 * bytes, ..config() });
     for n in 0..4 {
         let event = Event { snapshot: Some(Arc::new(tree.clone())), ..Event::clone(&event(EventKind::End, 1, n)) };
-        let delivery = Delivery { class: class("c"), event: Arc::new(event), redelivered: false };
+        let delivery = Delivery { class: class("c"), event: Arc::new(event), origin: Origin::Told };
         world.dispatcher.notify(id(1), vec![delivery], None, true);
     }
     world.drain();

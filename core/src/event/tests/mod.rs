@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crate::sync::{Condvar, Mutex};
 
 use super::class::{ClassRef, EventClass};
-use super::dispatcher::{Delivery, DispatchConfig, Dispatcher};
+use super::dispatcher::{Delivery, DispatchConfig, Dispatcher, Origin};
 use super::event::Event;
 use super::handler::{Attempt, EventHandler, Place, Reply};
 use crate::clock::{Clock, Driven, ManualClock, Millis, Timers};
@@ -150,7 +150,7 @@ fn event(kind: EventKind, session: u8, event_id: u64) -> Arc<Event> {
 }
 
 fn delivery(name: &str, session: u8, event_id: u64) -> Delivery {
-    Delivery { class: class(name), event: event(EventKind::End, session, event_id), redelivered: false }
+    Delivery { class: class(name), event: event(EventKind::End, session, event_id), origin: Origin::Told }
 }
 
 fn class(name: &str) -> ClassRef {

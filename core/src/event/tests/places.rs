@@ -22,7 +22,7 @@ fn inline_what_the_host_causes_runs_in_its_thread_and_what_the_reaper_causes_doe
     noting(&world, &notes);
     let after = notes.clone();
     let deliveries = vec![delivery("c", 1, 1), delivery("c", 1, 2)];
-    world.dispatcher.notify(id(1), deliveries, Some(Box::new(move || after.add("after"))), true);
+    world.dispatcher.notify(id(1), deliveries, Some(Box::new(move |_| after.add("after"))), true);
     let me = here();
     assert_eq!(notes.all(), [format!("1 {me}"), format!("2 {me}"), "after".into()]);
     world.dispatcher.notify(id(1), vec![delivery("c", 1, 3)], None, false);

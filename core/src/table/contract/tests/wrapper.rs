@@ -49,7 +49,7 @@ impl Table for Broken {
         fn damage(&self, session: SessionRef) -> Result<bool>;
         fn listens(&self, class: &ClassRef, on: bool) -> Result<()>;
         fn outlives(&self) -> bool;
-        fn close(&self);
+        fn close(&self) -> u64;
         fn unsettled(&self) -> Result<u64>;
     }
 
