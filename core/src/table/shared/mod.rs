@@ -9,5 +9,7 @@ mod map;
 mod network;
 #[allow(dead_code)]
 mod processes;
+#[cfg(test)]
+mod testing;
 #[allow(dead_code)]
 mod word;

@@ -141,3 +141,6 @@ fn wake(word: &AtomicU32, most: u32) -> usize {
         0
     }
 }
+
+#[cfg(test)]
+mod tests;
