@@ -226,3 +226,6 @@ impl Still {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

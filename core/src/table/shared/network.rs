@@ -43,13 +43,7 @@ pub(super) fn refuse(dir: &Path, device: u64) -> Result<()> {
     // The type is 32 bits everywhere, in a field that is wider on some machines.
     #[allow(clippy::unnecessary_cast)]
     let magic = found.f_type as u32;
-    let name = if magic == FUSE {
-        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-        remote_fuse(&mounts, device)
-    } else {
-        REFUSED.iter().find(|(refused, _)| *refused == magic).map(|(_, name)| (*name).to_owned())
-    };
-    match name {
+    match name(magic, device, || std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default()) {
         None => Ok(()),
         Some(name) => Err(Error::invalid(format!(
             "the store {} is on a network file system ({name}), where processes of several machines would not see one \
@@ -59,11 +53,54 @@ pub(super) fn refuse(dir: &Path, device: u64) -> Result<()> {
     }
 }
 
+/// What it is, if it is to be refused.
+fn name(magic: u32, device: u64, mounts: impl FnOnce() -> String) -> Option<String> {
+    if magic == FUSE {
+        return remote_fuse(&mounts(), device);
+    }
+    REFUSED.iter().find(|(refused, _)| *refused == magic).map(|(_, name)| (*name).to_owned())
+}
+
 /// The type of a file system in user space that reaches over a network.
 fn remote_fuse(mounts: &str, device: u64) -> Option<String> {
     let device = format!("{}:{}", rustix::fs::major(device), rustix::fs::minor(device));
     // "36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue"
     let line = mounts.lines().find(|line| line.split(' ').nth(2) == Some(&device))?;
     let kind = line.split_once(" - ")?.1.split(' ').next()?;
-    REMOTE.iter().any(|remote| kind.contains(remote)).then(|| kind.to_owned())
+    let name = kind.split_once('.').map_or(kind, |(_, name)| name);
+    REMOTE.iter().any(|remote| name.contains(remote)).then(|| kind.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn network_file_systems_are_known() {
+        let none = || unreachable!("only what is in user space is looked up");
+        assert_eq!(name(0x6969, 1, none).as_deref(), Some("NFS"));
+        assert_eq!(name(0xff53_4d42, 1, none).as_deref(), Some("CIFS"));
+        for local in [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994, 0x794c_7630, 0x2fc1_2fc1, 0xf2f5_2010] {
+            assert_eq!(name(local, 1, none), None, "{local:x}");
+        }
+    }
+
+    #[test]
+    fn file_systems_in_user_space_are_told_apart() {
+        let mounts = "36 35 0:50 / /mnt/a rw,nosuid shared:1 - fuse.sshfs me@there:/ rw,user_id=0\n\
+                      37 35 0:51 / /mnt/b rw - fuse.gocryptfs /crypt rw\n\
+                      38 35 8:1 / /mnt/c rw master:1 - fuseblk /dev/sda1 rw\n";
+        let kind = |minor| name(FUSE, rustix::fs::makedev(0, minor), || mounts.to_owned());
+        assert_eq!(kind(50).as_deref(), Some("fuse.sshfs"));
+        assert_eq!((kind(51), kind(52)), (None, None));
+        assert_eq!(remote_fuse(mounts, rustix::fs::makedev(8, 1)), None);
+        assert_eq!(remote_fuse("", 1), None);
+    }
+
+    #[test]
+    fn the_directory_for_temporary_files_may_be_used() {
+        use std::os::unix::fs::MetadataExt;
+        let dir = std::env::temp_dir();
+        assert_eq!(refuse(&dir, std::fs::metadata(&dir).expect("it is there").dev()), Ok(()));
+    }
 }

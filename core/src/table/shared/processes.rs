@@ -190,6 +190,11 @@ impl Drop for Processes {
             // The child's handler closed it.
             return;
         }
+        // A program that is being started may have the descriptor for a moment longer: the locks go now.
+        let mut all = byte(0, libc::F_UNLCK);
+        all.l_len = 0;
+        // SAFETY: the descriptor is open and `all` outlives the call. A failure leaves it to the closing.
+        let _status = unsafe { libc::fcntl(self.file.as_raw_fd(), libc::F_OFD_SETLK, &raw const all) };
         still.closed(self.file.as_raw_fd());
         // SAFETY: nobody uses the file after this.
         unsafe { ManuallyDrop::drop(&mut self.file) };
@@ -218,3 +223,6 @@ fn byte(at: u32, kind: i32) -> libc::flock {
     lock.l_len = 1;
     lock
 }
+
+#[cfg(test)]
+mod tests;

@@ -92,8 +92,11 @@ impl Other {
 
     /// Ends it at once: SIGKILL, and waits until it is gone.
     pub fn kill(&mut self) {
+        // A wait would close its input, which a child of it may still listen to.
+        let input = self.process.stdin.take();
         self.process.kill().expect("a signal");
         self.process.wait().expect("its end");
+        self.process.stdin = input;
     }
 
     /// Waits until it ends by itself, well.
@@ -135,7 +138,7 @@ pub(super) fn listen() -> String {
 }
 
 /// Waits until something is so.
-pub(super) fn until(what: &str, so: impl Fn() -> bool) {
+pub(super) fn until(what: &str, mut so: impl FnMut() -> bool) {
     let until = Instant::now() + BOUND;
     while !so() {
         assert!(Instant::now() < until, "not so in time: {what}");
