@@ -1,5 +1,7 @@
 //! The table of one machine: many processes, one directory.
 
+#[allow(dead_code, unused_imports)]
+mod books;
 mod directory;
 #[allow(dead_code)]
 mod layout;

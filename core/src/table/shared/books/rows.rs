@@ -1,0 +1,205 @@
+//! What the books keep of a session.
+
+use std::sync::Arc;
+
+use super::pack::{Packer, Unpacker};
+use crate::clock::Millis;
+use crate::event::ClassRef;
+use crate::session::Client;
+use crate::table::Charge;
+use crate::table::extension::Extension;
+use crate::table::grave::Replaced;
+
+/// A live session; its data lie in rows of their own.
+#[derive(Clone, Debug)]
+pub(in crate::table) struct SessionRow {
+    /// The index of its slot.
+    pub slot: u32,
+    /// The slot's generation.
+    pub generation: u64,
+    /// What is random of its id.
+    pub random: [u8; 10],
+    /// Of its token.
+    pub verifier: [u64; 2],
+    /// The application's number.
+    pub application: u32,
+    pub user: Option<Arc<str>>,
+    /// How it is charged.
+    pub charge: Option<Charge>,
+    /// When it was made: engine time.
+    pub created: Millis,
+    /// Its number among those made then.
+    pub order: u32,
+    /// When it was made: wall time.
+    pub wall: i64,
+    /// What was spent suspended before its creation.
+    pub slept: Millis,
+    /// Idle timeout; 0 is never.
+    pub idle: Millis,
+    /// Absolute deadline on the absolute clock.
+    pub absolute: Millis,
+    /// The idle deadline, as last saved.
+    pub saved: Millis,
+    /// The last use, as last saved.
+    pub used: Millis,
+    pub had_request: bool,
+    /// Its data can't be read.
+    pub damaged: bool,
+    /// The version of its data.
+    pub version: u64,
+    /// The participant that made it.
+    pub maker: u32,
+    pub rare: Rare,
+}
+
+/// What many sessions don't have.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(in crate::table) struct Rare {
+    /// Its event classes, first called first.
+    pub classes: Vec<ClassRef>,
+    pub client: Client,
+    pub replaced: Vec<Replaced>,
+    /// The classes that were told the end at the asking point.
+    pub told: Vec<ClassRef>,
+    pub extension: Extension,
+    /// Its trace, oldest line first.
+    pub trace: Vec<String>,
+}
+
+/// A part of a session's data: what lies under one first subscript, as bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::table) struct DataRow {
+    pub sub: Vec<u8>,
+    pub version: u64,
+    pub value: Vec<u8>,
+}
+
+/// A step through the sessions in the order of their slots.
+#[derive(Debug, Default)]
+pub(in crate::table) struct SessionPage {
+    pub rows: Vec<SessionRow>,
+    /// Slots whose rows can't be read: to be put into quarantine.
+    pub bad: Vec<u32>,
+    /// The slot to go on from; `None` at the end.
+    pub next: Option<u32>,
+}
+
+/// A session that is charged, for a recount.
+#[derive(Clone, Debug)]
+pub(in crate::table) struct ChargedRow {
+    pub slot: u32,
+    pub generation: u64,
+    pub random: [u8; 10],
+    pub charge: Charge,
+    pub created: Millis,
+}
+
+impl Rare {
+    /// As bytes; none for a session that has none of it.
+    pub(super) fn pack(&self) -> Vec<u8> {
+        if *self == Self::default() {
+            return Vec::new();
+        }
+        let mut packer = Packer::default();
+        packer.list(6);
+        pack_classes(&mut packer, &self.classes);
+        let Client { address, user_agent, referrer } = &self.client;
+        packer.list(3);
+        for fact in [address, user_agent, referrer] {
+            packer.maybe_text(fact.as_deref());
+        }
+        pack_replaced(&mut packer, &self.replaced);
+        pack_classes(&mut packer, &self.told);
+        let Extension { count, deadline, asked, history } = &self.extension;
+        packer.list(4).number(u64::from(*count)).number(*deadline).number(*asked).list(history.len());
+        for (at, class, by) in history {
+            packer.list(3).number(*at).text(class).number(*by);
+        }
+        packer.list(self.trace.len());
+        for line in &self.trace {
+            packer.text(line);
+        }
+        packer.done()
+    }
+
+    pub(super) fn unpack(bytes: &[u8]) -> Option<Self> {
+        if bytes.is_empty() {
+            return Some(Self::default());
+        }
+        let mut unpacker = Unpacker::new(bytes);
+        let from = &mut unpacker;
+        of(from, 6)?;
+        let classes = unpack_classes(from)?;
+        of(from, 3)?;
+        let mut fact = || from.maybe_text().map(|fact| fact.map(str::to_owned));
+        let client = Client { address: fact()?, user_agent: fact()?, referrer: fact()? };
+        let replaced = unpack_replaced(from)?;
+        let told = unpack_classes(from)?;
+        of(from, 4)?;
+        let extension = Extension {
+            count: u32::try_from(from.number()?).ok()?,
+            deadline: from.number()?,
+            asked: from.number()?,
+            history: from.all(|from| {
+                of(from, 3)?;
+                Some((from.number()?, from.text()?.to_owned(), from.number()?))
+            })?,
+        };
+        let trace = from.all(|from| from.text().map(str::to_owned))?;
+        from.end()?;
+        Some(Self { classes, client, replaced, told, extension, trace })
+    }
+}
+
+/// A list of exactly so many values.
+pub(super) fn of(from: &mut Unpacker<'_>, len: usize) -> Option<()> {
+    (from.list()? == len).then_some(())
+}
+
+pub(super) fn pack_classes(packer: &mut Packer, classes: &[ClassRef]) {
+    packer.list(classes.len());
+    for class in classes {
+        packer.list(3).text(&class.namespace).text(&class.name).flag(class.required);
+    }
+}
+
+pub(super) fn unpack_classes(from: &mut Unpacker<'_>) -> Option<Vec<ClassRef>> {
+    from.all(|from| {
+        of(from, 3)?;
+        Some(ClassRef { namespace: from.shared()?, name: from.shared()?, required: from.flag()? })
+    })
+}
+
+pub(super) fn pack_replaced(packer: &mut Packer, replaced: &[Replaced]) {
+    packer.list(replaced.len());
+    for old in replaced {
+        packer.list(4).number(old.verifier[0]).number(old.verifier[1]).number(old.grace).number(old.until);
+    }
+}
+
+pub(super) fn unpack_replaced(from: &mut Unpacker<'_>) -> Option<Vec<Replaced>> {
+    from.all(|from| {
+        of(from, 4)?;
+        Some(Replaced { verifier: [from.number()?, from.number()?], grace: from.number()?, until: from.number()? })
+    })
+}
+
+/// The rows of a session's data as one value.
+pub(super) fn pack_data(rows: &[DataRow]) -> Vec<u8> {
+    let mut packer = Packer::default();
+    packer.list(rows.len());
+    for row in rows {
+        packer.list(3).bytes(&row.sub).number(row.version).bytes(&row.value);
+    }
+    packer.done()
+}
+
+pub(super) fn unpack_data(bytes: &[u8]) -> Option<Vec<DataRow>> {
+    let mut from = Unpacker::new(bytes);
+    let rows = from.all(|from| {
+        of(from, 3)?;
+        Some(DataRow { sub: from.bytes()?.to_vec(), version: from.number()?, value: from.bytes()?.to_vec() })
+    })?;
+    from.end()?;
+    Some(rows)
+}

@@ -1,0 +1,122 @@
+//! The tables of the books, their version, and the ladder from older versions to this one.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::errors;
+use crate::error::{Error, ErrorKind, Result};
+
+/// The version of the tables that this library writes.
+pub(super) const SCHEMA: i64 = 1;
+/// "LSES": the mark of our files.
+pub(super) const APPLICATION_ID: i64 = 0x4c53_4553;
+
+/// Step `n` leads from version `n` to `n + 1`.
+const LADDER: [&str; SCHEMA as usize] = [VERSION_1];
+
+/// Times are engine milliseconds unless they are named wall. `sum` is a checksum of the row (see `seal`); of a session
+/// it is over all but `saved` and `used`, which `seal` covers: they change most.
+const VERSION_1: &str = "
+CREATE TABLE meta(k TEXT PRIMARY KEY, v BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE counter(k INTEGER PRIMARY KEY, v INTEGER NOT NULL);
+CREATE TABLE name(kind INTEGER NOT NULL, number INTEGER NOT NULL, name TEXT NOT NULL,
+  PRIMARY KEY(kind, number)) WITHOUT ROWID;
+
+CREATE TABLE session(
+  slot INTEGER PRIMARY KEY, generation INTEGER NOT NULL, random BLOB NOT NULL, verifier BLOB NOT NULL,
+  application INTEGER NOT NULL, user TEXT, pool INTEGER, class INTEGER, holder TEXT,
+  created INTEGER NOT NULL, ord INTEGER NOT NULL, wall INTEGER NOT NULL, slept INTEGER NOT NULL,
+  idle INTEGER NOT NULL, absolute INTEGER NOT NULL, saved INTEGER NOT NULL, used INTEGER NOT NULL,
+  marks INTEGER NOT NULL, version INTEGER NOT NULL, maker INTEGER NOT NULL, rare BLOB NOT NULL,
+  sum INTEGER NOT NULL, seal INTEGER NOT NULL);
+CREATE INDEX session_user ON session(user) WHERE user IS NOT NULL;
+CREATE TABLE data(slot INTEGER NOT NULL, sub BLOB NOT NULL, generation INTEGER NOT NULL, version INTEGER NOT NULL,
+  v BLOB NOT NULL, sum INTEGER NOT NULL, PRIMARY KEY(slot, sub)) WITHOUT ROWID;
+
+CREATE TABLE grave(
+  event_id INTEGER PRIMARY KEY, locator INTEGER NOT NULL, id BLOB NOT NULL, verifier BLOB NOT NULL,
+  until INTEGER NOT NULL, application INTEGER NOT NULL, reason INTEGER NOT NULL, level INTEGER NOT NULL,
+  at INTEGER NOT NULL, wall INTEGER NOT NULL, late INTEGER, licensed INTEGER NOT NULL, user TEXT, more BLOB,
+  sum INTEGER NOT NULL);
+CREATE INDEX grave_locator ON grave(locator);
+
+CREATE TABLE pool(pool INTEGER PRIMARY KEY, in_use INTEGER NOT NULL, anonymous INTEGER NOT NULL,
+  high_water INTEGER NOT NULL, high_water_at INTEGER NOT NULL, denials INTEGER NOT NULL, level INTEGER NOT NULL);
+CREATE TABLE holder(pool INTEGER NOT NULL, user TEXT NOT NULL, connections INTEGER NOT NULL, units INTEGER NOT NULL,
+  since INTEGER NOT NULL, PRIMARY KEY(pool, user)) WITHOUT ROWID;
+CREATE TABLE audit(pool INTEGER NOT NULL, seq INTEGER NOT NULL, at INTEGER NOT NULL, kind INTEGER NOT NULL,
+  session BLOB NOT NULL, holder TEXT, was INTEGER NOT NULL, now INTEGER NOT NULL, reason INTEGER,
+  PRIMARY KEY(pool, seq)) WITHOUT ROWID;
+CREATE TABLE log(seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, session BLOB NOT NULL, what INTEGER NOT NULL,
+  detail TEXT NOT NULL);
+
+CREATE TABLE event(
+  event_id INTEGER PRIMARY KEY, session BLOB NOT NULL, place INTEGER NOT NULL, application INTEGER NOT NULL,
+  user TEXT, reason INTEGER NOT NULL, level INTEGER NOT NULL, thread INTEGER NOT NULL, at INTEGER NOT NULL,
+  wall INTEGER NOT NULL, data BLOB, sum INTEGER NOT NULL);
+CREATE TABLE event_class(
+  event_id INTEGER NOT NULL, position INTEGER NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL,
+  marks INTEGER NOT NULL, prefer INTEGER NOT NULL, claimed_by INTEGER NOT NULL DEFAULT 0,
+  claimed_instance INTEGER NOT NULL DEFAULT 0, tries INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY(event_id, position)) WITHOUT ROWID;
+CREATE INDEX event_class_free ON event_class(namespace, name, prefer, event_id) WHERE claimed_by = 0;
+CREATE INDEX event_class_claimed ON event_class(claimed_by, claimed_instance, event_id) WHERE claimed_by <> 0;
+CREATE TABLE registration(participant INTEGER NOT NULL, instance INTEGER NOT NULL, namespace TEXT NOT NULL,
+  name TEXT NOT NULL, PRIMARY KEY(participant, instance, namespace, name)) WITHOUT ROWID;
+CREATE TABLE dead_event(
+  event_id INTEGER PRIMARY KEY, session BLOB NOT NULL, application INTEGER NOT NULL, user TEXT,
+  reason INTEGER NOT NULL, at INTEGER NOT NULL, wall INTEGER NOT NULL, classes BLOB NOT NULL);
+
+CREATE TABLE quarantine(number INTEGER PRIMARY KEY, origin TEXT NOT NULL, slot INTEGER, why TEXT NOT NULL,
+  content BLOB NOT NULL);
+";
+
+/// Makes the tables, or brings older ones up to this version. Refuses what is not ours or newer than we are.
+pub(super) fn settle(connection: &Connection, dir: &Path) -> Result<()> {
+    let fault = |error| errors::explain(error, dir);
+    let file = dir.join(super::FILE);
+    let number =
+        |name| -> Result<i64> { connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get(0)).map_err(fault) };
+    if number("user_version")? == SCHEMA && number("application_id")? == APPLICATION_ID {
+        return Ok(());
+    }
+    // Asked again where nobody else can be at it.
+    connection.execute_batch("BEGIN IMMEDIATE").map_err(fault)?;
+    let climb = || -> Result<()> {
+        let (version, owner) = (number("user_version")?, number("application_id")?);
+        let tables: i64 =
+            connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(fault)?;
+        if owner != APPLICATION_ID && (owner != 0 || version != 0 || tables != 0) {
+            return Err(Error::invalid(format!(
+                "{} is a database of another program (application id {owner:#x}); give the store a directory of its own",
+                file.display()
+            )));
+        }
+        if !(0..=SCHEMA).contains(&version) {
+            return Err(Error::new(
+                ErrorKind::Unavailable,
+                format!(
+                    "{} was written by a newer libsession (format {version}; this one knows formats up to {SCHEMA}); \
+                     update libsession, or open another directory",
+                    file.display()
+                ),
+            ));
+        }
+        for step in LADDER.iter().skip(usize::try_from(version).unwrap_or(usize::MAX)) {
+            connection.execute_batch(step).map_err(fault)?;
+        }
+        if version == 0 {
+            let key: [u8; 16] = crate::id::random();
+            connection.execute("INSERT INTO meta(k, v) VALUES('key', ?1)", [&key[..]]).map_err(fault)?;
+        }
+        connection
+            .execute_batch(&format!("PRAGMA user_version = {SCHEMA}; PRAGMA application_id = {APPLICATION_ID};"))
+            .map_err(fault)
+    };
+    let done = climb().and_then(|()| connection.execute_batch("COMMIT").map_err(|error| errors::commit(error, dir)));
+    if done.is_err() {
+        let _ = connection.execute_batch("ROLLBACK");
+    }
+    done
+}

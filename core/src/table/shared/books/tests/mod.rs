@@ -1,0 +1,108 @@
+//! The books: what is kept comes out again, what is damaged is refused, what is bounded stays so.
+
+mod keeping;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::rows::{Rare, SessionRow};
+use super::{Books, DataRow};
+use crate::event::ClassRef;
+use crate::reason::LicenseClass;
+use crate::session::Client;
+use crate::table::extension::Extension;
+use crate::table::grave::Replaced;
+use crate::table::{Charge, Holder};
+
+/// A directory that goes with the test.
+pub(super) struct Dir(PathBuf);
+
+impl Dir {
+    pub fn new() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("libsession-books-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&path).expect("a directory");
+        Self(path)
+    }
+}
+
+impl std::ops::Deref for Dir {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Books in a directory of their own.
+pub(super) fn books() -> (Dir, Books) {
+    let dir = Dir::new();
+    let books = Books::open(&dir).expect("books");
+    (dir, books)
+}
+
+/// A plain session.
+pub(super) fn row(slot: u32) -> SessionRow {
+    SessionRow {
+        slot,
+        generation: 3,
+        random: [slot as u8; 10],
+        verifier: [u64::MAX, u64::from(slot)],
+        application: 0,
+        user: None,
+        charge: None,
+        created: 1000,
+        order: 7,
+        wall: 1_767_225_600_000,
+        slept: 0,
+        idle: 900_000,
+        absolute: crate::clock::NEVER,
+        saved: 901_000,
+        used: 1000,
+        had_request: false,
+        damaged: false,
+        version: 0,
+        maker: 1,
+        rare: Rare::default(),
+    }
+}
+
+/// A session that has everything.
+pub(super) fn full_row(slot: u32) -> SessionRow {
+    let user: Arc<str> = "änne".into();
+    let class = |name: &str, required| ClassRef { namespace: "shop".into(), name: name.into(), required };
+    SessionRow {
+        user: Some(user.clone()),
+        charge: Some(Charge { pool: 1, class: LicenseClass::Named, holder: Holder::User(user) }),
+        had_request: true,
+        damaged: true,
+        version: 1 << 40,
+        slept: 5,
+        rare: Rare {
+            classes: vec![class("mail", true), class("log", false)],
+            client: Client { address: Some("::1".into()), user_agent: None, referrer: Some("x".repeat(2048)) },
+            replaced: vec![Replaced { verifier: [1, u64::MAX], grace: 5, until: crate::clock::NEVER }],
+            told: vec![class("mail", true)],
+            extension: Extension { count: 2, deadline: 9, asked: 8, history: vec![(1, "mail".into(), 60_000)] },
+            trace: vec!["0 ms: created in shop".into()],
+        },
+        ..row(slot)
+    }
+}
+
+pub(super) fn data(sub: &str, value: &str) -> DataRow {
+    DataRow { sub: sub.into(), version: 4, value: value.into() }
+}
+
+/// Sessions are compared as they are shown: a charge has no equality.
+pub(super) fn same(one: &SessionRow, other: &SessionRow) {
+    assert_eq!(format!("{one:?}"), format!("{other:?}"));
+}
