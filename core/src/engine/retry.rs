@@ -77,22 +77,33 @@ impl Engine {
 
     /// The outbox could not be read: nothing in it is lost, and it is looked at again soon.
     pub(super) fn outbox_failed(&self, error: &Error) {
-        if self.retry.outbox.failed(self.clock.now().ms) {
-            log::error!(target: "libsession", "the outbox can't be read or written: {error}; it is tried again every {BACK_OFF} ms");
-        }
+        let unacknowledged = self.retry.unacknowledged.lock();
+        self.outbox_later(error);
+        drop(unacknowledged);
         self.reaper.ring();
     }
 
+    /// The outbox was read; a row that could not be acknowledged meanwhile is still to be.
     pub(super) fn outbox_worked(&self) {
-        if self.retry.outbox.worked() {
-            log::info!(target: "libsession", "the outbox is read again");
+        let unacknowledged = self.retry.unacknowledged.lock();
+        if unacknowledged.is_empty() && self.retry.outbox.worked() {
+            log::info!(target: "libsession", "the outbox is read and written again");
         }
     }
 
     /// A row was delivered and the store could not be told: it is told later, until then the row is this process's.
     pub(super) fn acknowledge_later(&self, event_id: u64, error: &Error) {
-        self.retry.unacknowledged.lock().push(event_id);
-        self.outbox_failed(error);
+        let mut unacknowledged = self.retry.unacknowledged.lock();
+        unacknowledged.push(event_id);
+        self.outbox_later(error);
+        drop(unacknowledged);
+        self.reaper.ring();
+    }
+
+    fn outbox_later(&self, error: &Error) {
+        if self.retry.outbox.failed(self.clock.now().ms) {
+            log::error!(target: "libsession", "the outbox can't be read or written: {error}; it is tried again every {BACK_OFF} ms");
+        }
     }
 
     /// Tells the store what it could not be told before.

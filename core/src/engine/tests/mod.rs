@@ -41,7 +41,6 @@ impl EventHandler for Audit {
         let again = if attempt.redelivered { " again" } else { "" };
         self.notes.add(format!("{}{again}", event.reason.map_or("", |reason| reason.name())));
         if let Some(gate) = &self.gate {
-            reply.hang();
             gate.pass();
         }
         reply.done();
