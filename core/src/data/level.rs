@@ -22,6 +22,11 @@ impl<N> Default for Level<N> {
 }
 
 impl<N> Level<N> {
+    /// Of children in ascending order, each once.
+    pub(super) fn from_sorted(children: Vec<(Subscript, N)>) -> Self {
+        if children.len() <= FEW { Self::Few(children) } else { Self::Many(children.into_iter().collect()) }
+    }
+
     pub(super) fn len(&self) -> usize {
         match self {
             Self::Few(few) => few.len(),

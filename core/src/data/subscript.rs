@@ -7,7 +7,7 @@ use super::json::write_text;
 use crate::error::{Error, Result};
 
 /// The most significant digits of a number.
-const DIGITS: u32 = 18;
+pub(super) const DIGITS: u32 = 18;
 /// Beyond this a decimal exponent is refused; far outside of what a float can have.
 const MAX_EXPONENT: i64 = 1_000_000_000;
 /// The most characters of a path in a message.
@@ -52,7 +52,31 @@ impl Subscript {
 
     /// A number of an integer. Errors: `Invalid` if it has more than 18 significant digits.
     pub fn int(number: i64) -> Result<Self> {
-        Self::parse_number(&number.to_string())
+        let (mut mantissa, mut exponent) = (number, 0);
+        while mantissa != 0 && mantissa % 10 == 0 {
+            mantissa /= 10;
+            exponent += 1;
+        }
+        match Self::decimal(mantissa, exponent) {
+            Some(subscript) => Ok(subscript),
+            None => Self::parse_number(&number.to_string()),
+        }
+    }
+
+    /// The number `mantissa * 10^exponent`, if it is one and written the one way that numbers are kept.
+    pub(super) fn decimal(mantissa: i64, exponent: i32) -> Option<Self> {
+        let few = mantissa.unsigned_abs() < 10u64.pow(DIGITS);
+        let kept = if mantissa == 0 { exponent == 0 } else { mantissa % 10 != 0 };
+        let near = i64::from(exponent).abs() <= MAX_EXPONENT;
+        (few && kept && near).then_some(Self(Repr::Number(Number { mantissa, exponent })))
+    }
+
+    /// Mantissa and exponent of a number.
+    pub(super) fn as_decimal(&self) -> Option<(i64, i32)> {
+        match self.0 {
+            Repr::Number(Number { mantissa, exponent }) => Some((mantissa, exponent)),
+            Repr::Text(_) => None,
+        }
     }
 
     /// A number of a float, by its shortest text that reads back as the same float; -0.0 is 0.

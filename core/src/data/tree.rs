@@ -1,122 +1,22 @@
 //! The committed tree of one session.
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::changes::Changes;
+use super::inner::Inner;
 use super::level::{Level, LevelIter};
-use super::node::{Node, Removed};
+use super::node::Node;
 use super::overlay::{Edit, View};
 use super::quotas::{MAX_LEVELS, Quotas, exceeded};
 use super::subscript::{Direction, Subscript};
 use super::value::Value;
 use crate::error::{Error, Result};
 
-/// So many killed first subscripts keep a version of their own; older ones share one.
-const GRAVES: usize = 64;
-
-/// What all mutations of all trees are numbered by, so that equal stamps mean equal content.
-static STAMP: AtomicU64 = AtomicU64::new(1);
-
 /// A multidimensional tree of values: what is committed of a session's data.
 ///
 /// An empty tree is one pointer and allocates nothing. Trees are equal if their nodes are; versions don't matter.
 #[derive(Clone, Default)]
-pub struct Tree(Option<Box<Inner>>);
-
-#[derive(Clone, Default)]
-struct Inner {
-    root: Node,
-    bytes: usize,
-    count: usize,
-    /// The last version that was given.
-    clock: u64,
-    stamp: u64,
-    /// Versions of first subscripts that are killed.
-    graves: BTreeMap<Subscript, u64>,
-    /// The version of each first subscript that is neither in the tree nor in `graves`.
-    floor: u64,
-}
-
-impl Inner {
-    fn tick(&mut self) {
-        self.clock += 1;
-        self.stamp = STAMP.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn set(&mut self, path: &[Subscript], value: Value) {
-        self.bytes += value.bytes_used();
-        let mut node = &mut self.root;
-        for key in path {
-            let bytes = &mut self.bytes;
-            node = node.children.get_or_insert_default().get_or_insert_with(key, || {
-                *bytes += key.bytes_used();
-                Node::default()
-            });
-        }
-        match node.value.replace(value) {
-            None => self.count += 1,
-            Some(old) => self.bytes -= old.bytes_used(),
-        }
-    }
-
-    fn remove(&mut self, path: &[Subscript], whole: bool) -> Removed {
-        if whole && path.is_empty() {
-            self.root.version = if self.root.value.is_some() { self.clock } else { self.root.version };
-            if self.root.children.is_some() {
-                self.floor = self.clock;
-                self.graves.clear();
-            }
-        }
-        let removed = self.root.remove(path, whole);
-        self.bytes -= removed.bytes;
-        self.count -= removed.count;
-        removed
-    }
-
-    /// Gives `first`, or the root's value, the current version.
-    fn mark(&mut self, first: Option<&Subscript>) {
-        let Some(first) = first else {
-            self.root.version = self.clock;
-            return;
-        };
-        match self.root.children.as_mut().and_then(|level| level.get_mut(first)) {
-            Some(node) => {
-                node.version = self.clock;
-                self.graves.remove(first);
-            }
-            None => {
-                self.graves.insert(first.clone(), self.clock);
-                if self.graves.len() > GRAVES {
-                    let oldest = self.graves.iter().min_by_key(|grave| grave.1).map(|(key, at)| (key.clone(), *at));
-                    if let Some((key, version)) = oldest {
-                        self.graves.remove(&key);
-                        self.floor = self.floor.max(version);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Applies what `edit` changes of the node at `path`; whether that was anything.
-    fn apply(&mut self, path: &mut Vec<Subscript>, edit: &Edit) -> bool {
-        let mut touched = edit.cleared && self.remove(path, true).bytes > 0;
-        match &edit.value {
-            Some(Some(value)) => {
-                self.set(path, value.clone());
-                touched = true;
-            }
-            Some(None) => touched |= self.remove(path, false).value.is_some(),
-            None => {}
-        }
-        for (key, child) in edit.children.iter() {
-            path.push(key.clone());
-            touched |= self.apply(path, child);
-            path.pop();
-        }
-        touched
-    }
-}
+pub struct Tree(pub(super) Option<Box<Inner>>);
 
 impl Tree {
     /// A tree with nothing in it.
@@ -226,24 +126,42 @@ impl Tree {
         expected: Option<&Value>,
         new: Option<Value>,
     ) -> Result<()> {
+        self.compare_and_set_noting(quotas, path, expected, new).map(drop)
+    }
+
+    /// As [`compare_and_set`](Self::compare_and_set); answers what became of the stored rows.
+    pub(crate) fn compare_and_set_noting(
+        &mut self,
+        quotas: &Quotas,
+        path: &[Subscript],
+        expected: Option<&Value>,
+        new: Option<Value>,
+    ) -> Result<Changes> {
         if self.get(path) != expected {
             return Err(Error::conflict(vec![key_name(path.first())]));
         }
-        match new {
-            None => {
-                self.pop(path);
-                Ok(())
-            }
+        match &new {
+            None if expected.is_none() => return Ok(Changes::default()),
+            None => {}
             Some(value) => {
                 quotas.check_path(path)?;
                 value.check_at(quotas, path)?;
-                let growth = View::new(self.root(), None, true).growth(path, &value);
+                let growth = View::new(self.root(), None, true).growth(path, value);
                 if growth > 0 {
                     quotas.check_session(path, self.bytes_used().saturating_add_signed(growth))?;
                 }
-                self.set(path, value)
             }
         }
+        let inner = self.inner();
+        let before = inner.marks();
+        inner.tick();
+        match new {
+            Some(value) => inner.set(path, value),
+            None => drop(inner.remove(path, false)),
+        }
+        let forgotten = inner.mark(path.first()).into_iter().collect();
+        let root = inner.marks() != before;
+        Ok(Changes { keys: path.first().into_iter().cloned().collect(), forgotten, root, cleared: false })
     }
 
     /// The node at `path` and all below, as a tree of its own: its root is that node.
@@ -324,13 +242,22 @@ impl Tree {
         self.root().filter(|root| !root.is_bare()).map_or(Value::Map(Vec::new()), shown)
     }
 
-    /// Applies a request's changes and returns the first subscripts that they changed.
-    pub(super) fn apply(&mut self, edit: &Edit) -> Vec<Subscript> {
+    /// The last version that was given: it grows with each change.
+    #[allow(dead_code)]
+    pub(crate) fn last_version(&self) -> u64 {
+        self.0.as_ref().map_or(0, |inner| inner.clock)
+    }
+
+    /// Applies a request's changes and answers what they changed.
+    pub(super) fn apply(&mut self, edit: &Edit) -> Changes {
         let inner = self.inner();
+        let before = inner.marks();
         inner.tick();
-        let mut changed = Vec::new();
+        let mut changes = Changes::default();
+        let changed = &mut changes.keys;
         if edit.cleared {
             let level = inner.root.children();
+            changes.cleared = level.is_some();
             changed.extend(level.into_iter().flat_map(|level| level.iter()).map(|child| child.0.clone()));
             inner.remove(&[], true);
         }
@@ -339,20 +266,25 @@ impl Tree {
                 inner.set(&[], value.clone());
                 inner.mark(None);
             }
-            Some(None) if inner.remove(&[], false).value.is_some() => inner.mark(None),
+            Some(None) if inner.remove(&[], false).value.is_some() => drop(inner.mark(None)),
             _ => {}
         }
         let killed = changed.len();
         for (key, child) in edit.children.iter() {
             if inner.apply(&mut vec![key.clone()], child) {
-                inner.mark(Some(key));
+                changes.forgotten.extend(inner.mark(Some(key)));
                 if changed.get(..killed).is_none_or(|killed| killed.binary_search(key).is_err()) {
                     changed.push(key.clone());
                 }
             }
         }
         changed.sort();
-        changed
+        changes.root = inner.marks() != before;
+        if changes.is_empty() {
+            // Nothing has this version: the next change has it.
+            inner.clock -= 1;
+        }
+        changes
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::changes::Changes;
 use super::overlay::{Delta, Edit, Op, View};
 use super::quotas::{Quotas, exceeded};
 use super::subscript::{Direction, Subscript};
@@ -226,12 +227,17 @@ impl Writes {
     /// Errors: `Conflict` with the keys; `Quota` if others committed meanwhile so much that it would grow beyond
     /// `session_bytes`. The tree was not changed then, and these changes are still here.
     pub fn commit(&self, tree: &mut Tree, quotas: &Quotas) -> Result<Vec<Subscript>> {
+        self.commit_noting(tree, quotas).map(Changes::into_keys)
+    }
+
+    /// As [`commit`](Self::commit); answers what became of the stored rows, too.
+    pub(crate) fn commit_noting(&self, tree: &mut Tree, quotas: &Quotas) -> Result<Changes> {
         let keys = self.commit_check(tree);
         if !keys.is_empty() {
             return Err(Error::conflict(keys));
         }
         if self.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Changes::default());
         }
         let growth = self.current_delta(tree).bytes;
         if growth > 0 {
