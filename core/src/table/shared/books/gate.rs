@@ -2,6 +2,8 @@
 //!
 //! One word and no lock, so that a child finds it whole.
 
+use std::cell::Cell;
+use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -12,27 +14,42 @@ const PAUSE: Duration = Duration::from_micros(50);
 
 static GATE: AtomicU32 = AtomicU32::new(0);
 
-/// Somebody inside.
-pub(super) struct Inside(());
+thread_local! {
+    /// How often this thread is inside: it can't wait for a fork that waits for it.
+    static DEPTH: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Somebody inside; stays with its thread.
+pub(super) struct Inside(PhantomData<*const ()>);
 
 /// Goes in; waits while a fork is under way.
 pub(super) fn enter() -> Inside {
+    let depth = DEPTH.get();
+    DEPTH.set(depth + 1);
+    if depth == 0 {
+        pass();
+    }
+    Inside(PhantomData)
+}
+
+fn pass() {
     loop {
         let word = GATE.load(Ordering::Relaxed);
-        if word & FORKING == 0
-            && GATE.compare_exchange_weak(word, word + 1, Ordering::Acquire, Ordering::Relaxed).is_ok()
-        {
-            return Inside(());
-        }
         if word & FORKING != 0 {
             std::thread::sleep(PAUSE);
+        } else if GATE.compare_exchange_weak(word, word + 1, Ordering::Acquire, Ordering::Relaxed).is_ok() {
+            return;
         }
     }
 }
 
 impl Drop for Inside {
     fn drop(&mut self) {
-        GATE.fetch_sub(1, Ordering::Release);
+        let depth = DEPTH.get() - 1;
+        DEPTH.set(depth);
+        if depth == 0 {
+            GATE.fetch_sub(1, Ordering::Release);
+        }
     }
 }
 

@@ -4,7 +4,9 @@
 //! after it. The caller of [`Books::write`] holds the writer word of the machine: SQLite's own waiting is only a net.
 
 mod belt;
+mod claims;
 mod connect;
+mod dead_events;
 mod errors;
 mod gate;
 mod graves;
@@ -33,9 +35,11 @@ use self::connect::Desk;
 use self::seal::SealKey;
 use crate::error::{Error, ErrorKind, Result};
 
+pub(in crate::table) use self::claims::Alive;
+pub(in crate::table) use self::dead_events::DeadEvent;
 pub(in crate::table) use self::licenses::PoolAccount;
 pub(in crate::table) use self::names::Names;
-pub(in crate::table) use self::outbox::{DeadEvent, EventRow, NewEvent};
+pub(in crate::table) use self::outbox::{EventRow, NewEvent};
 pub(in crate::table) use self::rows::{ChargedRow, DataRow, Rare, SessionPage, SessionRow};
 
 /// The file of the books in a store's directory; never named .sqlite, so that no tool grabs it.

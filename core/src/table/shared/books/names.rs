@@ -88,16 +88,35 @@ impl Ledger<'_> {
         Ok(())
     }
 
-    /// Refuses to lose the application or the pool of a live session.
-    fn check_gone(&self, old: &Names, moves: &Moves) -> Result<()> {
-        for (what, column, names, to) in [
-            ("application", "application", &old.applications, &moves.applications),
-            ("pool", "pool", &old.pools, &moves.pools),
+    /// Refuses to lose the application or the pool of a live session. Rows that can't be read are put aside: what they name
+    /// counts for nothing.
+    fn check_gone(&mut self, old: &Names, moves: &Moves) -> Result<()> {
+        let (mut applications, mut pools) = (vec![0_u64; old.applications.len()], vec![0_u64; old.pools.len()]);
+        let count = |counts: &mut Vec<u64>, number: u32| {
+            if let Some(count) = counts.get_mut(number as usize) {
+                *count += 1;
+            }
+        };
+        let mut from = Some(0);
+        while let Some(slot) = from {
+            let page = self.sessions(slot, STEP)?;
+            for row in page.rows {
+                count(&mut applications, row.application);
+                if let Some(charge) = row.charge {
+                    count(&mut pools, charge.pool);
+                }
+            }
+            for slot in page.bad {
+                self.quarantine(slot, "found unreadable while applications and pools were numbered anew")?;
+            }
+            from = page.next;
+        }
+        for (what, names, counts, to) in [
+            ("application", &old.applications, &applications, &moves.applications),
+            ("pool", &old.pools, &pools, &moves.pools),
         ] {
-            let sql = format!("SELECT {column}, count(*) FROM session WHERE {column} IS NOT NULL GROUP BY {column}");
-            let counts = self.plains(&sql, [], |row| Ok((row.get::<_, u32>(0)?, row.get::<_, i64>(1)?)))?;
-            if let Some((number, count)) = counts.into_iter().find(|(number, _)| moved(to, *number).is_none()) {
-                let name = names.get(number as usize).map_or("?", |name| name);
+            let gone = names.iter().zip(counts).zip(to).find(|((_, count), to)| **count > 0 && to.is_none());
+            if let Some(((name, count), _)) = gone {
                 return Err(Error::invalid(format!(
                     "{count} live sessions in the store {} are of {what} '{name}', which is not configured; configure it, or \
                      end these sessions under the former configuration first; nothing was changed",
@@ -130,9 +149,6 @@ impl Ledger<'_> {
                 if before != (row.application, row.charge.as_ref().map(|charge| charge.pool)) {
                     self.update_session(&row)?;
                 }
-            }
-            for slot in page.bad {
-                self.quarantine(slot, "found unreadable while applications and pools were numbered anew")?;
             }
             from = page.next;
         }

@@ -1,6 +1,9 @@
 //! The books: what is kept comes out again, what is damaged is refused, what is bounded stays so.
 
+mod damage;
 mod keeping;
+mod naming;
+mod telling;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
