@@ -133,6 +133,13 @@ impl Condvar {
 #[derive(Debug, Default)]
 pub struct RwLock<T: ?Sized>(sync::RwLock<T>);
 
+impl<T> RwLock<T> {
+    /// A free lock.
+    pub const fn new(value: T) -> Self {
+        Self(sync::RwLock::new(value))
+    }
+}
+
 impl<T: ?Sized> RwLock<T> {
     /// Waits to read.
     pub fn read(&self) -> sync::RwLockReadGuard<'_, T> {

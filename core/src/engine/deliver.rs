@@ -1,6 +1,7 @@
 //! From the outbox to the dispatcher: what is told, to whom, in which order.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Engine;
@@ -112,13 +113,14 @@ impl Engine {
         add(EventKind::End);
         let (event_id, attachments) = (row.event_id, row.attachments);
         let (table, engine) = (self.table.clone(), self.weak());
+        self.delivering.fetch_add(1, Ordering::SeqCst);
         let after = Box::new(move |settled: bool| {
             drop(attachments);
-            if settled
-                && let Err(error) = table.outbox_acknowledge(event_id)
-                && let Some(engine) = engine.upgrade()
-            {
-                engine.acknowledge_later(event_id, &error);
+            let told = if settled { table.outbox_acknowledge(event_id) } else { Ok(()) };
+            let Some(engine) = engine.upgrade() else { return };
+            match told {
+                Ok(()) => drop(engine.delivering.fetch_sub(1, Ordering::SeqCst)),
+                Err(error) => engine.acknowledge_later(event_id, &error),
             }
         });
         if row.level == EndLevel::Kill {

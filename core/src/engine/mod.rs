@@ -56,6 +56,8 @@ pub(crate) struct Engine {
     forks: u64,
     refused: AtomicU64,
     retry: retry::Retry,
+    /// Rows of the outbox that were taken and are not done.
+    delivering: AtomicU64,
     me: Weak<Engine>,
 }
 
@@ -106,13 +108,15 @@ impl Engine {
             forks: fork::generation(),
             refused: AtomicU64::new(0),
             retry: retry::Retry::new(),
+            delivering: AtomicU64::new(0),
             me: me.clone(),
             config,
         });
         if let Some(manual) = engine.clock.manual() {
             let driven: Weak<dyn crate::clock::Driven> = engine.me.clone() as Weak<Engine>;
             manual.drive(driven);
-        } else {
+        }
+        if engine.clock.manual().is_none() || engine.outlives {
             let reaper = engine.reaper.clone();
             engine.table.set_bell(Some(Arc::new(move || reaper.ring())));
             let reaper = engine.reaper.clone();
@@ -233,7 +237,7 @@ impl Engine {
 
     /// Makes sure that somebody keeps time.
     pub fn start_threads(&self) {
-        if self.config.threads && self.clock.manual().is_none() {
+        if self.config.threads && (self.clock.manual().is_none() || self.outlives) {
             self.reaper.start(&self.me);
         }
     }

@@ -196,11 +196,10 @@ fn keep_time(engine: &Weak<Engine>, epoch: u64) {
             plan.rung = None;
             plan.busy = Some(Instant::now());
         }
-        if catch_unwind(AssertUnwindSafe(|| strong.run_due())).is_err() {
+        if catch_unwind(AssertUnwindSafe(|| strong.look_up())).is_err() {
             log::error!(target: "libsession", "a sweep panicked; the next one goes on");
         }
-        let now = strong.clock.now().ms;
-        let sleep = strong.next_due().map(|next| Duration::from_millis(next.saturating_sub(now)));
+        let sleep = strong.until_due();
         // From here on nothing keeps the manager alive while this thread sleeps.
         drop(strong);
         let mut plan = reaper.plan.lock();
@@ -287,11 +286,54 @@ impl Driven for Engine {
     }
 
     fn settle(&self, until: Instant) -> usize {
-        if self.forked() { 0 } else { self.dispatcher.settle(until) }
+        if self.forked() {
+            return 0;
+        }
+        if self.outlives {
+            // Other processes may have written rows for this one.
+            self.pump();
+        }
+        self.dispatcher.settle(until)
+    }
+
+    fn unsettled(&self) -> u64 {
+        if self.forked() || !self.outlives { 0 } else { self.table.unsettled().unwrap_or(0) }
+    }
+
+    fn delivering(&self) -> u64 {
+        self.delivering.load(Ordering::SeqCst)
+    }
+
+    fn stands(&self) {
+        if self.outlives {
+            self.reaper.ring();
+        }
     }
 }
 
 impl Engine {
+    /// What the time-keeping thread does when it wakes. A manual clock is kept by whoever advances it; if that is another
+    /// process, callbacks and their deadlines are still this one's.
+    fn look_up(&self) {
+        match self.clock.manual() {
+            None => self.run_due(),
+            Some(_) if self.forked() => {}
+            Some(manual) => manual.if_still(|| {
+                self.timers.fire(self.clock.now().ms);
+                self.pump();
+            }),
+        }
+    }
+
+    /// How long the time-keeping thread may sleep; `None` until it is rung.
+    fn until_due(&self) -> Option<Duration> {
+        if self.clock.manual().is_some() {
+            return None;
+        }
+        let now = self.clock.now().ms;
+        self.next_due().map(|next| Duration::from_millis(next.saturating_sub(now)))
+    }
+
     /// Ends and asks whatever is due; tells how many sessions it ended.
     fn sweep(&self) -> crate::Result<usize> {
         let mut ended = 0;

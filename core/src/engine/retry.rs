@@ -109,9 +109,12 @@ impl Engine {
     /// Tells the store what it could not be told before.
     pub(super) fn acknowledge_again(&self) -> Result<(), Error> {
         loop {
-            let Some(event_id) = self.retry.unacknowledged.lock().last().copied() else { return Ok(()) };
-            self.table.outbox_acknowledge(event_id)?;
-            self.retry.unacknowledged.lock().retain(|known| *known != event_id);
+            let Some(event_id) = self.retry.unacknowledged.lock().pop() else { return Ok(()) };
+            if let Err(error) = self.table.outbox_acknowledge(event_id) {
+                self.retry.unacknowledged.lock().push(event_id);
+                return Err(error);
+            }
+            self.delivering.fetch_sub(1, Ordering::SeqCst);
         }
     }
 }

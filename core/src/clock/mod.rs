@@ -3,15 +3,20 @@
 //! Engine time is milliseconds since the clock began, on a clock that no wall clock step moves and that stands still
 //! while the machine is suspended. What was spent suspended is kept apart: it counts for absolute deadlines only.
 
+mod manual;
+
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::sync::Mutex;
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::error::{Error, ErrorKind, Result};
+pub(crate) use self::manual::Driven;
+pub use self::manual::ManualClock;
+#[expect(unused_imports, reason = "the memory table's time is its clock's own")]
+pub(crate) use self::manual::ManualWords;
 
 /// Milliseconds of engine time.
 pub type Millis = u64;
@@ -119,14 +124,15 @@ pub struct SystemClock {
 
 impl SystemClock {
     fn new() -> Self {
-        let clock = Self {
-            base_ms: read(ClockId::Monotonic) - 1,
-            base_gap: read(ClockId::Boottime) - read(ClockId::Monotonic),
-            gap: AtomicI64::new(0),
-            wall: AtomicI64::new(0),
-            read_at: AtomicU64::new(0),
-        };
-        clock.gap.store(clock.base_gap, Ordering::Relaxed);
+        Self::based(read(ClockId::Monotonic) - 1, read(ClockId::Boottime) - read(ClockId::Monotonic))
+    }
+
+    /// The clock of a store that several processes share: engine time 0 was when the monotonic clock showed `base_ms`
+    /// (negative: before the machine started), and `base_gap` is what the boot-time clock was ahead of it then.
+    pub(crate) fn based(base_ms: i64, base_gap: i64) -> Self {
+        let clock =
+            Self { base_ms, base_gap, gap: AtomicI64::new(0), wall: AtomicI64::new(0), read_at: AtomicU64::new(0) };
+        clock.gap.store(read(ClockId::Boottime) - read(ClockId::Monotonic), Ordering::Relaxed);
         clock.wall.store(clock.wall_gap(), Ordering::Relaxed);
         clock
     }
@@ -154,151 +160,6 @@ impl SystemClock {
 fn read(clock: ClockId) -> i64 {
     let now = clock_gettime(clock);
     now.tv_sec * 1000 + now.tv_nsec / 1_000_000
-}
-
-/// What a manual clock drives: a manager.
-pub(crate) trait Driven: Send + Sync {
-    /// The next instant at which something is due.
-    fn next_due(&self) -> Option<Millis>;
-    /// Does everything that is due now.
-    fn run_due(&self);
-    /// Waits in real time until no started callback runs that has not said `hang()`, at most until `until`; tells how
-    /// many still run.
-    fn settle(&self, until: Instant) -> usize;
-}
-
-/// A clock that stands still until it is told: an 8-hour timeout in microseconds. Cheap to clone; all clones are one.
-///
-/// It begins at 0 ms of engine time, on 2026-01-01 00:00:00 UTC of wall time. Several managers may share it.
-#[derive(Clone)]
-pub struct ManualClock(Arc<ManualInner>);
-
-struct ManualInner {
-    ms: AtomicU64,
-    suspended: AtomicU64,
-    wall_offset: AtomicI64,
-    settle_ms: AtomicU64,
-    driven: Mutex<Vec<Weak<dyn Driven>>>,
-    advancing: Mutex<()>,
-}
-
-/// 2026-01-01 00:00:00 UTC.
-const MANUAL_WALL_BASE: i64 = 1_767_225_600_000;
-
-impl Default for ManualClock {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl std::fmt::Debug for ManualClock {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "ManualClock({} ms)", self.now().ms)
-    }
-}
-
-impl ManualClock {
-    /// A clock at 0.
-    pub fn new() -> Self {
-        Self(Arc::new(ManualInner {
-            ms: AtomicU64::new(0),
-            suspended: AtomicU64::new(0),
-            wall_offset: AtomicI64::new(MANUAL_WALL_BASE),
-            settle_ms: AtomicU64::new(1000),
-            driven: Mutex::new(Vec::new()),
-            advancing: Mutex::new(()),
-        }))
-    }
-
-    /// Engine time.
-    pub fn now(&self) -> Now {
-        Now { ms: self.0.ms.load(Ordering::SeqCst), suspended: self.0.suspended.load(Ordering::SeqCst) }
-    }
-
-    /// Wall time in milliseconds since 1970.
-    pub fn wall_ms(&self) -> i64 {
-        let now = self.now();
-        let elapsed = i64::try_from(now.absolute()).unwrap_or(i64::MAX);
-        self.0.wall_offset.load(Ordering::SeqCst).saturating_add(elapsed)
-    }
-
-    /// Steps the wall clock to `unix_ms`. No deadline moves.
-    pub fn set_wall(&self, unix_ms: i64) {
-        let elapsed = i64::try_from(self.now().absolute()).unwrap_or(i64::MAX);
-        self.0.wall_offset.store(unix_ms.saturating_sub(elapsed), Ordering::SeqCst);
-    }
-
-    /// How long `advance` waits, in real time, for started callbacks to return: 1 s by default.
-    pub fn set_settle(&self, settle: Duration) {
-        self.0.settle_ms.store(millis(settle), Ordering::SeqCst);
-    }
-
-    /// Goes forward by `by`, from due instant to due instant, and does at each what is due there.
-    ///
-    /// At each instant it waits in real time for the callbacks that were started, at most the settle time, so that
-    /// callback deadlines pass in virtual time. Returns how many callbacks still run at the target.
-    ///
-    /// Errors: `invalid` beyond 100 years, `reentrant` inside a callback. Threads: any, one at a time.
-    pub fn advance(&self, by: Duration) -> Result<usize> {
-        if crate::event::current::inside_callback() {
-            return Err(Error::new(ErrorKind::Reentrant, "the clock can't be advanced inside a callback"));
-        }
-        if by > MAX_TIMEOUT {
-            return Err(Error::invalid(format!("can't advance by {} s: the bound is 100 years", by.as_secs())));
-        }
-        let _one_at_a_time = self.0.advancing.lock();
-        let target = self.0.ms.load(Ordering::SeqCst).saturating_add(millis(by)).min(NEVER - 1);
-        self.settle();
-        loop {
-            let driven = self.driven();
-            let next = driven.iter().filter_map(|driven| driven.next_due()).min();
-            let now = self.0.ms.load(Ordering::SeqCst);
-            match next {
-                Some(next) if next <= target => {
-                    self.0.ms.store(next.max(now), Ordering::SeqCst);
-                    for driven in &driven {
-                        driven.run_due();
-                    }
-                    self.settle();
-                }
-                _ => break,
-            }
-        }
-        self.0.ms.store(target, Ordering::SeqCst);
-        Ok(self.settle())
-    }
-
-    /// The machine sleeps for `by`: idle clocks stand still, absolute ones go on.
-    ///
-    /// Errors and threads: as [`advance`](Self::advance).
-    pub fn suspend(&self, by: Duration) -> Result<()> {
-        if crate::event::current::inside_callback() {
-            return Err(Error::new(ErrorKind::Reentrant, "the clock can't be suspended inside a callback"));
-        }
-        if by > MAX_TIMEOUT {
-            return Err(Error::invalid(format!("can't suspend for {} s: the bound is 100 years", by.as_secs())));
-        }
-        {
-            let _one_at_a_time = self.0.advancing.lock();
-            self.0.suspended.fetch_add(millis(by), Ordering::SeqCst);
-        }
-        self.advance(Duration::ZERO).map(drop)
-    }
-
-    pub(crate) fn drive(&self, driven: Weak<dyn Driven>) {
-        let mut all = self.0.driven.lock();
-        all.retain(|one| one.strong_count() > 0);
-        all.push(driven);
-    }
-
-    fn driven(&self) -> Vec<Arc<dyn Driven>> {
-        self.0.driven.lock().iter().filter_map(Weak::upgrade).collect()
-    }
-
-    fn settle(&self) -> usize {
-        let until = Instant::now() + Duration::from_millis(self.0.settle_ms.load(Ordering::SeqCst));
-        self.driven().iter().map(|driven| driven.settle(until)).sum()
-    }
 }
 
 /// Runs when its instant has come, on the thread that keeps time: it must be short and must not call out.
@@ -400,23 +261,6 @@ mod tests {
         assert_eq!(timers.fire(15), 2);
         assert_eq!(timers.fire(20), 1);
         assert_eq!(*seen.lock(), ["a", "b", "c"]);
-    }
-
-    #[test]
-    fn a_stepped_wall_clock_moves_no_engine_time() {
-        let clock = ManualClock::new();
-        clock.set_wall(5);
-        assert_eq!((clock.now().ms, clock.wall_ms()), (0, 5));
-        clock.advance(Duration::from_millis(7)).expect("advance");
-        assert_eq!((clock.now().ms, clock.wall_ms()), (7, 12));
-    }
-
-    #[test]
-    fn suspended_time_counts_for_absolute_deadlines_only() {
-        let clock = ManualClock::new();
-        clock.suspend(Duration::from_secs(3)).expect("suspend");
-        assert_eq!(clock.now(), Now { ms: 0, suspended: 3000 });
-        assert_eq!(clock.now().absolute(), 3000);
     }
 
     #[test]
