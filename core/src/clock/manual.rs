@@ -116,16 +116,9 @@ impl ManualClock {
     }
 
     /// Keeps the time in these words from now on, and takes what they say. Who makes new words gives them this clock's
-    /// time first: [`now`](Self::now) and [`wall_offset`](Self::wall_offset).
-    #[cfg_attr(not(test), expect(dead_code, reason = "the memory table's time is its clock's own"))]
+    /// time first: [`now`](Self::now) and [`wall_ms`](Self::wall_ms).
     pub(crate) fn share(&self, words: Arc<dyn ManualWords>) {
         *self.0.words.write() = words;
-    }
-
-    /// Wall time at engine time 0: to begin new words with.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the memory table's time is its clock's own"))]
-    pub(crate) fn wall_offset(&self) -> i64 {
-        self.words().wall_offset().load(Ordering::SeqCst)
     }
 
     /// Engine time.
@@ -310,7 +303,7 @@ mod tests {
         let words = Arc::new(Told(own, AtomicU64::new(0)));
         let (one, two) = (ManualClock::new(), ManualClock::new());
         one.advance(Duration::from_secs(3)).expect("advance");
-        assert_eq!(one.wall_offset(), MANUAL_WALL_BASE);
+        assert_eq!(one.wall_ms(), MANUAL_WALL_BASE);
         one.share(words.clone());
         two.share(words.clone());
         assert_eq!((one.now(), one.wall_ms()), (Now { ms: 500, suspended: 20 }, 527));

@@ -15,7 +15,6 @@ use rustix::time::{ClockId, clock_gettime};
 
 pub(crate) use self::manual::Driven;
 pub use self::manual::ManualClock;
-#[expect(unused_imports, reason = "the memory table's time is its clock's own")]
 pub(crate) use self::manual::ManualWords;
 
 /// Milliseconds of engine time.
@@ -124,7 +123,16 @@ pub struct SystemClock {
 
 impl SystemClock {
     fn new() -> Self {
-        Self::based(read(ClockId::Monotonic) - 1, read(ClockId::Boottime) - read(ClockId::Monotonic))
+        let (base_ms, base_gap) = Self::bases(1, 0);
+        Self::based(base_ms, base_gap)
+    }
+
+    /// The bases of a clock that shows this time now: the same in all processes until the machine boots again.
+    pub(crate) fn bases(ms: Millis, suspended: Millis) -> (i64, i64) {
+        let before = |millis: Millis| i64::try_from(millis).unwrap_or(i64::MAX);
+        let monotonic = read(ClockId::Monotonic);
+        let gap = read(ClockId::Boottime) - monotonic;
+        (monotonic - before(ms), gap - before(suspended))
     }
 
     /// The clock of a store that several processes share: engine time 0 was when the monotonic clock showed `base_ms`

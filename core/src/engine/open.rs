@@ -5,10 +5,11 @@ use std::sync::Arc;
 use super::table_config;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::store::Store;
 use crate::table::Table;
 use crate::table::memory::MemoryTable;
+use crate::table::shared::{SharedOptions, SharedTable};
 
 /// Opens the store; a store with a time of its own makes it the clock's.
 pub(super) fn open_table(store: &Store, config: &Config, clock: &mut Clock) -> Result<Arc<dyn Table>> {
@@ -22,6 +23,14 @@ pub(super) fn open_table(store: &Store, config: &Config, clock: &mut Clock) -> R
 
 /// Opens the table of a directory, which all processes of the machine share.
 fn open_file(path: &std::path::Path, config: &Config, clock: &mut Clock) -> Result<Arc<dyn Table>> {
-    let _rules = table_config(config, clock);
-    Err(Error::invalid(format!("store 'file:{}' is not in this version; its only store is: memory", path.display())))
+    let options = SharedOptions {
+        durability: crate::store::Durability::default(),
+        clock: clock.clone(),
+        threads: config.threads,
+        hooks: config.thread_hooks.clone(),
+        label: format!("libsession {}", env!("CARGO_PKG_VERSION")),
+    };
+    let table = SharedTable::open(path, table_config(config, clock), options)?;
+    *clock = table.clock().clone();
+    Ok(table)
 }

@@ -69,6 +69,12 @@ pub(crate) fn usage(
     }
 }
 
+/// What a user should be charged who has so many sessions, as far as one can tell from what is known.
+pub(crate) fn holder(pool: &PoolDefinition, connections: u64, known: Option<UserHolder>) -> UserHolder {
+    let (held, since) = known.map_or((0, 0), |known| (known.units, known.since));
+    UserHolder { connections, units: rules::units(pool.rule, connections, held), since }
+}
+
 /// Recounts from the holders of all charged sessions: the units they hold, and each difference from the books in words.
 ///
 /// `users` are all in the books. Sessions and books must be of one instant.

@@ -13,7 +13,7 @@ mod extension;
 mod filter;
 mod grave;
 pub mod memory;
-mod shared;
+pub(crate) mod shared;
 mod sip;
 mod slot;
 mod types;

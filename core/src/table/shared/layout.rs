@@ -114,8 +114,6 @@ pub(super) struct Counters {
     pub order: AtomicU64,
     /// Versions of data given out.
     pub versions: AtomicU64,
-    /// Numbers of events given out.
-    pub events: AtomicU64,
     pub tombstones: AtomicU64,
     /// Rows of the outbox not yet acknowledged.
     pub outbox: AtomicU64,

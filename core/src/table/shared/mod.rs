@@ -1,17 +1,590 @@
-//! The table of one machine: many processes, one directory.
+//! The table of one machine: many processes, one directory, no server.
+//!
+//! What must be true is in the *books* (`store.lsdb`, SQLite): a session is there from the commit of its creation to that
+//! of its end. What must be fast is in the *hot files*, which every process maps: a slot for each session, the same as in
+//! memory, and the requests in flight. They are a cache: each change is first committed to the books and then told by the
+//! slot, and a slot that a process left half-way says "ask the books" ([`ASK`](super::slot::ASK)).
+//!
+//! Lock order: the writer's word (one for the machine), then a slot's word, then the leaves of this process. Who holds a
+//! slot and finds that the books must change lets go of it, takes the writer's word and looks again. No lock is held
+//! across a wake-up or a callback; a lock whose owner died is taken over, and what it guarded is mended.
 
 #[allow(dead_code, unused_imports)]
 mod books;
+mod cache;
 mod directory;
-#[allow(dead_code)]
+mod due;
+mod keeper;
+mod keys;
 mod layout;
-#[allow(dead_code)]
+mod life;
+mod look;
 mod map;
 #[cfg(target_os = "linux")]
 mod network;
-#[allow(dead_code)]
+mod open;
+mod outbox;
 mod processes;
+mod requests;
 #[cfg(test)]
 mod testing;
-#[allow(dead_code)]
+#[cfg(test)]
+mod tests;
+mod visit;
 mod word;
+
+use std::cell::Cell;
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Weak};
+
+use self::books::Books;
+use self::cache::Cache;
+use self::due::Filed;
+use self::keeper::{Keeper, Waiters};
+use self::keys::Keys;
+use self::layout::Participant;
+use self::map::Map;
+use self::outbox::Attached;
+use self::processes::Processes;
+use self::visit::{Name, live, ok};
+use super::due::Lateness;
+use super::slot::Place;
+use super::*;
+use crate::clock::{Clock, NEVER};
+use crate::error::{Error, ErrorKind};
+use crate::event::ThreadHooks;
+use crate::reason::ThreadKind;
+use crate::session::Receipt;
+use crate::store::Durability;
+use crate::sync::{Mutex, MutexGuard};
+
+/// Lines of a trace.
+const MAX_TRACE: usize = 64;
+/// Request records that a process takes at once.
+const RECORDS_AT_ONCE: u32 = 64;
+
+/// How the table of a directory is opened, beside what every table needs.
+pub struct SharedOptions {
+    /// What is on the disk before a creation or a change returns.
+    pub durability: Durability,
+    /// The clock: the manual one of tests, or the system's, which then goes on where the store's time is.
+    pub clock: Clock,
+    /// Whether this process has a thread of its own that keeps the store in order.
+    pub threads: bool,
+    /// Around the start of that thread.
+    pub hooks: Option<Arc<dyn ThreadHooks>>,
+    /// Language and version, for people: at most 64 bytes are kept.
+    pub label: String,
+}
+
+/// The sessions of all processes of a machine that name one directory.
+pub struct SharedTable {
+    config: TableConfig,
+    options: SharedOptions,
+    clock: Clock,
+    keys: Keys,
+    /// This process (this manager) among all.
+    me: u32,
+    instance: u64,
+    /// Most tombstones.
+    graves: u64,
+    map: Arc<Map>,
+    books: Books,
+    processes: Arc<Processes>,
+    cache: Cache,
+    filed: Mutex<Filed>,
+    keeper: Keeper,
+    local: Local,
+    /// One thread of this process at a time asks for the writer's word.
+    writing: Mutex<()>,
+    syncing: Mutex<()>,
+    shutting: AtomicBool,
+    closed: AtomicBool,
+    weak: Weak<SharedTable>,
+}
+
+/// What is this process's own.
+#[derive(Default)]
+struct Local {
+    slots: Mutex<Vec<u32>>,
+    records: Mutex<Records>,
+    /// Slots whose deadline is to be written through.
+    unsaved: Mutex<Vec<u32>>,
+    /// Lines of traces: slot, generation, line.
+    traces: Mutex<Vec<(u32, u64, String)>>,
+    waiters: Mutex<Waiters>,
+    watches: AtomicU64,
+    bell: Mutex<Option<Wake>>,
+    levels: Mutex<Vec<(u32, PoolLevel, u64)>>,
+    /// The event classes that this process calls back for.
+    classes: Mutex<Vec<ClassRef>>,
+    attached: Mutex<HashMap<u64, Attached>>,
+    /// Rows that carry native objects only.
+    rows: Mutex<VecDeque<OutboxRow>>,
+    lateness: Lateness,
+    /// The keeper knows that there is something to be synced.
+    due: AtomicBool,
+    /// When this process last looked for what the reaper left.
+    looked: AtomicU64,
+}
+
+/// The request records of this process.
+#[derive(Default)]
+struct Records {
+    own: Vec<u32>,
+    free: Vec<u32>,
+}
+
+/// Holds the writer's word: nobody else on this machine changes the books.
+struct Writer<'a> {
+    table: &'a SharedTable,
+    sync: Cell<bool>,
+    rings: Cell<bool>,
+    _first: MutexGuard<'a, ()>,
+}
+
+impl Drop for Writer<'_> {
+    fn drop(&mut self) {
+        self.table.map.head().writing.word.unlock();
+    }
+}
+
+impl Writer<'_> {
+    /// One transaction. Touches that wait to be written through go along.
+    fn commit<T>(&self, work: impl FnOnce(&mut books::Ledger<'_>) -> Result<T>) -> Result<T> {
+        let table = self.table;
+        let done = table.books.write(|ledger| {
+            let done = work(ledger)?;
+            table.take_along(ledger)?;
+            Ok(done)
+        });
+        let head = table.map.head();
+        match &done {
+            Ok(_) => {
+                head.writing.committed.fetch_add(1, AcqRel);
+                let at = table.at();
+                head.last_ms.store(at.now.ms, Relaxed);
+                head.last_wall.store(at.wall, Relaxed);
+            }
+            Err(error) if error.kind() == ErrorKind::Uncertain => head.poisoned.store(1, Relaxed),
+            Err(_) => {}
+        }
+        done
+    }
+
+    /// What was committed must be on the disk before the verb returns.
+    fn must_sync(&self) {
+        self.sync.set(true);
+    }
+
+    /// There is something for other processes to deliver.
+    fn rang(&self) {
+        self.rings.set(true);
+    }
+}
+
+impl SharedTable {
+    /// The clock that engine time is read from.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Waits until nobody else writes.
+    fn writer(&self) -> Result<Writer<'_>> {
+        if self.closed.load(Acquire) {
+            return Err(Error::new(ErrorKind::Closed, "the manager was closed"));
+        }
+        let first = self.writing.lock();
+        let head = self.map.head();
+        let recovered = head.writing.word.lock(self.me, &|number| self.processes.alive(number));
+        let writer = Writer { table: self, sync: Cell::new(false), rings: Cell::new(false), _first: first };
+        if head.poisoned.load(Relaxed) != 0 {
+            return Err(Error::new(
+                ErrorKind::Poisoned,
+                "the store could not be synced to its disk: see the disk, close every manager that has the store open, and \
+                 open it again",
+            ));
+        }
+        if recovered {
+            // Whoever died may have committed, and not counted.
+            self.recount_counters()?;
+        }
+        Ok(writer)
+    }
+
+    /// Ends what needed the writer's word: after it the verb may return.
+    fn done(&self, writer: Writer<'_>, sync: bool) -> Result<()> {
+        let (sync, rings) = (sync || writer.sync.get(), writer.rings.get());
+        drop(writer);
+        let synced = self.sync(sync);
+        if rings && self.map.head().counters.outbox.load(Relaxed) > 0 {
+            self.ring_others(false);
+        }
+        synced
+    }
+
+    /// The same, passing an outcome on.
+    fn after<T>(&self, writer: Writer<'_>, found: Found<T>) -> Found<T> {
+        ok!(self.done(writer, false));
+        found
+    }
+
+    fn durable(&self) -> bool {
+        self.options.durability == Durability::Durable
+    }
+
+    /// Waits until all commits so far are on the disk, if that is wanted; many callers share one sync.
+    fn sync(&self, wanted: bool) -> Result<()> {
+        let writing = &self.map.head().writing;
+        if !wanted {
+            if self.options.threads && writing.committed.load(Relaxed) > writing.synced.load(Relaxed) {
+                self.keeper_is_due();
+            }
+            return Ok(());
+        }
+        let until = writing.committed.load(Acquire);
+        if writing.synced.load(Acquire) >= until {
+            return Ok(());
+        }
+        let _one = self.syncing.lock();
+        if writing.synced.load(Acquire) >= until {
+            return Ok(());
+        }
+        let target = writing.committed.load(Acquire);
+        match self.books.sync() {
+            Ok(()) => {
+                writing.synced.fetch_max(target, AcqRel);
+                Ok(())
+            }
+            Err(error) => {
+                // What the kernel could not write once it does not tell again: nobody may trust it from here on.
+                self.map.head().poisoned.store(1, Relaxed);
+                Err(error)
+            }
+        }
+    }
+
+    fn at(&self) -> At {
+        let (now, wall) = self.clock.both();
+        At { now, wall }
+    }
+
+    fn participant(&self, number: u32) -> &Participant {
+        let participants = &self.map.head().participants;
+        &participants[(number as usize).saturating_sub(1).min(participants.len() - 1)]
+    }
+
+    fn application(&self, number: u32) -> &ApplicationRule {
+        let applications = &self.config.applications;
+        &applications[(number as usize).min(applications.len() - 1)]
+    }
+
+    /// Now on the clock of idle deadlines.
+    fn idle_now(&self, now: Now) -> Millis {
+        if self.config.idle_counts_suspend { now.absolute() } else { now.ms }
+    }
+
+    /// An instant of the clock of idle deadlines as engine time.
+    fn idle_to_engine(&self, instant: Millis, now: Now) -> Millis {
+        if self.config.idle_counts_suspend && instant < NEVER { instant.saturating_sub(now.suspended) } else { instant }
+    }
+
+    /// An instant of the absolute clock as engine time.
+    fn absolute_to_engine(instant: Millis, now: Now) -> Millis {
+        if instant < NEVER { instant.saturating_sub(now.suspended) } else { NEVER }
+    }
+
+    /// Adds to the commit log.
+    fn log(
+        &self,
+        ledger: &mut books::Ledger<'_>,
+        at: Millis,
+        session: SessionId,
+        what: &'static str,
+        detail: &str,
+    ) -> Result<()> {
+        if self.config.lifecycle_log == 0 {
+            return Ok(());
+        }
+        ledger.add_log(at, session, what, detail, self.config.lifecycle_log)
+    }
+
+    /// Somebody used a token after its grace: it may be stolen. No slot is held.
+    fn note_replaced(&self, at: At, session: SessionId) {
+        self.map.head().counters.replaced_uses.fetch_add(1, Relaxed);
+        ::log::warn!(target: "libsession", "session {session}: a token was used after it had been replaced");
+        self.note(at, session, "replaced_token_used", "");
+    }
+
+    fn find_receipt(&self, at: At, id: SessionId) -> Result<Option<Receipt>> {
+        let place = self.keys.place_of_id(id);
+        let grave = self.books.glance(|pages| pages.grave(place.locator()))?;
+        let grave = grave.filter(|grave| grave.id == id && grave.until > at.now.ms);
+        Ok(grave.map(|grave| grave.receipt(self.application(grave.application).name.clone())))
+    }
+}
+
+impl Drop for SharedTable {
+    fn drop(&mut self) {
+        self.shut();
+    }
+}
+
+impl Table for SharedTable {
+    fn draft(&self) -> Result<Draft> {
+        self.make_draft()
+    }
+
+    fn abandon(&self, draft: &Draft) {
+        self.abandon_draft(draft);
+    }
+
+    fn create(
+        &self,
+        at: At,
+        draft: &Draft,
+        new: NewSession,
+    ) -> Result<std::result::Result<Option<RequestKey>, Refused>> {
+        self.make(at, draft, new)
+    }
+
+    fn touch(&self, at: At, token: &Token, kind: TouchKind) -> Found<(SessionRef, Millis)> {
+        self.touch_token(at, token, kind)
+    }
+
+    fn begin(&self, at: At, token: &Token, spec: &BeginSpec) -> Found<Began> {
+        self.start_keeper();
+        self.begin_request(at, token, spec)
+    }
+
+    fn finish(&self, at: At, request: &RequestKey, writes: &Writes) -> Found<Finished> {
+        self.finish_request(at, request, writes)
+    }
+
+    fn save(&self, at: At, request: &RequestKey, writes: &Writes) -> Found<Result<()>> {
+        self.save_writes(at, request, writes)
+    }
+
+    fn compare_and_set(
+        &self,
+        at: At,
+        request: &RequestKey,
+        path: &[crate::data::Subscript],
+        expected: Option<&Value>,
+        new: Option<Value>,
+    ) -> Found<Result<()>> {
+        self.swap_value(at, request, path, expected, new)
+    }
+
+    fn read(&self, at: At, request: &RequestKey, look: &mut dyn FnMut(&Tree)) -> Found<Result<()>> {
+        self.read_data(at, request, look)
+    }
+
+    fn lock(&self, at: At, request: &RequestKey, mode: LockMode) -> Found<std::result::Result<(), String>> {
+        self.lock_request(at, request, mode)
+    }
+
+    fn unlock(&self, at: At, request: &RequestKey) -> Found<Option<LockMode>> {
+        self.unlock_request(at, request)
+    }
+
+    fn lock_of(&self, at: At, request: &RequestKey) -> Found<Option<LockMode>> {
+        self.request_lock(at, request)
+    }
+
+    fn watch(&self, waiter: &RequestKey, mode: LockMode, wake: Wake) -> Option<u64> {
+        self.watch_lock(waiter, mode, wake)
+    }
+
+    fn unwatch(&self, session: SessionRef, watch: u64) {
+        self.forget_waiter(Place::from_locator(session.place).index, watch);
+    }
+
+    fn set_timeouts(
+        &self,
+        at: At,
+        session: SessionRef,
+        idle: Option<Millis>,
+        absolute: Option<Millis>,
+    ) -> Found<Result<()>> {
+        self.change_timeouts(at, session, idle, absolute)
+    }
+
+    fn change_classes(&self, at: At, session: SessionRef, change: ClassChange) -> Found<bool> {
+        self.change_list(at, session, change)
+    }
+
+    fn change_application(
+        &self,
+        at: At,
+        session: SessionRef,
+        from: u32,
+        to: u32,
+        idle: Option<Millis>,
+        classes: &[ClassRef],
+    ) -> Found<bool> {
+        self.move_session(at, session, (from, to), idle, classes)
+    }
+
+    fn change_holder(
+        &self,
+        at: At,
+        session: SessionRef,
+        change: &HolderChange,
+    ) -> Found<Result<HolderChanged, ChangeRefused>> {
+        self.trade(at, session, change)
+    }
+
+    fn request_end(&self, at: At, session: SessionRef, end: bool) -> Found<()> {
+        let visit = live!(self.visit(at, Name::Session(session), ThreadKind::Request));
+        visit.held.mark(layout::flags::END_REQUESTED, end);
+        if !end {
+            visit.held.mark(layout::flags::ENDING, false);
+        }
+        Found::Live(())
+    }
+
+    fn end(&self, at: At, session: SessionRef, spec: &EndSpec) -> Ended {
+        self.end_session(at, session, spec)
+    }
+
+    fn find_token(&self, at: At, token: &Token) -> Found<SessionRef> {
+        self.visit(at, Name::Token(token), ThreadKind::Request).map_live(|visit| visit.session)
+    }
+
+    fn find(&self, at: At, id: SessionId) -> Found<SessionRef> {
+        let session = SessionRef { id, place: self.keys.place_of_id(id).locator() };
+        self.visit(at, Name::Session(session), ThreadKind::Admin).map_live(|visit| visit.session)
+    }
+
+    fn receipt(&self, at: At, id: SessionId) -> Result<Option<Receipt>> {
+        self.find_receipt(at, id)
+    }
+
+    fn card(&self, at: At, session: SessionRef) -> Found<Card> {
+        self.card_of(at, session)
+    }
+
+    fn claim_due(&self, at: At, limit: usize) -> Result<Claim> {
+        self.claim(at, limit)
+    }
+
+    fn next_due(&self, now: Now) -> Option<Millis> {
+        self.next_claim(now)
+    }
+
+    fn set_bell(&self, bell: Option<Wake>) {
+        *self.local.bell.lock() = bell;
+    }
+
+    fn extend(
+        &self,
+        at: At,
+        session: SessionRef,
+        deadline: Millis,
+        class: &ClassRef,
+        by: Millis,
+    ) -> Found<Option<Millis>> {
+        self.grant(at, session, deadline, class, by)
+    }
+
+    fn mark_told(&self, session: SessionRef, class: &ClassRef) {
+        self.note_told(self.at(), session, class);
+    }
+
+    fn list(&self, at: At, filter: &Filter, cursor: u64, limit: usize, scan: usize) -> Result<Listed> {
+        self.page(at, filter, cursor, limit, scan)
+    }
+
+    fn look(&self, at: At, session: SessionRef) -> Found<(SessionInfo, Details)> {
+        self.look_at(at, session)
+    }
+
+    fn count(&self) -> u64 {
+        self.map.head().counters.live.load(Relaxed)
+    }
+
+    fn usage(&self, at: At, pool: u32) -> Result<Usage> {
+        self.pool_usage(at, pool)
+    }
+
+    fn pool_state(&self, pool: u32) -> Result<(u64, u64)> {
+        let totals = self.books.glance(|pages| pages.pool(pool))?;
+        Ok((totals.in_use, self.config.pools[pool as usize].capacity))
+    }
+
+    fn recount(&self, _at: At, pool: u32) -> Result<Audit> {
+        self.audit_pool(pool)
+    }
+
+    fn audit_records(&self, pool: u32, after: u64, limit: usize) -> Result<Vec<AuditRecord>> {
+        let keep = self.config.pools[pool as usize].audit_records;
+        self.books.glance(|pages| pages.audit(pool, after, limit, keep))
+    }
+
+    fn take_pool_levels(&self) -> Vec<(u32, PoolLevel, u64)> {
+        std::mem::take(&mut *self.local.levels.lock())
+    }
+
+    fn outbox_take(&self, limit: usize) -> Result<Vec<OutboxRow>> {
+        self.take_rows(limit)
+    }
+
+    fn outbox_acknowledge(&self, event_id: u64) -> Result<()> {
+        self.acknowledge(event_id)
+    }
+
+    fn lifecycle(&self, after: u64, limit: usize) -> Result<Vec<LogEntry>> {
+        self.books.glance(|pages| pages.log(after, limit, self.config.lifecycle_log))
+    }
+
+    fn note(&self, at: At, session: SessionId, what: &'static str, detail: &str) {
+        let noted = self.writer().and_then(|writer| {
+            let noted = writer.commit(|ledger| self.log(ledger, at.now.ms, session, what, detail));
+            self.done(writer, false).and(noted)
+        });
+        if let Err(error) = noted {
+            ::log::warn!(target: "libsession", "session {session}: '{what}' is not in the log: {}", error.message());
+        }
+    }
+
+    fn check(&self, at: At) -> Result<Vec<String>> {
+        self.violations(at)
+    }
+
+    fn stats(&self) -> TableStats {
+        self.table_stats()
+    }
+
+    fn attach(&self, session: SessionRef, name: &str, object: Option<Attachment>) -> Found<Option<Attachment>> {
+        let visit = live!(self.visit(self.at(), Name::Session(session), ThreadKind::Request));
+        Found::Live(self.keep_object(&visit.held, name, object))
+    }
+
+    fn attachment(&self, session: SessionRef, name: &str) -> Found<Option<Attachment>> {
+        let visit = live!(self.visit(self.at(), Name::Session(session), ThreadKind::Request));
+        Found::Live(self.object(visit.session, name))
+    }
+
+    fn damage(&self, session: SessionRef) -> Result<bool> {
+        self.spoil(self.at(), session)
+    }
+
+    fn listens(&self, class: &ClassRef, on: bool) -> Result<()> {
+        self.listen(class, on)
+    }
+
+    fn outlives(&self) -> bool {
+        true
+    }
+
+    fn close(&self) -> u64 {
+        self.shut()
+    }
+
+    fn unsettled(&self) -> Result<u64> {
+        self.books.glance(|pages| pages.outbox_count())
+    }
+}

@@ -140,7 +140,7 @@ impl Processes {
         self.unlock(LEADER);
     }
 
-    fn forked(&self) -> bool {
+    pub fn forked(&self) -> bool {
         self.generation != fork::generation()
     }
 

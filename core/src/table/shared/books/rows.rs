@@ -67,12 +67,7 @@ pub(in crate::table) struct Rare {
 }
 
 /// A part of a session's data: what lies under one first subscript, as bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::table) struct DataRow {
-    pub sub: Vec<u8>,
-    pub version: u64,
-    pub value: Vec<u8>,
-}
+pub(in crate::table) use crate::data::StoredRow as DataRow;
 
 /// A step through the sessions in the order of their slots.
 #[derive(Debug, Default)]

@@ -254,6 +254,13 @@ impl Pages<'_> {
         rows.into_iter().map(|row| row.map_err(|_| self.bad("data", slot))).collect()
     }
 
+    /// The highest generation that a session or a tombstone has.
+    pub fn last_generation(&self) -> Result<u64> {
+        let sql = "SELECT max(ifnull((SELECT max(generation) FROM session), 0), \
+                   ifnull((SELECT max(locator >> 28) FROM grave), 0))";
+        Ok(self.plain(sql, [], |row| number(row, 0))?.unwrap_or(0))
+    }
+
     /// Live sessions: counts them all.
     pub fn count(&self) -> Result<u64> {
         Ok(self.plain("SELECT count(*) FROM session", [], |row| number(row, 0))?.unwrap_or(0))
@@ -329,6 +336,11 @@ impl Ledger<'_> {
         let sum = seal_of_data(self.key, slot, generation, row);
         let (generation, version) = (generation.cast_signed(), row.version.cast_signed());
         self.run(sql, params![slot, &row.sub, generation, version, &row.value, sum]).map(drop)
+    }
+
+    /// Deletes all of a session's data.
+    pub fn clear_data(&mut self, slot: u32) -> Result<()> {
+        self.run("DELETE FROM data WHERE slot = ?1", [slot]).map(drop)
     }
 
     /// Deletes a part of a session's data.

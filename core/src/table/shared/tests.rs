@@ -1,0 +1,48 @@
+//! The promises of every table, kept by this one.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::*;
+use crate::clock::ManualClock;
+use crate::table::contract::contract;
+
+/// A directory of its own, removed with it.
+pub(super) struct Dir(pub PathBuf);
+
+impl Dir {
+    pub fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self(std::env::temp_dir().join(format!("lses-shared-{}-{number}", std::process::id())))
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+pub(super) fn options() -> SharedOptions {
+    SharedOptions {
+        durability: Durability::Relaxed,
+        clock: Clock::Manual(ManualClock::new()),
+        threads: true,
+        hooks: None,
+        label: "test".into(),
+    }
+}
+
+#[test]
+fn the_shared_table_keeps_every_promise() {
+    let dirs = Mutex::new(Vec::new());
+    let broken = contract(&|config| {
+        let dir = Dir::new();
+        let table = SharedTable::open(&dir.0, config, options()).expect("a new store");
+        dirs.lock().push(dir);
+        table as Arc<dyn Table>
+    });
+    assert!(broken.is_empty(), "{} promises are broken: {broken:#?}", broken.len());
+}
