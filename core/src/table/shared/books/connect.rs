@@ -241,8 +241,10 @@ fn connect(dir: &Path, writes: bool) -> Result<Connection> {
     let connection = Connection::open_with_flags(dir.join(FILE), flags).map_err(fault)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     connection.busy_timeout(BUSY).map_err(fault)?;
-    // Before the first table is made, later without effect.
-    connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL;").map_err(fault)?;
+    if std::fs::metadata(dir.join(FILE)).is_ok_and(|file| file.len() == 0) {
+        // Only before anything is written; later it would be a write by itself.
+        connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL;").map_err(fault)?;
+    }
     let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(fault)?;
     if mode != "wal" {
         return Err(Error::new(

@@ -3,13 +3,14 @@
 use rusqlite::Connection;
 
 use super::keeping::grave;
-use super::{Dir, books, data, full_row, row};
+use super::{books, data, full_row, row};
 use crate::ErrorKind;
 use crate::table::shared::books::{Books, FILE, schema};
+use crate::table::shared::testing::Scratch;
 
 /// Changes the file as no library would.
-fn tamper(dir: &Dir, sql: &str) {
-    let connection = Connection::open(dir.join(FILE)).expect("a connection");
+fn tamper(dir: &Scratch, sql: &str) {
+    let connection = Connection::open(dir.path().join(FILE)).expect("a connection");
     connection.execute_batch(sql).expect(sql);
 }
 
@@ -105,27 +106,27 @@ fn a_newer_version_is_refused_with_what_to_do() {
     let (dir, books) = books();
     books.close(true);
     tamper(&dir, "PRAGMA user_version = 99");
-    let error = Books::open(&dir).err().expect("refused");
+    let error = Books::open(dir.path()).err().expect("refused");
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert!(error.message().contains("format 99") && error.message().contains("update libsession"), "{error}");
     tamper(&dir, &format!("PRAGMA user_version = {}", schema::SCHEMA));
-    Books::open(&dir).expect("nothing was lost");
+    Books::open(dir.path()).expect("nothing was lost");
 }
 
 #[test]
 fn a_file_of_another_program_is_refused_and_left_alone() {
-    let dir = Dir::new();
+    let dir = Scratch::new();
     tamper(&dir, "CREATE TABLE theirs(x); PRAGMA application_id = 7;");
-    let error = Books::open(&dir).err().expect("refused");
+    let error = Books::open(dir.path()).err().expect("refused");
     assert_eq!(error.kind(), ErrorKind::Invalid);
     assert!(error.message().contains("another program"), "{error}");
     tamper(&dir, "INSERT INTO theirs VALUES(1)");
-    let dir = Dir::new();
-    std::fs::write(dir.join(FILE), [b'x'; 8192]).expect("written");
-    assert_eq!(Books::open(&dir).err().expect("refused").kind(), ErrorKind::Corrupt);
-    let dir = Dir::new();
-    std::fs::write(dir.join(FILE), []).expect("written");
-    Books::open(&dir).expect("an empty file is a new one");
+    let dir = Scratch::new();
+    std::fs::write(dir.path().join(FILE), [b'x'; 8192]).expect("written");
+    assert_eq!(Books::open(dir.path()).err().expect("refused").kind(), ErrorKind::Corrupt);
+    let dir = Scratch::new();
+    std::fs::write(dir.path().join(FILE), []).expect("written");
+    Books::open(dir.path()).expect("an empty file is a new one");
 }
 
 #[test]
@@ -133,12 +134,12 @@ fn a_damaged_page_is_corrupt_and_no_more() {
     let (dir, books) = books();
     books.write(|ledger| (1..200).try_for_each(|slot| ledger.insert_session(&full_row(slot)))).expect("kept");
     books.close(true);
-    let path = dir.join(FILE);
+    let path = dir.path().join(FILE);
     let mut bytes = std::fs::read(&path).expect("read");
     let middle = bytes.len() / 2 / 4096 * 4096;
     bytes[middle..middle + 4096].fill(0xa5);
     std::fs::write(&path, bytes).expect("written");
-    let books = Books::open(&dir).expect("the first page is whole");
+    let books = Books::open(dir.path()).expect("the first page is whole");
     let mut corrupt = 0;
     for slot in 1..200 {
         match books.read(|pages| pages.session(slot)) {

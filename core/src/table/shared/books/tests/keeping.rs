@@ -219,10 +219,26 @@ fn single_values_are_kept() {
         .expect("kept");
     books.close(true);
     assert_eq!(books.read(|pages| pages.count()).expect_err("closed").kind(), crate::ErrorKind::Closed);
-    assert!(!dir.join("store.lsdb-wal").exists(), "the last one empties the log");
-    let books = super::Books::open(&dir).expect("books");
+    assert!(!dir.path().join("store.lsdb-wal").exists(), "the last one empties the log");
+    let books = super::Books::open(dir.path()).expect("books");
     assert_eq!(books.read(|pages| pages.meta("epoch")), Ok(Some(b"x".to_vec())));
     assert_eq!(books.read(|pages| pages.meta_number("last")), Ok(Some(9)));
     assert_eq!(books.read(|pages| pages.meta_number("epoch")), Ok(None));
     assert_eq!(books.read(|pages| pages.meta("nothing")), Ok(None));
+}
+
+#[test]
+fn free_pages_go_back_to_the_disk() {
+    let (dir, books) = books();
+    let size = || std::fs::metadata(dir.path().join("store.lsdb")).expect("a file").len();
+    books
+        .write(|ledger| (0..500).try_for_each(|slot| ledger.put_data(slot, 3, &data("a", &"x".repeat(3000)))))
+        .expect("kept");
+    books.checkpoint().expect("moved");
+    let full = size();
+    books.write(|ledger| (0..500).try_for_each(|slot| ledger.delete_data(slot, b"a"))).expect("deleted");
+    books.write(|ledger| ledger.vacuum(100)).expect("given back");
+    books.checkpoint().expect("moved");
+    assert_eq!(size(), full - 100 * 4096);
+    assert_eq!(books.read(|pages| pages.quick_check()), Ok(vec![]));
 }

@@ -1,13 +1,13 @@
 //! The books: what is kept comes out again, what is damaged is refused, what is bounded stays so.
 
 mod damage;
+mod failing;
+mod forking;
 mod keeping;
 mod naming;
 mod telling;
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::rows::{Rare, SessionRow};
 use super::{Books, DataRow};
@@ -16,39 +16,13 @@ use crate::reason::LicenseClass;
 use crate::session::Client;
 use crate::table::extension::Extension;
 use crate::table::grave::Replaced;
+use crate::table::shared::testing::Scratch;
 use crate::table::{Charge, Holder};
 
-/// A directory that goes with the test.
-pub(super) struct Dir(PathBuf);
-
-impl Dir {
-    pub fn new() -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("libsession-books-{}-{number}", std::process::id()));
-        std::fs::create_dir_all(&path).expect("a directory");
-        Self(path)
-    }
-}
-
-impl std::ops::Deref for Dir {
-    type Target = Path;
-
-    fn deref(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Dir {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 /// Books in a directory of their own.
-pub(super) fn books() -> (Dir, Books) {
-    let dir = Dir::new();
-    let books = Books::open(&dir).expect("books");
+pub(super) fn books() -> (Scratch, Books) {
+    let dir = Scratch::new();
+    let books = Books::open(dir.path()).expect("books");
     (dir, books)
 }
 

@@ -1,13 +1,14 @@
 //! Numbers of applications and pools, when the configuration changes.
 
 use super::keeping::grave;
-use super::{Dir, books, full_row, row};
+use super::{books, full_row, row};
 use crate::ErrorKind;
 use crate::event::ClassRef;
 use crate::id::SessionId;
 use crate::license::ledger::{Totals, UserHolder};
 use crate::reason::{EndLevel, EndReason, LicenseClass, ThreadKind};
 use crate::table::shared::books::{Books, Names, NewEvent};
+use crate::table::shared::testing::Scratch;
 use crate::table::{Charge, Holder};
 
 fn names(applications: &[&str], pools: &[&str]) -> Names {
@@ -15,7 +16,7 @@ fn names(applications: &[&str], pools: &[&str]) -> Names {
     Names { applications: list(applications), pools: list(pools) }
 }
 
-fn store() -> (Dir, Books) {
+fn store() -> (Scratch, Books) {
     let (dir, books) = books();
     books
         .write(|ledger| {
