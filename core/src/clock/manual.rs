@@ -303,7 +303,7 @@ mod tests {
         let words = Arc::new(Told(own, AtomicU64::new(0)));
         let (one, two) = (ManualClock::new(), ManualClock::new());
         one.advance(Duration::from_secs(3)).expect("advance");
-        assert_eq!(one.wall_ms(), MANUAL_WALL_BASE);
+        assert_eq!(one.wall_ms(), MANUAL_WALL_BASE + 3000);
         one.share(words.clone());
         two.share(words.clone());
         assert_eq!((one.now(), one.wall_ms()), (Now { ms: 500, suspended: 20 }, 527));
