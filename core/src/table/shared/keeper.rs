@@ -24,6 +24,12 @@ const SYNC: Duration = Duration::from_millis(50);
 const FLUSH: Duration = Duration::from_secs(1);
 /// How often the reaper asks whether the other processes are alive.
 const PROBE: Duration = Duration::from_millis(400);
+/// How often the log is moved into the file of the books.
+const CHECKPOINT: Duration = Duration::from_millis(250);
+/// Pages of the log that are not worth the trouble.
+const FEW_PAGES: u64 = 1000;
+/// Events looked through at once for those that nobody takes.
+const EVENTS: usize = 64;
 /// How long a keeper sleeps that has nothing to do.
 const SLEEP: Duration = Duration::from_secs(30);
 /// How often tombstones are looked through.
@@ -45,6 +51,9 @@ struct Rounds {
     synced: Instant,
     flushed: Instant,
     probed: Instant,
+    checkpointed: Instant,
+    /// The commits that the last checkpoint found.
+    moved: u64,
     purged: Millis,
 }
 
@@ -55,7 +64,14 @@ impl Keeper {
             started: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             thread: Mutex::new(None),
-            rounds: Mutex::new(Rounds { synced: now, flushed: now, probed: now, purged: 0 }),
+            rounds: Mutex::new(Rounds {
+                synced: now,
+                flushed: now,
+                probed: now,
+                checkpointed: now,
+                moved: 0,
+                purged: 0,
+            }),
         }
     }
 }
@@ -237,7 +253,19 @@ impl SharedTable {
             }
             sleep = sleep.min(FLUSH);
         }
-        if self.map.head().due.leader.load(Acquire) == self.me && self.others().next().is_some() {
+        if self.local.recount.swap(false, AcqRel) {
+            self.repair_pools()?;
+        }
+        let leads = self.map.head().due.leader.load(Acquire) == self.me;
+        let committed = writing.committed.load(Acquire);
+        if leads && committed != rounds.moved {
+            if now.duration_since(rounds.checkpointed) >= CHECKPOINT {
+                (rounds.checkpointed, rounds.moved) = (now, committed);
+                self.checkpoint()?;
+            }
+            sleep = sleep.min(CHECKPOINT);
+        }
+        if leads && self.others().next().is_some() {
             if all || now.duration_since(rounds.probed) >= PROBE {
                 rounds.probed = now;
                 self.bury_the_dead()?;
@@ -262,6 +290,7 @@ impl SharedTable {
         }
         let writer = self.writer()?;
         let left = writer.commit(|ledger| {
+            ledger.outbox_expire(at.now.ms, EVENTS)?;
             Ok(if ledger.purge_graves(at.now.ms, FALL)? > 0 { Some(ledger.grave_count()?) } else { None })
         });
         self.done(writer, false)?;
@@ -269,6 +298,19 @@ impl SharedTable {
             tombstones.store(left, Relaxed);
         }
         Ok(())
+    }
+
+    /// Moves the log of the books into their file; one that grew very long begins anew.
+    fn checkpoint(&self) -> Result<()> {
+        if self.books.wal_pages() < FEW_PAGES {
+            return Ok(());
+        }
+        if !self.books.wants_restart() {
+            return self.books.checkpoint();
+        }
+        let writer = self.writer()?;
+        let done = self.books.checkpoint();
+        self.done(writer, false).and(done)
     }
 
     /// Writes touches and traces into the books that no commit took along.
@@ -298,6 +340,10 @@ impl SharedTable {
             }
         }
         ledger.save_deadlines(&saves)?;
+        let spoiled = std::mem::take(&mut *self.local.spoiled.lock());
+        for (index, why) in spoiled {
+            ledger.quarantine_data(index, &why)?;
+        }
         let traces = std::mem::take(&mut *self.local.traces.lock());
         for (index, generation, line) in traces {
             if let Some(mut row) = ledger.session(index)?.filter(|row| row.generation == generation) {
@@ -387,6 +433,13 @@ impl SharedTable {
             records.free.push(index);
         }
         writer.commit(|ledger| ledger.outbox_release(number, participant.instance.load(Relaxed)))?;
+        // A file that it was about to make longer: the next one asks again.
+        for growing in [&self.map.head().slots.growing, &self.map.head().records.growing] {
+            if growing.owner() == number {
+                growing.lock(self.me, &|number| self.processes.alive(number));
+                growing.unlock();
+            }
+        }
         participant.in_flight.store(0, Relaxed);
         participant.waiting.store(0, Relaxed);
         participant.instance.store(0, Relaxed);
@@ -426,6 +479,6 @@ fn run(table: &Weak<SharedTable>) {
 
 impl super::Local {
     fn wants_flush(&self) -> bool {
-        !self.unsaved.lock().is_empty() || !self.traces.lock().is_empty()
+        !self.unsaved.lock().is_empty() || !self.traces.lock().is_empty() || !self.spoiled.lock().is_empty()
     }
 }

@@ -684,32 +684,36 @@ impl SharedTable {
     fn bury_row(&self, ledger: &mut books::Ledger<'_>, at: At, end: &End<'_>) -> Result<Grave> {
         let (held, spec) = (&end.held, &end.spec);
         let (id, place) = (held.id(), held.place());
-        let row = ledger.session(held.index)?.filter(|row| row.generation == place.generation);
+        let row = readable(ledger.session(held.index))?.flatten().filter(|row| row.generation == place.generation);
         let row = match row {
             Some(row) => row,
-            // Its record is in quarantine: it is ended by what the slot knows, and the recount finds what it held.
-            None => SessionRow {
-                slot: place.index,
-                generation: place.generation,
-                random: held.random(),
-                verifier: held.verifier(),
-                application: held.application(),
-                created: held.created.ms(),
-                user: None,
-                charge: None,
-                order: 0,
-                wall: at.wall,
-                slept: 0,
-                idle: 0,
-                absolute: NEVER,
-                saved: 0,
-                used: 0,
-                had_request: true,
-                damaged: true,
-                version: 0,
-                maker: 0,
-                rare: Rare::default(),
-            },
+            // Its record can't be read: it is ended by what the slot knows, and the recount finds what it held.
+            None => {
+                ledger.quarantine(place.index, "found unreadable when it was ended")?;
+                self.local.recount.store(true, Relaxed);
+                SessionRow {
+                    slot: place.index,
+                    generation: place.generation,
+                    random: held.random(),
+                    verifier: held.verifier(),
+                    application: held.application(),
+                    created: held.created.ms(),
+                    user: None,
+                    charge: None,
+                    order: 0,
+                    wall: at.wall,
+                    slept: 0,
+                    idle: 0,
+                    absolute: NEVER,
+                    saved: 0,
+                    used: 0,
+                    had_request: true,
+                    damaged: true,
+                    version: 0,
+                    maker: 0,
+                    rare: Rare::default(),
+                }
+            }
         };
         let event_id = ledger.next_event()?;
         let mut grave = Grave {

@@ -62,6 +62,8 @@ use crate::sync::{Mutex, MutexGuard};
 
 /// Lines of a trace.
 const MAX_TRACE: usize = 64;
+/// How often the books are told the time.
+const TELL_TIME: Millis = 60_000;
 /// Request records that a process takes at once.
 const RECORDS_AT_ONCE: u32 = 64;
 
@@ -114,6 +116,12 @@ struct Local {
     unsaved: Mutex<Vec<u32>>,
     /// Lines of traces: slot, generation, line.
     traces: Mutex<Vec<(u32, u64, String)>>,
+    /// Slots whose data can't be read, and why: to be put into quarantine.
+    spoiled: Mutex<Vec<(u32, String)>>,
+    /// Something went that was charged: the units are to be counted again.
+    recount: AtomicBool,
+    /// When the books were last told the time.
+    told_time: AtomicU64,
     waiters: Mutex<Waiters>,
     watches: AtomicU64,
     bell: Mutex<Option<Wake>>,
@@ -158,6 +166,7 @@ impl Writer<'_> {
         let done = table.books.write(|ledger| {
             let done = work(ledger)?;
             table.take_along(ledger)?;
+            table.tell_time(ledger)?;
             Ok(done)
         });
         let head = table.map.head();
@@ -212,6 +221,17 @@ impl SharedTable {
             self.recount_counters()?;
         }
         Ok(writer)
+    }
+
+    /// Notes once in a while where engine time is.
+    fn tell_time(&self, ledger: &mut books::Ledger<'_>) -> Result<()> {
+        let at = self.at();
+        let told = &self.local.told_time;
+        if at.now.ms >= told.load(Relaxed).saturating_add(TELL_TIME) {
+            told.store(at.now.ms, Relaxed);
+            open::set_past(ledger, at)?;
+        }
+        Ok(())
     }
 
     /// Ends what needed the writer's word: after it the verb may return.

@@ -27,6 +27,8 @@ use crate::table::*;
 
 /// How long another process that opens the store is waited for.
 const SETUP: Duration = Duration::from_secs(30);
+/// How long a close waits for who opens.
+const CLOSE: Duration = Duration::from_secs(2);
 /// Tombstones that there is room for, however few sessions there may be.
 const MIN_GRAVES: u64 = 65_536;
 /// Rows that are read at once.
@@ -89,7 +91,7 @@ impl SharedTable {
         };
         let head = map.head();
         if fresh {
-            for (word, value) in head.cookie.iter().zip(cookie).chain(head.boot.iter().zip(boot)) {
+            for (word, value) in head.boot.iter().zip(boot) {
                 word.store(value, Relaxed);
             }
             begin_time(&map, &past, &options.clock);
@@ -141,6 +143,10 @@ impl SharedTable {
         table.come_in();
         if alone {
             table.rebuild(fresh)?;
+            // The mark that the hot files are whole.
+            for (word, value) in table.map.head().cookie.iter().zip(cookie) {
+                word.store(value, Release);
+            }
         }
         drop(setup);
         table.ring_others(false);
@@ -301,7 +307,7 @@ impl SharedTable {
     }
 
     /// Counts the units again that live sessions hold; a difference is repaired and told.
-    fn repair_pools(&self) -> Result<()> {
+    pub(super) fn repair_pools(&self) -> Result<()> {
         for (pool, definition) in (0..).zip(&self.config.pools) {
             let audit = self.audit_pool(pool)?;
             if audit.counted == audit.recounted
@@ -357,12 +363,15 @@ impl SharedTable {
         }
         self.closed.store(true, Release);
         self.unlead(&mut self.filed.lock());
-        let last = self.others().all(|number| !self.processes.alive(number));
+        // Nobody comes in while it is found out whether somebody stays.
+        let setup = self.processes.setup(CLOSE);
+        let last = setup.is_ok() && self.others().all(|number| !self.processes.alive(number));
         self.books.close(last);
         let participant = self.participant(self.me);
         participant.instance.store(0, Relaxed);
         participant.state.store(0, Release);
         self.processes.give_back(self.me);
+        drop(setup);
         self.ring_others(false);
         finished
     }
@@ -424,7 +433,11 @@ fn read(words: &[std::sync::atomic::AtomicU64; 2]) -> [u64; 2] {
 
 /// The first number that nobody has.
 fn take_number(processes: &Processes, map: &Map, dir: &Path) -> Result<u32> {
-    for (number, participant) in (1..).zip(&map.head().participants) {
+    // Not always the first: who was stopped for long and looks for an owner of before should not find another.
+    let first = crate::fork::process();
+    for offset in 0..PARTICIPANTS as u32 {
+        let number = first.wrapping_add(offset) % PARTICIPANTS as u32 + 1;
+        let participant = &map.head().participants[number as usize - 1];
         // The seat of a process that died is not taken before it is buried.
         if participant.state.load(Acquire) == 0 && processes.take(number)? {
             return Ok(number);

@@ -374,6 +374,7 @@ impl SharedTable {
                 ::log::error!(target: "libsession", "session {}: {}", held.id(), error.message());
                 held.mark(flags::DAMAGED, true);
                 self.map.head().counters.damaged.fetch_add(1, Relaxed);
+                self.local.spoiled.lock().push((held.index, error.message().to_owned()));
                 return Err(corrupt());
             }
             Err(error) => return Err(error),

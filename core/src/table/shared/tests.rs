@@ -15,7 +15,10 @@ impl Dir {
     pub fn new() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        Self(std::env::temp_dir().join(format!("lses-shared-{}-{number}", std::process::id())))
+        // What is tried here is not the disk.
+        let memory = PathBuf::from("/dev/shm");
+        let root = if memory.is_dir() { memory } else { std::env::temp_dir() };
+        Self(root.join(format!("lses-shared-{}-{number}", std::process::id())))
     }
 }
 
