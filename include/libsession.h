@@ -1836,11 +1836,23 @@ LSES_API lses_status lses_config_clone(const struct lses_config *config, struct 
 LSES_API void lses_config_free(struct lses_config *config);
 
 /**
- * Sets the table: "memory", which is the default.
+ * Sets the table: "memory" (default), one of this process; or "file:PATH", one of all processes of this machine that name
+ * the same directory, which is made if it is not there. A relative path is below the working directory at the time of
+ * lses_manager_open(); at most 4,000 bytes. What is wrong with it is said by lses_manager_open().
  *
  * Threads: any. Does not block, may be called from a callback. Errors: LSES_E_INVALID. Since 0.1.0.
  */
 LSES_API lses_status lses_config_set_store(struct lses_config *config, const char *store, size_t store_len);
+
+/**
+ * Sets what a table of "file:" syncs before a call returns: "relaxed" (default: ends, logouts and rotations; the rest within
+ * 50 ms, so that a crash of the process loses nothing and one of the machine the last 50 ms) or "durable" (creations and
+ * changes, too). lses_manager_open() refuses "durable" with "memory".
+ *
+ * Threads: any. Does not block, may be called from a callback. Errors: LSES_E_INVALID. Since 0.1.0.
+ */
+LSES_API lses_status lses_config_set_durability(struct lses_config *config, const char *durability,
+    size_t durability_len);
 
 /**
  * Sets the named set of options that defaults come from: "default" (absolute timeout 24 h, no extensions) or "iris" (no

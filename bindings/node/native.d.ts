@@ -460,6 +460,7 @@ export interface Logout {
 export interface ManagerOptions {
   name?: string
   store?: string
+  durability?: string
   profile?: string
   applications?: Array<ApplicationOptions>
   pools?: Array<PoolOptions>

@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::event::class::{check_name, check_namespace};
 use crate::event::{DispatchMode, ThreadHooks};
 use crate::reason::{ApplicationTimeout, LicenseClass, LockMode, UnitRule};
+use crate::store::{Durability, Store};
 
 /// Default idle timeout: 15 minutes.
 pub const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(900);
@@ -226,8 +227,16 @@ impl Pool {
 /// What a manager is opened with.
 #[derive(Clone)]
 pub struct Config {
-    /// The table: `memory`.
+    /// The table: `memory` (default), one of this process; or `file:PATH`, one of all processes of this machine that name
+    /// the same directory, which is made if it is not there. A relative path is below the working directory of now; at
+    /// most 4,000 bytes.
     pub store: String,
+    /// What a table of `file:` syncs before a call returns. Default `relaxed`. `invalid` with the memory table if
+    /// `durable`: nothing outlives it.
+    pub durability: Durability,
+    /// What this process is called where other processes see it, as in `explain`: for language bindings. Default `rust`;
+    /// of a longer text the first 63 bytes are kept.
+    pub label: String,
     /// The named set of options that defaults come from.
     pub profile: Profile,
     /// The applications. Without any there is one with the name `default`.
@@ -287,6 +296,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             store: "memory".into(),
+            durability: Durability::Relaxed,
+            label: "rust".into(),
             profile: Profile::Default,
             applications: Vec::new(),
             pools: Vec::new(),
@@ -335,13 +346,37 @@ impl Config {
         self
     }
 
+    /// Sets the table.
+    pub fn store(mut self, store: impl Into<String>) -> Self {
+        self.store = store.into();
+        self
+    }
+
+    /// Sets what a table of `file:` syncs before a call returns.
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
     /// Sets the clock.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
         self
     }
 
-    pub(crate) fn check(&self) -> Result<()> {
+    /// Checks everything; the store that it names.
+    pub(crate) fn check(&self) -> Result<Store> {
+        let store = Store::parse(&self.store)?;
+        if store == Store::Memory && self.durability == Durability::Durable {
+            return Err(Error::invalid(
+                "durability durable needs a store on disk, and the store is memory: use file:PATH, or leave it out",
+            ));
+        }
+        self.check_options()?;
+        Ok(store)
+    }
+
+    fn check_options(&self) -> Result<()> {
         for (what, value) in [("workers", self.workers), ("decider_workers", self.decider_workers)] {
             if !(1..=64).contains(&value) {
                 return Err(Error::invalid(format!("{what} {value} is not between 1 and 64")));

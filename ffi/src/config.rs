@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use libsession_core::config::{Application, Config, Profile};
 use libsession_core::event::DispatchMode;
-use libsession_core::{ApplicationTimeout, Clock, Error, LicenseClass, LockMode, Result};
+use libsession_core::{ApplicationTimeout, Clock, Durability, Error, LicenseClass, LockMode, Result};
 
 use crate::bytes::{LSES_UNSET, Out, Sized32, duration, flag, lses_str, member, optional_member, read, text, timeout};
 use crate::clock::{Hands, lses_clock};
@@ -219,7 +219,7 @@ impl lses_application {
 pub unsafe extern "C" fn lses_config_new(out_config: *mut *mut lses_config) -> lses_status {
     done(|| {
         let out = Out::handle(out_config, "out_config")?;
-        out.set(handle::insert(Draft(Mutex::new(Config::new())))?);
+        out.set(handle::insert(Draft(Mutex::new(new())))?);
         Ok(())
     })
 }
@@ -250,11 +250,18 @@ pub unsafe extern "C" fn lses_config_free(config: *mut lses_config) {
     }
 }
 
+/// The defaults of a C host.
+pub(crate) fn new() -> Config {
+    Config { label: "c".into(), ..Config::new() }
+}
+
 fn change(config: *mut lses_config, change: impl FnOnce(&mut Config) -> Result<()>) -> lses_status {
     done(|| change(&mut lock(&handle::pin::<Draft, _>(config)?.0)))
 }
 
-/// Sets the table: "memory", which is the default.
+/// Sets the table: "memory" (default), one of this process; or "file:PATH", one of all processes of this machine that name
+/// the same directory, which is made if it is not there. A relative path is below the working directory at the time of
+/// lses_manager_open(); at most 4,000 bytes. What is wrong with it is said by lses_manager_open().
 ///
 /// Threads: any. Does not block, may be called from a callback. Errors: LSES_E_INVALID. Since 0.1.0.
 #[unsafe(no_mangle)]
@@ -266,6 +273,24 @@ pub unsafe extern "C" fn lses_config_set_store(
     change(config, |config| {
         // SAFETY: the host passes a text with its length.
         config.store = unsafe { text(store, store_len, "store") }?.to_string();
+        Ok(())
+    })
+}
+
+/// Sets what a table of "file:" syncs before a call returns: "relaxed" (default: ends, logouts and rotations; the rest within
+/// 50 ms, so that a crash of the process loses nothing and one of the machine the last 50 ms) or "durable" (creations and
+/// changes, too). lses_manager_open() refuses "durable" with "memory".
+///
+/// Threads: any. Does not block, may be called from a callback. Errors: LSES_E_INVALID. Since 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lses_config_set_durability(
+    config: *mut lses_config,
+    durability: *const c_char,
+    durability_len: usize,
+) -> lses_status {
+    change(config, |config| {
+        // SAFETY: the host passes a text with its length.
+        config.durability = Durability::from_name(unsafe { text(durability, durability_len, "durability") }?)?;
         Ok(())
     })
 }

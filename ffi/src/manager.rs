@@ -87,11 +87,8 @@ pub unsafe extern "C" fn lses_manager_new(
 ) -> lses_status {
     done(|| {
         let out = Out::handle(out_manager, "out_manager")?;
-        let mut config = if config.is_null() {
-            libsession_core::Config::new()
-        } else {
-            lock(&handle::pin::<Draft, _>(config)?.0).clone()
-        };
+        let mut config =
+            if config.is_null() { crate::config::new() } else { lock(&handle::pin::<Draft, _>(config)?.0).clone() };
         config.thread_hooks = Some(Arc::new(Quiet));
         watch_panics();
         crate::exit::watch();

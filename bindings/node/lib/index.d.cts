@@ -164,8 +164,17 @@ export interface PoolOptions {
 export interface ManagerOptions {
   /** Managers of the same name are one in all worker threads of a process. It stays until `close`. */
   name?: string
-  /** `memory`. */
+  /**
+   * `memory` (default), one table of this process; or `file:PATH`, one of all processes of this machine that name the same
+   * directory, which is made if it is not there.
+   */
   store?: string
+  /**
+   * What a table of `file:` syncs before a call returns. `relaxed` (default): ends, logouts and rotations; the rest within
+   * 50 ms, so that a crash of the process loses nothing and one of the machine the last 50 ms. `durable`: creations and
+   * changes, too; not with `memory`.
+   */
+  durability?: 'relaxed' | 'durable'
   profile?: 'default' | 'iris'
   /** An array, or an object with the names as keys. Without any there is one, `default`. */
   applications?: ApplicationOptions[] | { [name: string]: Omit<ApplicationOptions, 'name'> }

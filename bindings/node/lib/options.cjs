@@ -120,6 +120,7 @@ const several = (checks, what, needs) => (value, name) => {
 const manager = {
   name: text,
   store: text,
+  durability: oneOf('relaxed', 'durable'),
   profile: text,
   applications: several(application, 'application', ['name']),
   pools: several(pool, 'pool', ['name', 'capacity']),

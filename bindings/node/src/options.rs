@@ -1,5 +1,6 @@
 //! What a manager is opened with, as `lib/options.cjs` hands it over: checked types, and infinite for "never".
 
+use libsession_core::Durability;
 use libsession_core::clock::{Clock, ManualClock};
 use libsession_core::config::{Application, Config, Pool, Profile, TradeFailure};
 use libsession_core::error::{Error, Result};
@@ -61,6 +62,7 @@ pub struct QuotaOptions {
 pub struct ManagerOptions {
     pub name: Option<String>,
     pub store: Option<String>,
+    pub durability: Option<String>,
     pub profile: Option<String>,
     pub applications: Option<Vec<ApplicationOptions>>,
     pub pools: Option<Vec<PoolOptions>>,
@@ -162,9 +164,10 @@ impl PoolOptions {
 impl ManagerOptions {
     /// The engine's configuration.
     pub fn config(self, clock: Option<ManualClock>) -> Result<Config> {
-        let mut config = Config::new();
+        let mut config = Config { label: "node".into(), ..Config::new() };
         set! {
             config.store => self.store;
+            config.durability => self.durability.as_deref().map(Durability::from_name).transpose()?;
             config.profile => self.profile.as_deref().map(Profile::from_name).transpose()?;
             config.max_sessions => self.max_sessions.map(|most| most as u64);
             config.clock => clock.map(Clock::Manual);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use libsession_core::clock::Clock;
-use libsession_core::{Application, Config, DispatchMode, Pool, Profile, TradeFailure};
+use libsession_core::{Application, Config, DispatchMode, Durability, Pool, Profile, TradeFailure};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -17,12 +17,18 @@ use crate::words::{parse, parse_option};
 /// Reads every option that is there; what is left out keeps the core's default. An unknown name is `Invalid`.
 pub fn config(options: &Bound<'_, PyDict>) -> PyResult<Config> {
     let py = options.py();
-    let mut config = Config { thread_hooks: Some(Arc::new(Attach)), ..Config::default() };
+    let version = py.version_info();
+    let label = format!("python {}.{}.{}", version.major, version.minor, version.patch);
+    let mut config = Config { thread_hooks: Some(Arc::new(Attach)), label, ..Config::default() };
     for (name, given) in options.iter() {
         let name: String = name.extract()?;
         let what = name.as_str();
         match what {
             "store" => config.store = required_text(what, &given)?,
+            "durability" => {
+                config.durability =
+                    Durability::from_name(&required_text(what, &given)?).map_err(|error| raise(py, &error))?;
+            }
             "profile" => {
                 config.profile =
                     Profile::from_name(&required_text(what, &given)?).map_err(|error| raise(py, &error))?;

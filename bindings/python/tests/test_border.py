@@ -71,6 +71,10 @@ def test_a_panic_is_an_error_and_the_next_call_works(capfd: pytest.CaptureFixtur
     ("options", "named"),
     [
         ({"store": "redis://x"}, "redis"),
+        ({"store": "file:"}, "directory"),
+        ({"store": "file:a\0b"}, "NUL"),
+        ({"durability": "durable"}, "memory"),
+        ({"durability": "eventual"}, "durability"),
         ({"profile": "nist"}, "nist"),
         ({"workers": 0}, "workers"),
         ({"workers": -1}, "workers"),

@@ -78,8 +78,7 @@ impl Engine {
         if config.applications.is_empty() {
             config.applications.push(Application::new("default"));
         }
-        config.check()?;
-        let store = Store::parse(&config.store)?;
+        let store = config.check()?;
         Self::open(config, store)
     }
 

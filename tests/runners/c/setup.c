@@ -13,6 +13,7 @@ static answer option(const char *name, const char *value) {
   int64_t number = 0;
   int good = number_of(value, &number);
   if (IS("store")) OR_FAILED(lses_config_set_store(config, value, LSES_NTS));
+  else if (IS("durability")) OR_FAILED(lses_config_set_durability(config, value, LSES_NTS));
   else if (IS("profile")) OR_FAILED(lses_config_set_profile(config, value, LSES_NTS));
   else if (IS("dispatch"))
     OR_FAILED(lses_config_set_dispatch(config, strcmp(value, "thread") == 0   ? LSES_DISPATCH_THREAD

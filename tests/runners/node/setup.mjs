@@ -2,7 +2,7 @@
 
 import { ScriptError, Words, camel, flag, names, number } from './line.mjs'
 
-const WORDS = new Set(['store', 'profile', 'dispatch', 'namespace', 'pool', 'license_class', 'lock', 'unit_rule',
+const WORDS = new Set(['store', 'durability', 'profile', 'dispatch', 'namespace', 'pool', 'license_class', 'lock', 'unit_rule',
   'timeout_on_application_change', 'trade_failure'])
 const FLAGS = new Set(['threads', 'idle_counts_suspend', 'debug', 'enabled', 'protected_from_bulk_end',
   'event_classes_on_entry', 'holder_per_client'])

@@ -30,7 +30,12 @@ def _pairs(named: Named[_T] | None) -> list[tuple[str, _T]]:
 
 
 class Manager(_native.Manager):
-    """A session manager on the memory table.
+    """A session manager.
+
+    `store` is the table: `memory`, one of this process, or `file:PATH`, one of all processes of this machine that name the
+    same directory, which is made if it is not there. `durability` is what the latter syncs before a call returns: `relaxed`
+    (ends, logouts and rotations; the rest within 50 ms, so that a crash of the process loses nothing and one of the
+    machine the last 50 ms) or `durable` (creations and changes, too; not with `memory`).
 
     No thread starts before the first session, so that importing and forking before that is harmless. All calls from any
     thread, also from callbacks. As a context manager it closes at the end of the block; what is still open at the
@@ -45,6 +50,7 @@ class Manager(_native.Manager):
         *,
         applications: Named[Application] | None = None,
         pools: Named[Pool] | None = None,
+        durability: Literal["relaxed", "durable"] = "relaxed",
         profile: Literal["default", "iris"] = "default",
         clock: ManualClock | None = None,
         **options: Any,
@@ -55,6 +61,7 @@ class Manager(_native.Manager):
             cls,
             {
                 "store": store,
+                "durability": durability,
                 "profile": profile,
                 "applications": _pairs(applications),
                 "pools": _pairs(pools),
@@ -73,6 +80,7 @@ class Manager(_native.Manager):
         *,
         applications: Named[Application] | None = None,
         pools: Named[Pool] | None = None,
+        durability: Literal["relaxed", "durable"] = "relaxed",
         profile: Literal["default", "iris"] = "default",
         clock: ManualClock | None = None,
         max_sessions: int = 1_000_000,

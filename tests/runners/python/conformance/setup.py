@@ -21,8 +21,8 @@ _NUMBERS = {
 _TRUTHS = {"threads", "idle_counts_suspend", "debug", "enabled", "protected_from_bulk_end", "holder_per_client"}
 _LISTS = {"event_classes", "required_event_classes"}
 _TEXTS = {
-    "store", "profile", "dispatch", "namespace", "pool", "license_class", "lock", "timeout_on_application_change",
-    "unit_rule", "trade_failure",
+    "store", "durability", "profile", "dispatch", "namespace", "pool", "license_class", "lock",
+    "timeout_on_application_change", "unit_rule", "trade_failure",
 }  # fmt: skip
 
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use libsession_core::{
-    Application, ApplicationTimeout, Clock, Config, DispatchMode, EventClass, LicenseClass, LockMode, Manager,
-    ManualClock, Pool, Profile, TradeFailure, UnitRule,
+    Application, ApplicationTimeout, Clock, Config, DispatchMode, Durability, EventClass, LicenseClass, LockMode,
+    Manager, ManualClock, Pool, Profile, TradeFailure, UnitRule,
 };
 
 use crate::answer::Fail;
@@ -90,6 +90,7 @@ impl Setup {
 fn option(config: &mut Config, name: &str, value: &str) -> Result<(), Fail> {
     match name {
         "store" => config.store = value.into(),
+        "durability" => config.durability = Durability::from_name(value)?,
         "profile" => config.profile = Profile::from_name(value)?,
         "max_sessions" => config.max_sessions = number(value)?,
         "session_bytes" => config.quotas.session_bytes = number(value)?,
