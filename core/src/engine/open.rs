@@ -24,11 +24,11 @@ pub(super) fn open_table(store: &Store, config: &Config, clock: &mut Clock) -> R
 /// Opens the table of a directory, which all processes of the machine share.
 fn open_file(path: &std::path::Path, config: &Config, clock: &mut Clock) -> Result<Arc<dyn Table>> {
     let options = SharedOptions {
-        durability: crate::store::Durability::default(),
+        durability: config.durability,
         clock: clock.clone(),
         threads: config.threads,
         hooks: config.thread_hooks.clone(),
-        label: format!("libsession {}", env!("CARGO_PKG_VERSION")),
+        label: config.label.clone(),
     };
     let table = SharedTable::open(path, table_config(config, clock), options)?;
     *clock = table.clock().clone();
