@@ -27,6 +27,8 @@ mod outbox;
 mod processes;
 mod requests;
 #[cfg(test)]
+mod spread;
+#[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;

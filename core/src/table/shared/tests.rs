@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::spread::Spread;
 use super::*;
 use crate::clock::ManualClock;
 use crate::table::contract::contract;
@@ -47,5 +48,25 @@ fn the_shared_table_keeps_every_promise() {
         dirs.lock().push(dir);
         table as Arc<dyn Table>
     });
+    assert!(broken.is_empty(), "{} promises are broken: {broken:#?}", broken.len());
+}
+
+/// What one process promises of its own objects and its own queue.
+const OF_ONE_PROCESS: [&str; 2] = [
+    "attachments are kept, replaced, taken, and go out with the end",
+    "rows of the outbox come in the order of the ends, bounded, each with its own event",
+];
+
+#[test]
+fn several_managers_keep_every_promise_together() {
+    let dirs = Mutex::new(Vec::new());
+    let mut broken = contract(&|config| {
+        let dir = Dir::new();
+        let tables = (0..3).map(|_| SharedTable::open(&dir.0, config.clone(), options()).expect("a store"));
+        let spread = Spread::new(tables.collect());
+        dirs.lock().push(dir);
+        Arc::new(spread) as Arc<dyn Table>
+    });
+    broken.retain(|violation| !OF_ONE_PROCESS.contains(&violation.promise));
     assert!(broken.is_empty(), "{} promises are broken: {broken:#?}", broken.len());
 }
