@@ -30,6 +30,8 @@ const CHECKPOINT: Duration = Duration::from_millis(250);
 const FEW_PAGES: u64 = 1000;
 /// Events looked through at once for those that nobody takes.
 const EVENTS: usize = 64;
+/// A process that reaps beside others and was not seen for so long is stopped.
+const FROZEN: Duration = Duration::from_millis(900);
 /// How long a keeper sleeps that has nothing to do.
 const SLEEP: Duration = Duration::from_secs(30);
 /// How often tombstones are looked through.
@@ -112,8 +114,9 @@ impl SharedTable {
         let leader = self.map.head().due.leader.load(Acquire);
         if leader != 0 && leader != self.me {
             self.ring(leader);
+        } else {
+            self.ring_engine();
         }
-        self.ring_engine();
     }
 
     pub(super) fn ring_engine(&self) {
@@ -265,14 +268,25 @@ impl SharedTable {
             }
             sleep = sleep.min(CHECKPOINT);
         }
-        if leads && self.others().next().is_some() {
+        if self.others().next().is_some() && (leads || all || self.reaper_is_frozen()) {
             if all || now.duration_since(rounds.probed) >= PROBE {
                 rounds.probed = now;
                 self.bury_the_dead()?;
             }
             sleep = sleep.min(PROBE);
         }
+        if self.others().next().is_some() {
+            sleep = sleep.min(FROZEN);
+        }
         Ok(sleep)
+    }
+
+    /// Whether the process that reaps was not seen at work for long: it is stopped, and others do what it should.
+    fn reaper_is_frozen(&self) -> bool {
+        let leader = self.map.head().due.leader.load(Acquire);
+        let seen = if leader == 0 { 0 } else { self.participant(leader).beat.load(Relaxed) };
+        let frozen = u64::try_from(FROZEN.as_millis()).unwrap_or(0);
+        self.clock.now().ms >= seen.saturating_add(frozen)
     }
 
     /// Lets tombstones fall that have stood long enough.
@@ -445,7 +459,7 @@ impl SharedTable {
         participant.instance.store(0, Relaxed);
         participant.state.store(0, Release);
         self.map.head().due.rescan.fetch_add(1, AcqRel);
-        self.map.head().counters.registrations.fetch_add(1, AcqRel);
+        self.map.head().counters.offers.fetch_add(1, AcqRel);
         self.done(writer, false)?;
         self.ring_others(false);
         self.ring_engine();

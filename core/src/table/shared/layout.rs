@@ -45,9 +45,6 @@ pub(super) struct Head {
     pub base_ms: AtomicI64,
     /// The time suspended that does not count: boot-time clock less monotonic clock at engine time 0.
     pub base_gap: AtomicI64,
-    /// The last instant known to have been, and the wall clock then: where engine time goes on after a reboot.
-    pub last_ms: AtomicU64,
-    pub last_wall: AtomicI64,
     /// Not 0: a sync failed; everything that writes answers `poisoned` until the store is reopened by all.
     pub poisoned: AtomicU32,
     /// 1: the time is the manual clock below.
@@ -117,8 +114,8 @@ pub(super) struct Counters {
     pub tombstones: AtomicU64,
     /// Rows of the outbox not yet acknowledged.
     pub outbox: AtomicU64,
-    /// Raised when any process registers or unregisters an event class.
-    pub registrations: AtomicU64,
+    /// Raised when the outbox may have something for a process that found nothing there before.
+    pub offers: AtomicU64,
     pub ended: [AtomicU64; REASONS],
     pub applications: [AtomicU64; APPLICATIONS],
 }

@@ -762,6 +762,7 @@ impl SharedTable {
             let prefer = if self.is_here(row.maker) { row.maker } else { self.me };
             ledger.outbox_add(&event, &row.rare.classes, &row.rare.told, prefer)?;
             self.map.head().counters.outbox.fetch_add(1, Relaxed);
+            self.map.head().counters.offers.fetch_add(1, AcqRel);
         }
         ledger.delete_session(place.index, place.generation)?;
         ledger.bury(place.locator(), &grave, self.graves)?;

@@ -131,6 +131,8 @@ struct Local {
     /// The event classes that this process calls back for.
     classes: Mutex<Vec<ClassRef>>,
     attached: Mutex<HashMap<u64, Attached>>,
+    /// What the outbox offered when there was nothing for this process, and when to look again.
+    offered: Mutex<(u64, Millis)>,
     /// Rows that carry native objects only.
     rows: Mutex<VecDeque<OutboxRow>>,
     lateness: Lateness,
@@ -175,9 +177,6 @@ impl Writer<'_> {
         match &done {
             Ok(_) => {
                 head.writing.committed.fetch_add(1, AcqRel);
-                let at = table.at();
-                head.last_ms.store(at.now.ms, Relaxed);
-                head.last_wall.store(at.wall, Relaxed);
             }
             Err(error) if error.kind() == ErrorKind::Uncertain => head.poisoned.store(1, Relaxed),
             Err(_) => {}

@@ -200,6 +200,7 @@ impl SharedTable {
         loop {
             let page = self.books.glance(|pages| pages.sessions(from, ROWS))?;
             for row in page.rows {
+                self.grow_to(row.slot)?;
                 self.free_slots(index..row.slot, generation);
                 index = row.slot + 1;
                 if self.restore(at, &row)? {
@@ -235,13 +236,17 @@ impl SharedTable {
         Ok(())
     }
 
-    /// Puts a row into its slot; tells whether it ran out while nobody was there.
-    fn restore(&self, at: At, row: &SessionRow) -> Result<bool> {
-        let slots = &self.map.head().slots;
-        while row.slot >= slots.grown.load(Acquire) {
+    /// Makes room for slots up to this one.
+    fn grow_to(&self, index: u32) -> Result<()> {
+        while index >= self.map.head().slots.grown.load(Acquire) {
             self.map.grow_slots(self.me, &|number| self.processes.alive(number))?;
         }
-        slots.next.fetch_max(row.slot + 1, AcqRel);
+        Ok(())
+    }
+
+    /// Puts a row into its slot; tells whether it ran out while nobody was there.
+    fn restore(&self, at: At, row: &SessionRow) -> Result<bool> {
+        self.map.head().slots.next.fetch_max(row.slot + 1, AcqRel);
         let slot = self.map.slot(row.slot).ok_or_else(|| Error::new(ErrorKind::Internal, "a slot is missing"))?;
         slot.tail.lock.unlock();
         slot.tail.first.store(0, Relaxed);
@@ -537,8 +542,6 @@ fn begin_time(map: &Map, past: &Option<Past>, clock: &Clock) {
     let (base_ms, base_gap) = SystemClock::bases(ms, suspended);
     head.base_ms.store(base_ms, Relaxed);
     head.base_gap.store(base_gap, Relaxed);
-    head.last_ms.store(ms, Relaxed);
-    head.last_wall.store(wall, Relaxed);
     head.manual.store(u32::from(clock.manual().is_some()), Relaxed);
     head.manual_ms.store(ms, Relaxed);
     head.manual_suspended.store(suspended, Relaxed);

@@ -1,14 +1,18 @@
 //! What is to be told, to whom: rows of the books, and native objects of this process.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{AcqRel, Relaxed};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
 use super::SharedTable;
 use super::visit::Held;
+use crate::clock::Millis;
 use crate::error::Result;
 use crate::reason::{EndLevel, EndReason, ThreadKind};
 use crate::table::slot::Place;
 use crate::table::*;
+
+/// When the outbox is looked at again though nothing came: what another process was to take may be free by then.
+const LOOK_AGAIN: Millis = 1000;
 
 /// The native objects of one session: this process's own.
 pub(super) struct Attached {
@@ -29,13 +33,23 @@ impl SharedTable {
         if rows.len() >= limit || classes.is_empty() || self.map.head().counters.outbox.load(Relaxed) == 0 {
             return Ok(rows);
         }
+        let counters = &self.map.head().counters;
+        let (offers, now) = (counters.offers.load(Acquire), self.clock.now().ms);
+        let (seen, again) = *self.local.offered.lock();
+        if seen == offers && now < again {
+            // Nothing came since there was nothing for this process.
+            return Ok(rows);
+        }
         let writer = self.writer()?;
         let alive = |number, instance| self.is_at_work(number, instance);
         let most = limit - rows.len();
-        let now = self.clock.now().ms;
         let taken = writer.commit(|ledger| ledger.outbox_take(self.me, self.instance, &classes, most, now, &alive));
         self.done(writer, false)?;
-        for row in taken? {
+        let taken = taken?;
+        if taken.len() < most {
+            *self.local.offered.lock() = (offers, now.saturating_add(LOOK_AGAIN));
+        }
+        for row in taken {
             let event = row.event;
             let snapshot = match event.data.map(Tree::from_rows) {
                 Some(Ok(tree)) => Some(Arc::new(tree)),
@@ -108,7 +122,7 @@ impl SharedTable {
         let done = writer.commit(|ledger| ledger.register_class(self.me, self.instance, class, on));
         self.done(writer, false)?;
         done?;
-        self.map.head().counters.registrations.fetch_add(1, AcqRel);
+        self.map.head().counters.offers.fetch_add(1, AcqRel);
         // What nobody called back for until now may wait for this class.
         if on {
             self.ring_engine();
