@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::Engine;
 use crate::error::{Error, ErrorKind, Result};
+use crate::event::ClassRef;
 use crate::id::SessionId;
 use crate::session::{Explain, Filter, Page, Receipt, SessionInfo, Stats};
 use crate::table::{Details, SessionRef};
@@ -39,7 +40,10 @@ impl Engine {
         let mut explain = match found {
             Some((info, details)) => self.explain_live(id, info, details),
             None => match self.table.receipt(self.at(), id)? {
-                Some(receipt) => explain_ended(id, receipt),
+                Some(receipt) => {
+                    let telling = self.table.telling(receipt.event_id)?;
+                    explain_ended(id, receipt, &telling)
+                }
                 None => return Ok(None),
             },
         };
@@ -186,7 +190,7 @@ impl Engine {
     }
 }
 
-fn explain_ended(id: SessionId, receipt: Receipt) -> Explain {
+fn explain_ended(id: SessionId, receipt: Receipt, telling: &[(ClassRef, u32)]) -> Explain {
     let mut text = String::new();
     line(&mut text, "session", &format!("{id} has ended: {} (level {})", receipt.reason, receipt.level));
     line(&mut text, "application", &receipt.application);
@@ -204,6 +208,13 @@ fn explain_ended(id: SessionId, receipt: Receipt) -> Explain {
     match receipt.license_free_at_ms {
         Some(at) => line(&mut text, "license", &format!("free since {at} ms")),
         None => line(&mut text, "license", "held none"),
+    }
+    for (class, process) in telling {
+        let what = match process {
+            0 => format!("{} is still to be told: no process has taken it", class.name),
+            process => format!("{} is told of the end in process {process}", class.name),
+        };
+        line(&mut text, "callback", &what);
     }
     Explain {
         id,

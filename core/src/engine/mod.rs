@@ -352,6 +352,11 @@ fn table_config(config: &Config, clock: &Clock) -> TableConfig {
         tombstone: millis(config.tombstone),
         idle_counts_suspend: config.idle_counts_suspend,
         lifecycle_log: config.lifecycle_log,
+        agreement: config
+            .applications
+            .iter()
+            .map(|application| format!("application '{}': {application:?}\n", application.name))
+            .collect(),
     }
 }
 

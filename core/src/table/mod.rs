@@ -259,6 +259,13 @@ pub trait Table: Send + Sync {
         0
     }
 
+    /// Who is to be told an end and has not said that it was done: each class with the process that has it, 0 for none yet.
+    /// In memory nobody: the dispatcher of this process knows. One read.
+    fn telling(&self, event_id: u64) -> Result<Vec<(ClassRef, u32)>> {
+        let _one_process = event_id;
+        Ok(Vec::new())
+    }
+
     /// Rows of the outbox, of all processes, that are not acknowledged. In memory 0: a row that was taken is gone.
     fn unsettled(&self) -> Result<u64> {
         Ok(0)

@@ -133,6 +133,8 @@ pub struct TableConfig {
     pub idle_counts_suspend: bool,
     /// Entries of the lifecycle log.
     pub lifecycle_log: usize,
+    /// What else must be the same in all processes that share a table, one thing a line.
+    pub agreement: String,
 }
 
 /// The time a verb runs at.

@@ -117,6 +117,7 @@ impl Decoded {
             tombstone: 600_000,
             idle_counts_suspend: false,
             lifecycle_log: 10_000,
+            agreement: String::new(),
         };
         let mut ours = Self { table: MemoryTable::new(config), clock: Clock::default(), tokens: Vec::new() };
         for _ in 0..sessions {

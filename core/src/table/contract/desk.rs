@@ -99,6 +99,7 @@ fn config() -> TableConfig {
         tombstone: TOMBSTONE,
         idle_counts_suspend: false,
         lifecycle_log: 1000,
+        agreement: String::new(),
     }
 }
 

@@ -605,6 +605,12 @@ impl Table for SharedTable {
         self.shut()
     }
 
+    fn telling(&self, event_id: u64) -> Result<Vec<(ClassRef, u32)>> {
+        let claims = self.books.glance(|pages| pages.outbox_claims(event_id))?;
+        let process = |number| if number == 0 { 0 } else { self.participant(number).pid.load(Relaxed) };
+        Ok(claims.into_iter().map(|(number, class)| (class, process(number))).collect())
+    }
+
     fn unsettled(&self) -> Result<u64> {
         self.books.glance(|pages| pages.outbox_count())
     }

@@ -460,8 +460,9 @@ fn canonical(config: &TableConfig) -> String {
         "max_sessions {}\nmax_request {} ms\ntombstone {} ms\nidle_counts_suspend {}\nquotas {:?}\n",
         config.max_sessions, config.max_request, config.tombstone, config.idle_counts_suspend, config.quotas
     );
+    text += &config.agreement;
     for rule in &config.applications {
-        text += &format!("application '{}': {rule:?}\n", rule.name);
+        text += &format!("rules of application '{}': {rule:?}\n", rule.name);
     }
     for pool in &config.pools {
         text += &format!("pool '{}': {pool:?}\n", pool.name);

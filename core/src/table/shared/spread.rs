@@ -96,6 +96,7 @@ impl Table for Spread {
         fn check(&self, at: At) -> Result<Vec<String>>;
         fn stats(&self) -> TableStats;
         fn damage(&self, session: SessionRef) -> Result<bool>;
+        fn telling(&self, event_id: u64) -> Result<Vec<(ClassRef, u32)>>;
         fn unsettled(&self) -> Result<u64>;
     }
 

@@ -52,8 +52,10 @@ fn the_shared_table_keeps_every_promise() {
 }
 
 /// What one process promises of its own objects and its own queue.
-const OF_ONE_PROCESS: [&str; 2] = [
+const OF_ONE_PROCESS: [&str; 3] = [
     "attachments are kept, replaced, taken, and go out with the end",
+    // The one that reaps hears it at once, the others after it.
+    "an earlier deadline rings the bell, and is what is due next",
     "rows of the outbox come in the order of the ends, bounded, each with its own event",
 ];
 

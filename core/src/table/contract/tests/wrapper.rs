@@ -50,6 +50,7 @@ impl Table for Broken {
         fn listens(&self, class: &ClassRef, on: bool) -> Result<()>;
         fn outlives(&self) -> bool;
         fn close(&self) -> u64;
+        fn telling(&self, event_id: u64) -> Result<Vec<(ClassRef, u32)>>;
         fn unsettled(&self) -> Result<u64>;
     }
 
