@@ -392,15 +392,28 @@ impl SharedTable {
     }
 
     fn commit_writes(&self, writer: &Writer<'_>, held: &Held<'_>, writes: &Writes) -> Result<()> {
-        let mut tree = Tree::clone(&*self.tree(held)?);
-        let changes = writes.commit_noting(&mut tree, &self.config.quotas)?;
-        self.put_tree(writer, held, tree, &changes)
+        self.change_tree(writer, held, |tree| writes.commit_noting(tree, &self.config.quotas))
     }
 
-    fn put_tree(&self, writer: &Writer<'_>, held: &Held<'_>, tree: Tree, changes: &Changes) -> Result<()> {
-        if changes.is_empty() {
-            return Ok(());
-        }
+    /// Changes the data of a held session in the books and here; a `change` that fails changes nothing.
+    fn change_tree(
+        &self,
+        writer: &Writer<'_>,
+        held: &Held<'_>,
+        change: impl FnOnce(&mut Tree) -> Result<Changes>,
+    ) -> Result<()> {
+        let mut tree = self.tree(held)?;
+        // Unless a request looks at it, this is now the only one: it is changed in place.
+        self.cache.forget(held.index);
+        let changed = change(Arc::make_mut(&mut tree));
+        let changes = match changed {
+            Ok(changes) if !changes.is_empty() => changes,
+            nothing => {
+                let version = held.slot.tail.version.load(Acquire);
+                self.cache.put(held.index, held.state().generation(), version, tree);
+                return nothing.map(drop);
+            }
+        };
         let generation = held.state().generation();
         // Until the commit is known the books are to be asked.
         held.slot.tail.version.store(0, Release);
@@ -415,7 +428,7 @@ impl SharedTable {
             Ok(())
         })?;
         let version = self.new_version(held);
-        self.cache.put(held.index, generation, version, Arc::new(tree));
+        self.cache.put(held.index, generation, version, tree);
         Ok(())
     }
 
@@ -441,9 +454,9 @@ impl SharedTable {
     ) -> Found<Result<()>> {
         let writer = ok!(self.writer());
         let found = self.visit_request_writing(&writer, at, request).map_live(|(visit, _)| {
-            let mut tree = Tree::clone(&*self.tree(&visit.held)?);
-            let changes = tree.compare_and_set_noting(&self.config.quotas, path, expected, new)?;
-            self.put_tree(&writer, &visit.held, tree, &changes)
+            self.change_tree(&writer, &visit.held, |tree| {
+                tree.compare_and_set_noting(&self.config.quotas, path, expected, new)
+            })
         });
         let found = self.after(writer, found);
         found.map_live(|done| done.and_then(|()| self.sync(self.durable())))
