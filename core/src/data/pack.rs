@@ -76,11 +76,16 @@ impl Pack {
     fn close(&mut self, start: usize) {
         let out = self.0.as_mut_vec();
         let body = start + SHORT;
-        let mut header = ByteBuf::with_capacity(6);
-        // One of 1, 2, 4, 8 or 16 bytes has a shorter beginning.
-        let Ok(_) = encode::write_ext_meta(&mut header, length(out.len() - body), NODE);
-        let header = header.as_slice();
-        out.splice(start..body, header.iter().copied());
+        let mut header = [0; 6];
+        let mut rest = header.as_mut_slice();
+        // Can't fail: no beginning is longer than 6 bytes.
+        let _ = encode::write_ext_meta(&mut rest, length(out.len() - body), NODE);
+        let left = rest.len();
+        let header = header.get(..header.len() - left).unwrap_or_default();
+        match out.get_mut(start..body) {
+            Some(room) if room.len() == header.len() => room.copy_from_slice(header),
+            _ => drop(out.splice(start..body, header.iter().copied())),
+        }
     }
 
     fn subscript(&mut self, subscript: &Subscript) {
