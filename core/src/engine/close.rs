@@ -93,6 +93,7 @@ impl Engine {
             thread: ThreadKind::Admin,
             actor: None,
             note: None,
+            here: false,
         };
         let mut ended = 0;
         // A creation that had begun may still publish its session: it is looked for until there is none.

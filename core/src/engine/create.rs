@@ -240,6 +240,7 @@ impl Engine {
             thread: ThreadKind::Request,
             actor: None,
             note: None,
+            here: false,
         };
         if let Ended::Failed(failure) = self.table.end(self.at(), session, &spec) {
             log::error!(target: "libsession", "session {} was made while the manager closed: {failure}", session.id);

@@ -102,8 +102,14 @@ impl Engine {
 
     /// The commit.
     fn end_now(&self, session: SessionRef, thread: ThreadKind, options: EndOptions) -> Result<EndOutcome> {
-        let spec =
-            EndSpec { reason: options.reason, level: options.level, thread, actor: options.actor, note: options.note };
+        let spec = EndSpec {
+            reason: options.reason,
+            level: options.level,
+            thread,
+            actor: options.actor,
+            note: options.note,
+            here: options.wait.is_some(),
+        };
         let ended = self.table.end(self.at(), session, &spec);
         self.pump();
         match ended {

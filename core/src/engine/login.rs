@@ -196,6 +196,7 @@ impl Engine {
             thread: ThreadKind::Request,
             actor: None,
             note: None,
+            here: false,
         };
         let ended = self.table.end(self.at(), request.0.session, &spec);
         self.pump();

@@ -30,7 +30,7 @@ use crate::license::rules::PoolRule;
 use crate::reason::LicenseClass;
 use crate::session::CloseReport;
 use crate::store::Store;
-use crate::table::{ApplicationRule, At, PoolDefinition, Table, TableConfig};
+use crate::table::{ApplicationRule, At, PoolDefinition, Table, TableConfig, lines};
 
 use self::reaper::Reaper;
 
@@ -355,7 +355,7 @@ fn table_config(config: &Config, clock: &Clock) -> TableConfig {
         agreement: config
             .applications
             .iter()
-            .map(|application| format!("application '{}': {application:?}\n", application.name))
+            .map(|application| lines(&format!("application '{}'", application.name), application))
             .collect(),
     }
 }

@@ -283,6 +283,8 @@ pub struct EndSpec {
     pub actor: Option<String>,
     /// A note.
     pub note: Option<String>,
+    /// Whether the caller waits for the callbacks: then this process is offered them first.
+    pub here: bool,
 }
 
 /// What an end did.
@@ -453,3 +455,10 @@ pub enum ChangeRefused {
 
 /// Some of the live sessions, and where the listing goes on; `None` at its end.
 pub type Listed = (Vec<(SessionRef, SessionInfo)>, Option<u64>);
+
+/// What something is made of, one thing a line, each with a name before it.
+pub(crate) fn lines(name: &str, of: &impl std::fmt::Debug) -> String {
+    let shown = format!("{of:#?}");
+    let fields = shown.lines().filter(|line| line.starts_with("    "));
+    fields.map(|field| format!("{name}: {}\n", field.trim_end_matches(',').trim_start())).collect()
+}

@@ -262,6 +262,7 @@ pub(super) fn end_spec() -> EndSpec {
         thread: ThreadKind::Admin,
         actor: Some("root".into()),
         note: None,
+        here: false,
     }
 }
 

@@ -217,7 +217,7 @@ impl MemoryTable {
         let freed = self.expire_requests(at, slot, cold);
         if let Some((reason, deadline)) = self.ends_now(at.now, slot, cold, freed) {
             let level = timeout_level(reason);
-            let spec = EndSpec { reason, level, thread: ThreadKind::Reaper, actor: None, note: None };
+            let spec = EndSpec { reason, level, thread: ThreadKind::Reaper, actor: None, note: None, here: false };
             let session = SessionRef { id: self.keys.id(place, cold.random()), place: place.locator() };
             self.bury(at, session, slot, guard, &spec, deadline);
             claim.ended += 1;

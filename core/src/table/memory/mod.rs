@@ -240,7 +240,7 @@ impl MemoryTable {
         let Some(inner) = cold.as_mut() else { return Found::Absent };
         let freed = self.expire_requests(at, slot, inner);
         if let Some((reason, deadline)) = self.ends_now(at.now, slot, inner, freed) {
-            let spec = EndSpec { reason, level: timeout_level(reason), thread, actor: None, note: None };
+            let spec = EndSpec { reason, level: timeout_level(reason), thread, actor: None, note: None, here: false };
             self.bury(at, session, slot, cold, &spec, deadline);
             return Found::Gone(reason);
         }

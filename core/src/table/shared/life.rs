@@ -600,7 +600,7 @@ impl SharedTable {
         thread: ThreadKind,
     ) -> Result<()> {
         let ends = due.into_iter().map(|(held, reason, deadline)| {
-            let spec = EndSpec { reason, level: timeout_level(reason), thread, actor: None, note: None };
+            let spec = EndSpec { reason, level: timeout_level(reason), thread, actor: None, note: None, here: false };
             End { held, spec, deadline }
         });
         self.bury(writer, at, ends.collect()).map(drop)
@@ -758,8 +758,8 @@ impl SharedTable {
                 wall: at.wall,
                 data,
             };
-            // Who made it most likely knows its classes; else who ended it.
-            let prefer = if self.is_here(row.maker) { row.maker } else { self.me };
+            // Who waits for it; else who made it and most likely knows its classes; else who ended it.
+            let prefer = if !spec.here && self.is_here(row.maker) { row.maker } else { self.me };
             ledger.outbox_add(&event, &row.rare.classes, &row.rare.told, prefer)?;
             self.map.head().counters.outbox.fetch_add(1, Relaxed);
             self.map.head().counters.offers.fetch_add(1, AcqRel);

@@ -462,10 +462,10 @@ fn canonical(config: &TableConfig) -> String {
     );
     text += &config.agreement;
     for rule in &config.applications {
-        text += &format!("rules of application '{}': {rule:?}\n", rule.name);
+        text += &lines(&format!("rules of application '{}'", rule.name), rule);
     }
     for pool in &config.pools {
-        text += &format!("pool '{}': {pool:?}\n", pool.name);
+        text += &lines(&format!("pool '{}'", pool.name), pool);
     }
     text
 }
