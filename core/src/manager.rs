@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::config::{Config, check_timeout, timeout_ms};
-use crate::engine::Engine;
 use crate::engine::ask::Wait;
+use crate::engine::seat::Seat;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{DeadLetter, EventClass};
 use crate::id::SessionId;
@@ -24,76 +24,78 @@ pub type Then<T> = Box<dyn FnOnce(Result<T>) + Send>;
 /// clone stops the threads without ending sessions by callback.
 ///
 /// Threads: every call from any thread, also from callbacks, unless its documentation says `reentrant`. After `close`
-/// every call answers `closed`; in the child of a fork `forked`.
+/// every call answers `closed`. In the child of a fork a manager on a store that processes share opens it again by itself
+/// at its first call; on the memory table every call answers `forked`, and so do handles of sessions and requests of
+/// before the fork on every table.
 #[derive(Clone)]
-pub struct Manager(pub(crate) Arc<Engine>);
+pub struct Manager(pub(crate) Arc<Seat>);
 
 impl Manager {
     /// Opens a manager. No thread starts before the first session. Errors: `invalid` names the option and its bound.
     pub fn new(config: Config) -> Result<Self> {
-        Ok(Self(Engine::new(config)?))
+        Ok(Self(Arc::new(Seat::new(config)?)))
     }
     /// The clock; [`Clock::manual`] gives the manual one.
     pub fn clock(&self) -> Clock {
-        self.0.clock.clone()
+        self.0.engine().clock.clone()
     }
     // --- sessions ---
     /// Makes a session; starts no request. Errors: `denied` (by `on_start`), `license_denied`, `session_limit`, `invalid`, `quota`. A refused creation leaves nothing behind.
     pub fn create(&self, options: CreateOptions) -> Result<Created> {
-        self.0.create(options)
+        self.0.engine().create(options)
     }
     /// As [`create`](Self::create); asynchronous `on_start` callbacks are awaited.
     pub fn create_async(&self, options: CreateOptions, then: Then<Created>) {
-        self.0.create_async(options, then);
+        self.0.engine().create_async(options, then);
     }
     /// Makes a session and begins its first request, in one step: what servers use. `is_new` is true.
     pub fn begin_new(&self, options: CreateOptions, begin: BeginOptions) -> Result<Request> {
-        self.0.begin_new(options, begin)
+        self.0.engine().begin_new(options, begin)
     }
     /// As [`begin_new`](Self::begin_new); asynchronous callbacks are awaited.
     pub fn begin_new_async(&self, options: CreateOptions, begin: BeginOptions, then: Then<Request>) {
-        self.0.begin_new_async(options, begin, then);
+        self.0.engine().begin_new_async(options, begin, then);
     }
     /// Begins a request of the session that this token opens. Blocks for the lock, at most its timeout.
     /// Errors: `lock_timeout`, `denied` (application change), `reentrant` (inside a decider of that session), `corrupt`.
     pub fn begin(&self, token: &str, options: BeginOptions) -> Result<Begin> {
-        self.0.begin(token, options)
+        self.0.engine().begin(token, options)
     }
     /// As [`begin`](Self::begin), never blocking.
     pub fn begin_async(&self, token: &str, options: BeginOptions, then: Then<Begin>) {
-        self.0.begin_async(token, options, then);
+        self.0.engine().begin_async(token, options, then);
     }
     /// Uses a session without a request: moves its idle deadline (`activity`), or only looks.
     pub fn touch(&self, token: &str, kind: TouchKind) -> Result<Touched> {
-        self.0.touch(token, kind)
+        self.0.engine().touch(token, kind)
     }
     /// The session's public id, if this token opens a live one: a peek.
     pub fn id_of(&self, token: &str) -> Result<Option<SessionId>> {
-        self.0.id_of(token)
+        self.0.engine().id_of(token)
     }
     /// Ends a session by its public id, from any thread; never waits for requests in flight.
     pub fn end(&self, id: SessionId, options: EndOptions) -> Result<EndOutcome> {
-        self.0.end(id, options)
+        self.0.engine().end(id, options)
     }
     /// As [`end`](Self::end); with level `request` asynchronous `on_expiring` callbacks are awaited.
     pub fn end_async(&self, id: SessionId, options: EndOptions, then: Then<EndOutcome>) {
-        self.0.end_with(Wait::Async, id, options, then);
+        self.0.engine().end_with(Wait::Async, id, options, then);
     }
     /// Ends what matches, at most `limit` sessions looked at in this call, from `cursor` on (0 to begin). Applications that are protected are spared.
     pub fn end_where(&self, filter: &Filter, options: EndOptions, cursor: u64, limit: usize) -> Result<Progress> {
-        self.0.end_where(filter, &options, cursor, limit)
+        self.0.engine().end_where(filter, &options, cursor, limit)
     }
     /// Sets the idle timeout of one session by its public id. `Ok(false)` if it is not live.
     pub fn set_idle_timeout(&self, id: SessionId, timeout: Option<Duration>) -> Result<bool> {
         check_timeout("idle_timeout", timeout)?;
-        let Some(session) = self.0.live(id)? else { return Ok(false) };
-        done(self.0.table.set_timeouts(self.0.at(), session, Some(timeout_ms(timeout)), None))
+        let Some(session) = self.0.engine().live(id)? else { return Ok(false) };
+        done(self.0.engine().table.set_timeouts(self.0.engine().at(), session, Some(timeout_ms(timeout)), None))
     }
     /// Sets the absolute timeout, only earlier. `Ok(false)` if it is not live.
     pub fn set_absolute_timeout(&self, id: SessionId, timeout: Duration) -> Result<bool> {
         check_timeout("absolute_timeout", Some(timeout))?;
-        let Some(session) = self.0.live(id)? else { return Ok(false) };
-        done(self.0.table.set_timeouts(self.0.at(), session, None, Some(timeout_ms(Some(timeout)))))
+        let Some(session) = self.0.engine().live(id)? else { return Ok(false) };
+        done(self.0.engine().table.set_timeouts(self.0.engine().at(), session, None, Some(timeout_ms(Some(timeout)))))
     }
     /// Sets the idle timeout of all that match, paced as [`end_where`](Self::end_where).
     pub fn set_idle_timeout_where(
@@ -105,8 +107,8 @@ impl Manager {
     ) -> Result<Progress> {
         check_timeout("idle_timeout", timeout)?;
         let idle = timeout_ms(timeout);
-        self.0.change_where(filter, cursor, limit, false, |session| {
-            let set = self.0.table.set_timeouts(self.0.at(), session, Some(idle), None).look()?;
+        self.0.engine().change_where(filter, cursor, limit, false, |session| {
+            let set = self.0.engine().table.set_timeouts(self.0.engine().at(), session, Some(idle), None).look()?;
             Ok(matches!(set, Some(Ok(()))))
         })
     }
@@ -122,97 +124,97 @@ impl Manager {
     // --- seeing and mending ---
     /// Live sessions. O(1).
     pub fn count(&self) -> Result<u64> {
-        self.0.enter()?;
-        Ok(self.0.table.count())
+        self.0.engine().enter()?;
+        Ok(self.0.engine().table.count())
     }
     /// A page of live sessions from `cursor` on (0 to begin), at most `limit` (1 to 10,000).
     pub fn list(&self, filter: &Filter, cursor: u64, limit: usize) -> Result<Page> {
-        self.0.list(filter, cursor, limit)
+        self.0.engine().list(filter, cursor, limit)
     }
     /// Everything about one session, live or ended; `None` if unknown.
     pub fn explain(&self, id: SessionId) -> Result<Option<Explain>> {
-        self.0.explain(id)
+        self.0.engine().explain(id)
     }
     /// Counters and health.
     pub fn stats(&self) -> Result<Stats> {
-        self.0.stats()
+        self.0.engine().stats()
     }
     /// Recounts everything; each violation of an invariant in words. Always empty.
     pub fn check(&self) -> Result<Vec<String>> {
-        self.0.enter()?;
-        self.0.table.check(self.0.at())
+        self.0.engine().enter()?;
+        self.0.engine().table.check(self.0.engine().at())
     }
     /// The use of a pool. Errors: `invalid` names an unknown pool.
     pub fn usage(&self, pool: &str) -> Result<Usage> {
-        self.0.enter()?;
-        self.0.table.usage(self.0.at(), self.0.pool(pool)?)
+        self.0.engine().enter()?;
+        self.0.engine().table.usage(self.0.engine().at(), self.0.engine().pool(pool)?)
     }
     /// The pools' names.
     pub fn pools(&self) -> Result<Vec<Arc<str>>> {
-        self.0.enter()?;
-        Ok(self.0.config.pools.iter().map(|pool| pool.name.as_str().into()).collect())
+        self.0.engine().enter()?;
+        Ok(self.0.engine().config.pools.iter().map(|pool| pool.name.as_str().into()).collect())
     }
     /// A recount of a pool from first principles beside its counters.
     pub fn audit(&self, pool: &str) -> Result<Audit> {
-        self.0.enter()?;
-        self.0.table.recount(self.0.at(), self.0.pool(pool)?)
+        self.0.engine().enter()?;
+        self.0.engine().table.recount(self.0.engine().at(), self.0.engine().pool(pool)?)
     }
     /// Accounts of a pool after a position.
     pub fn audit_records(&self, pool: &str, after: u64, limit: usize) -> Result<Vec<AuditRecord>> {
-        self.0.enter()?;
-        self.0.table.audit_records(self.0.pool(pool)?, after, limit)
+        self.0.engine().enter()?;
+        self.0.engine().table.audit_records(self.0.engine().pool(pool)?, after, limit)
     }
     /// Lifecycle log after a position.
     pub fn lifecycle(&self, after: u64, limit: usize) -> Result<Vec<LogEntry>> {
-        self.0.enter_closing().or_else(closed)?;
-        self.0.table.lifecycle(after, limit)
+        self.0.engine().enter_closing().or_else(closed)?;
+        self.0.engine().table.lifecycle(after, limit)
     }
     /// Dead letters after a position.
     pub fn dead_letters(&self, after: u64, limit: usize) -> Result<Vec<DeadLetter>> {
-        self.0.enter_closing().or_else(closed)?;
-        Ok(self.0.dispatcher.dead_letters(after, limit))
+        self.0.engine().enter_closing().or_else(closed)?;
+        Ok(self.0.engine().dispatcher.dead_letters(after, limit))
     }
     /// Delivers a dead letter again (`None`: all); tells how many.
     pub fn redeliver(&self, id: Option<u64>) -> Result<usize> {
-        self.0.enter()?;
-        Ok(self.0.dispatcher.redeliver(id))
+        self.0.engine().enter()?;
+        Ok(self.0.engine().dispatcher.redeliver(id))
     }
     // --- running ---
     /// Ends what is due now, in the calling thread; tells how many sessions. For tests and no-thread hosts.
     pub fn reap_now(&self) -> Result<usize> {
-        self.0.reap_now()
+        self.0.engine().reap_now()
     }
     /// Waits in real time until every callback is delivered; tells whether that was reached.
     pub fn drain(&self, timeout: Duration) -> Result<bool> {
-        self.0.enter()?;
+        self.0.engine().enter()?;
         crate::config::check_duration("timeout", timeout)?;
-        Ok(self.0.dispatcher.drain(timeout))
+        Ok(self.0.engine().dispatcher.drain(timeout))
     }
     /// No-thread mode: does what is due and delivers what waits; returns the time until the next thing is due.
     pub fn tick(&self) -> Result<Option<Duration>> {
-        self.0.tick()
+        self.0.engine().tick()
     }
     /// Poll mode: delivers at most `max` events in the calling thread, waits up to `timeout` for the first. Errors: `reentrant`.
     pub fn dispatch(&self, max: usize, timeout: Duration) -> Result<usize> {
-        self.0.enter()?;
+        self.0.engine().enter()?;
         crate::config::check_duration("timeout", timeout)?;
-        self.0.dispatcher.dispatch(max, timeout)
+        self.0.engine().dispatcher.dispatch(max, timeout)
     }
     /// Poll mode: called when there is something to dispatch.
     pub fn set_wake(&self, wake: Option<Arc<dyn Fn() + Send + Sync>>) -> Result<()> {
-        self.0.enter()?;
-        self.0.dispatcher.set_wake(wake);
+        self.0.engine().enter()?;
+        self.0.engine().dispatcher.set_wake(wake);
         Ok(())
     }
     /// For tests (manual clock, or `debug`): makes a session's data unreadable. `Ok(false)` if it is not live.
     pub fn damage(&self, id: SessionId) -> Result<bool> {
-        self.0.for_tests("damage")?;
-        self.0.live(id)?.map_or(Ok(false), |session| self.0.table.damage(session))
+        self.0.engine().for_tests("damage")?;
+        self.0.engine().live(id)?.map_or(Ok(false), |session| self.0.engine().table.damage(session))
     }
     /// For tests (manual clock, or `debug`): stalls the reaper thread until `false`; the watchdog must see it.
     pub fn stall_reaper(&self, stall: bool) -> Result<()> {
-        self.0.for_tests("stall_reaper")?;
-        self.0.reaper.stall(stall);
+        self.0.engine().for_tests("stall_reaper")?;
+        self.0.engine().reaper.stall(stall);
         Ok(())
     }
     /// Ends every session with `shutdown`, delivers callbacks within `grace`, stops the threads. On a table that other

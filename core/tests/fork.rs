@@ -107,3 +107,102 @@ fn a_manager_of_the_child_works_and_its_tokens_are_its_own() {
     assert!(tokens[0] != tokens[1] && tokens[1] != tokens[2] && tokens[0] != tokens[2], "two children share a token");
     manager.close(Duration::from_secs(1));
 }
+
+/// A directory of a store, gone with it.
+struct Store(std::path::PathBuf);
+
+impl Store {
+    fn new(name: &str) -> Self {
+        Self(std::env::temp_dir().join(format!("lses-fork-{name}-{}", std::process::id())))
+    }
+
+    fn open(&self) -> Manager {
+        let mut config = Config::new().application(Application::new("shop"));
+        config.store = format!("file:{}", self.0.display());
+        Manager::new(config).expect("manager")
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn a_manager_on_a_shared_store_reopens_by_itself_in_the_child() {
+    let _alone = ALONE.lock();
+    let store = Store::new("reopen");
+    let manager = store.open();
+    let request = manager.begin_new(CreateOptions::new("shop"), BeginOptions::default()).expect("begin");
+    let (token, id) = (request.token().reveal(), request.id());
+    let said = in_child(|| {
+        let one = BeginOptions { lock_timeout: Some(Duration::ZERO), ..BeginOptions::default() };
+        // The parent's request holds the lock still.
+        let busy = manager.begin(&token, one).err().map(|error| error.kind());
+        let made = manager.create(CreateOptions::new("shop")).is_ok();
+        let stale = request.save().err().map(|error| error.kind());
+        let count = manager.count();
+        // Of the child of the child as well.
+        let grandchild = in_child(|| format!("{:?}", manager.count()).into_bytes());
+        let report = manager.close(Duration::from_secs(5));
+        format!(
+            "{busy:?} {made} {stale:?} {count:?} {} {} {}",
+            String::from_utf8_lossy(&grandchild),
+            report.ended,
+            report.in_flight
+        )
+        .into_bytes()
+    });
+    assert_eq!(
+        String::from_utf8_lossy(&said),
+        "Some(LockTimeout) true Some(Forked) Ok(2) Ok(2) 0 0",
+        "busy, made, stale, count, of the grandchild, ended, in flight"
+    );
+    // The parent goes on exactly.
+    request.finish().expect("finish");
+    assert_eq!(manager.count(), Ok(2));
+    assert!(matches!(manager.end(id, EndOptions::default()), Ok(EndOutcome::Ended(_))));
+    assert_eq!((manager.count(), manager.check()), (Ok(1), Ok(Vec::new())));
+    manager.close(Duration::from_secs(1));
+}
+
+#[test]
+fn forks_under_load_lose_nothing_that_parent_or_child_were_told() {
+    let _alone = ALONE.lock();
+    let store = Store::new("load");
+    let manager = store.open();
+    let over = std::sync::atomic::AtomicBool::new(false);
+    let made = std::thread::scope(|scope| {
+        let writers: Vec<_> = (0..2)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut made = 0_u64;
+                    while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                        manager.create(CreateOptions::new("shop")).expect("create");
+                        made += 1;
+                    }
+                    made
+                })
+            })
+            .collect();
+        let mut made = 0_u64;
+        for _ in 0..20 {
+            let said = in_child(|| {
+                let made = (0..5).filter(|_| manager.create(CreateOptions::new("shop")).is_ok()).count();
+                manager.close(Duration::from_secs(5));
+                made.to_string().into_bytes()
+            });
+            assert_eq!(String::from_utf8_lossy(&said), "5");
+            made += 5;
+        }
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        writers.into_iter().map(|writer| writer.join().expect("a writer")).sum::<u64>() + made
+    });
+    assert_eq!((manager.count(), manager.check()), (Ok(made), Ok(Vec::new())));
+    manager.close(Duration::from_secs(1));
+    // What was committed is there for whoever opens next.
+    let again = store.open();
+    assert_eq!((again.count(), again.check()), (Ok(made), Ok(Vec::new())));
+    again.close(Duration::from_secs(1));
+}

@@ -12,6 +12,7 @@ mod open;
 mod reaper;
 pub(crate) mod requests;
 mod retry;
+pub(crate) mod seat;
 #[cfg(test)]
 mod tests;
 
@@ -127,7 +128,7 @@ impl Engine {
     /// To be called first by whatever a host calls.
     pub fn enter(&self) -> Result<()> {
         if self.forks != fork::generation() {
-            return Err(forked());
+            return Err(self.forked_error());
         }
         match self.state.load(Ordering::Acquire) {
             OPEN => {
@@ -145,12 +146,22 @@ impl Engine {
     /// As [`enter`](Self::enter), for what may still be read and finished while the manager closes.
     pub fn enter_closing(&self) -> Result<()> {
         if self.forks != fork::generation() {
-            return Err(forked());
+            return Err(self.forked_error());
         }
         if self.state.load(Ordering::Acquire) == CLOSED {
             return Err(Error::new(ErrorKind::Closed, "the manager was closed"));
         }
         Ok(())
+    }
+
+    fn forked_error(&self) -> Error {
+        let text = if self.outlives {
+            "this handle was made before a fork: look the session up again by its token in this process, through the manager"
+        } else {
+            "this manager keeps its table in memory and was made before a fork: make it after the fork, in each process, or \
+             keep the sessions in a store of all processes (store \"file:PATH\")"
+        };
+        Error::new(ErrorKind::Forked, text)
     }
 
     pub fn forked(&self) -> bool {
@@ -258,13 +269,6 @@ impl Drop for Engine {
             self.table.close();
         }
     }
-}
-
-fn forked() -> Error {
-    Error::new(
-        ErrorKind::Forked,
-        "this manager keeps its table in memory and was made before a fork: make it after the fork, in each process",
-    )
 }
 
 /// A name for an error message.

@@ -111,10 +111,10 @@ fn an_outbox_that_fails_loses_nothing_and_tells_once() {
     common.fail("outbox_acknowledge", ErrorKind::Unavailable);
     clock.advance(Duration::from_millis(100)).expect("advance");
     assert_eq!(notes.all(), ["ended"]);
-    assert_eq!(manager.0.table.unsettled(), Ok(1));
+    assert_eq!(manager.0.engine().table.unsettled(), Ok(1));
     common.mend("outbox_acknowledge");
     clock.advance(Duration::from_millis(200)).expect("advance");
-    assert_eq!(manager.0.table.unsettled(), Ok(0));
+    assert_eq!(manager.0.engine().table.unsettled(), Ok(0));
     assert_eq!(notes.all(), ["ended"]);
 }
 

@@ -52,7 +52,7 @@ fn what_is_not_delivered_by_the_close_is_left_to_others_and_is_no_dead_letter() 
     two.register(audit(&there)).expect("register");
     assert_eq!(there.wait_for(8), ["ended again"; 8]);
     assert_eq!(two.drain(LONG), Ok(true));
-    assert_eq!(two.0.table.unsettled(), Ok(0));
+    assert_eq!(two.0.engine().table.unsettled(), Ok(0));
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn what_is_delivered_within_the_grace_is_acknowledged() {
     assert_eq!((report.undelivered, report.stuck), (0, 0));
     two.register(audit(&notes)).expect("register");
     assert_eq!(notes.all(), ["ended"]);
-    assert_eq!(two.0.table.unsettled(), Ok(0));
+    assert_eq!(two.0.engine().table.unsettled(), Ok(0));
 }
 
 #[test]
