@@ -93,7 +93,9 @@ test-node: build-node
 test-conformance: build-c build-python build-node
 	cargo build -q -p libsession-runner-rust
 	$(MAKE) -s -C tests/runners/c
-	RUNNER_PYTHON="$(PYTHON) tests/runners/python/runner.py" tests/runners/compare.sh
+	for table in memory file; do \
+		RUNNER_PYTHON="$(PYTHON) tests/runners/python/runner.py" tests/runners/compare.sh --table $$table || exit 1; \
+	done
 
 test-examples: build-c build-python build-node
 	LIB=$(LIB) PYTHON=$(PYTHON) tests/smoke/examples.sh
@@ -147,7 +149,9 @@ torture: build-c build-python build-node
 	cd bindings/python && LIBSESSION_TORTURE=1 ../../.venv/bin/python -m pytest
 	TORTURE=20 npm test --silent --prefix bindings/node
 	$(MAKE) -s -C tests/runners/c
-	LSES_TORTURE=1 RUNNER_PYTHON="$(PYTHON) tests/runners/python/runner.py" tests/runners/compare.sh
+	for table in memory file; do LSES_TORTURE=1 \
+		RUNNER_PYTHON="$(PYTHON) tests/runners/python/runner.py" tests/runners/compare.sh --table $$table || exit 1; \
+	done
 
 ready: setup
 	cargo fmt --all

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Runs all four runners over all scripts (or those named) and compares their event logs: byte-identical, or this fails.
 #
-# compare.sh [--vectors COUNT] [SCRIPT|FOLDER…]; by default all scripts and 200 random ones, 1,000 with LSES_TORTURE set
+# compare.sh [--table memory|file] [--vectors COUNT] [SCRIPT|FOLDER…]; by default on the memory table, all scripts and 200
+# random ones, 1,000 with LSES_TORTURE set
 # The commands can be named: RUNNER_RUST, RUNNER_C, RUNNER_PYTHON, RUNNER_NODE; one that is set to "" is left out, loudly.
 set -eu
 cd "$(dirname "$0")/../.."
@@ -14,6 +15,15 @@ target=${CARGO_TARGET_DIR:-target}
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+table=memory
+if [ "${1-}" = --table ]; then
+    table=$2
+    shift 2
+fi
+# What is replayed is not the disk: stores lie in memory where that is possible.
+if [ "$table" = file ] && [ -z "${TMPDIR-}" ] && [ -w /dev/shm ]; then
+    export TMPDIR=/dev/shm
+fi
 vectors=0
 [ $# -gt 0 ] || vectors=${LSES_TORTURE:+1000}
 vectors=${vectors:-200}
@@ -43,13 +53,13 @@ for language in rust c python node; do
         continue
     fi
     # Several calls: a command line has its bounds.
-    if ! xargs -n 200 $runner --log < "$work/scripts" > "$work/$language.log" 2> "$work/$language.err"; then
+    if ! xargs -n 200 $runner --table "$table" --log < "$work/scripts" > "$work/$language.log" 2> "$work/$language.err"; then
         echo "compare: $language does not meet all expectations:"
         head -50 "$work/$language.err"
         failed=1
     fi
     if cmp -s "$work/rust.log" "$work/$language.log"; then
-        echo "compare: $language: $scripts scripts, $(wc -l < "$work/$language.log") log lines, the same as rust"
+        echo "compare: $language: $table: $scripts scripts, $(wc -l < "$work/$language.log") log lines, the same as rust"
     else
         echo "compare: the log of $language differs from that of rust:"
         diff "$work/rust.log" "$work/$language.log" | head -50 || :

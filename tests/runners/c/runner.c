@@ -1,8 +1,9 @@
-/* runner [--table memory] [--process N] [--log] SCRIPT...
+/* runner [--table memory|file] [--process N] [--log] SCRIPT...
  *
  * Replays the scripts of tests/conformance through libsession.h; tests/README.md tells the format.
  */
 #include <dirent.h>
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -154,6 +155,24 @@ static char *read_file(const char *path) {
   return text;
 }
 
+static int forget_file(const char *path, const struct stat *what, int kind, struct FTW *place) {
+  (void)what, (void)kind, (void)place;
+  return remove(path);
+}
+
+/* The store of one script: `file` is a new directory, which goes with it. */
+static const char *make_store(const char *table, char *directory, size_t room) {
+  directory[0] = '\0';
+  if (strcmp(table, "file") != 0) return table;
+  const char *root = getenv("TMPDIR");
+  snprintf(directory, room, "%s/libsession-script-XXXXXX", root == NULL || root[0] == '\0' ? "/tmp" : root);
+  if (mkdtemp(directory) == NULL) {
+    perror(directory);
+    exit(2);
+  }
+  return format("file:%s/store", directory);
+}
+
 static int replay(const char *path, const char *table, int log) {
   char *text = read_file(path);
   if (text == NULL) {
@@ -162,7 +181,8 @@ static int replay(const char *path, const char *table, int log) {
   }
   int good = 1;
   size_t number = 0;
-  world_begin(table);
+  char directory[1000];
+  world_begin(make_store(table, directory, sizeof directory));
   for (char *raw = text, *end; raw != NULL; raw = end) {
     end = strchr(raw, '\n');
     if (end != NULL) *end++ = '\0';
@@ -175,6 +195,7 @@ static int replay(const char *path, const char *table, int log) {
   if (log) printf("# %s\n%s", path, world_log());
   world_end();
   forget_all();
+  if (directory[0] != '\0' && nftw(directory, forget_file, 16, FTW_DEPTH | FTW_PHYS) != 0) perror(directory);
   free(text);
   return good;
 }
@@ -225,7 +246,7 @@ int main(int argc, char **argv) {
     }
   }
   if (count == 0) {
-    fprintf(stderr, "usage: runner [--table memory] [--process N] [--log] SCRIPT...\n");
+    fprintf(stderr, "usage: runner [--table memory|file] [--process N] [--log] SCRIPT...\n");
     return 2;
   }
   for (size_t i = 0; i < count; i++) {

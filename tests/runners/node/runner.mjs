@@ -1,7 +1,8 @@
 #!/usr/bin/env node
-// runner.mjs [--table memory] [--process N] [--log] SCRIPT…: replays scripts, see tests/README.md.
+// runner.mjs [--table memory|file] [--process N] [--log] SCRIPT…: replays scripts, see tests/README.md.
 
-import { readFileSync, readdirSync, statSync, writeSync } from 'node:fs'
+import { mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { SessionError } from '../../../bindings/node/lib/index.mjs'
 import * as answers from './answer.mjs'
@@ -46,10 +47,20 @@ async function check(world, line) {
   return part !== null && !message.includes(part) ? `expected a message with "${part}", got ${message}` : null
 }
 
-/** Replays a script on a table: its log, and each expectation that was not met. */
+/** Replays a script on a table (`memory`, `file` with a directory made for it, any store): its log, and what was not met. */
 export async function replay(path, table) {
+  if (table !== 'file') return replayOn(path, table)
+  const directory = mkdtempSync(join(tmpdir(), 'libsession-script-'))
+  try {
+    return await replayOn(path, `file:${directory}/store`)
+  } finally {
+    rmSync(directory, { recursive: true })
+  }
+}
+
+async function replayOn(path, store) {
   const failures = []
-  const world = new World(table)
+  const world = new World(store)
   const lines = readFileSync(path, 'utf8').split('\n')
   for (const [index, raw] of lines.entries()) {
     try {
@@ -100,7 +111,7 @@ async function main(words) {
     else paths.push(...scripts(word))
   }
   if (paths.length === 0) {
-    write(2, 'usage: runner.mjs [--table memory] [--process N] [--log] SCRIPT…\n')
+    write(2, 'usage: runner.mjs [--table memory|file] [--process N] [--log] SCRIPT…\n')
     return 2
   }
   let good = true

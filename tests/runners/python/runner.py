@@ -1,4 +1,4 @@
-"""`runner.py [--table memory] [--process N] [--log] SCRIPT…`: replays conformance scripts on the Python package.
+"""`runner.py [--table memory|file] [--process N] [--log] SCRIPT…`: replays conformance scripts on the Python package.
 
 The format is told in `tests/README.md`. Exit 0 if all expectations are met.
 """
@@ -35,7 +35,7 @@ def main(words: list[str]) -> int:
         else:
             paths += scripts(Path(word))
     if not paths:
-        print("usage: runner.py [--table memory] [--process N] [--log] SCRIPT…", file=sys.stderr)
+        print("usage: runner.py [--table memory|file] [--process N] [--log] SCRIPT…", file=sys.stderr)
         return 2
     # What scripts provoke is expected: it does not belong on stderr.
     logging.getLogger("libsession").setLevel(logging.CRITICAL)

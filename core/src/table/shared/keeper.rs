@@ -28,8 +28,6 @@ const PROBE: Duration = Duration::from_millis(400);
 const CHECKPOINT: Duration = Duration::from_millis(250);
 /// Pages of the log that are not worth the trouble.
 const FEW_PAGES: u64 = 1000;
-/// Events looked through at once for those that nobody takes.
-const EVENTS: usize = 64;
 /// A process that reaps beside others and was not seen for so long is stopped.
 const FROZEN: Duration = Duration::from_millis(900);
 /// How long a keeper sleeps that has nothing to do.
@@ -304,7 +302,6 @@ impl SharedTable {
         }
         let writer = self.writer()?;
         let left = writer.commit(|ledger| {
-            ledger.outbox_expire(at.now.ms, EVENTS)?;
             Ok(if ledger.purge_graves(at.now.ms, FALL)? > 0 { Some(ledger.grave_count()?) } else { None })
         });
         self.done(writer, false)?;

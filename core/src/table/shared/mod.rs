@@ -138,6 +138,8 @@ struct Local {
     lateness: Lateness,
     /// The keeper knows that there is something to be synced.
     due: AtomicBool,
+    /// When this process last looked for events that nobody takes.
+    looked_for_old: AtomicU64,
     /// When this process last looked for what the reaper left.
     looked: AtomicU64,
 }

@@ -13,6 +13,8 @@ use crate::table::*;
 
 /// When the outbox is looked at again though nothing came: what another process was to take may be free by then.
 const LOOK_AGAIN: Millis = 1000;
+/// How often is looked for what no process takes.
+const LOOK_FOR_OLD: Millis = 60_000;
 
 /// The native objects of one session: this process's own.
 pub(super) struct Attached {
@@ -30,20 +32,29 @@ impl SharedTable {
             own.drain(..count).collect()
         };
         let classes = self.local.classes.lock().clone();
-        if rows.len() >= limit || classes.is_empty() || self.map.head().counters.outbox.load(Relaxed) == 0 {
+        let counters = &self.map.head().counters;
+        if rows.len() >= limit || counters.outbox.load(Relaxed) == 0 {
             return Ok(rows);
         }
-        let counters = &self.map.head().counters;
         let (offers, now) = (counters.offers.load(Acquire), self.clock.now().ms);
         let (seen, again) = *self.local.offered.lock();
-        if seen == offers && now < again {
+        let last = self.local.looked_for_old.load(Relaxed);
+        let old = now >= last.saturating_add(LOOK_FOR_OLD)
+            && self.local.looked_for_old.compare_exchange(last, now, Relaxed, Relaxed).is_ok();
+        if !old && (classes.is_empty() || seen == offers && now < again) {
             // Nothing came since there was nothing for this process.
             return Ok(rows);
         }
         let writer = self.writer()?;
         let alive = |number, instance| self.is_at_work(number, instance);
         let most = limit - rows.len();
-        let taken = writer.commit(|ledger| ledger.outbox_take(self.me, self.instance, &classes, most, now, &alive));
+        let taken = writer.commit(|ledger| {
+            let mut taken = ledger.outbox_take(self.me, self.instance, &classes, most, now, &alive)?;
+            if old && taken.len() < most {
+                taken.extend(ledger.outbox_take_old(self.me, self.instance, most - taken.len(), now)?);
+            }
+            Ok(taken)
+        });
         self.done(writer, false)?;
         let taken = taken?;
         if taken.len() < most {

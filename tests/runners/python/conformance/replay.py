@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,9 +25,16 @@ class Report:
 
 
 def replay(path: Path, table: str) -> Report:
-    """Replays a script on a table."""
+    """Replays a script on a table: `memory`, `file` (a directory made for it), or any store."""
+    if table != "file":
+        return _replay(path, table)
+    with tempfile.TemporaryDirectory(prefix="libsession-script-") as directory:
+        return _replay(path, f"file:{directory}/store")
+
+
+def _replay(path: Path, store: str) -> Report:
     report = Report(f"# {path}\n")
-    world = World(table)
+    world = World(store)
     for number, raw in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
         try:
             for line in parse(raw):

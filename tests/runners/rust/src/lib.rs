@@ -6,6 +6,7 @@ pub mod generate;
 pub mod line;
 pub mod replay;
 pub mod setup;
+pub mod store;
 pub mod verbs;
 pub mod words;
 pub mod world;

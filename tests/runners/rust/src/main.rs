@@ -1,4 +1,4 @@
-//! `libsession-runner-rust [--table memory] [--log] SCRIPT…`, or `--generate SEED COUNT DIR`.
+//! `libsession-runner-rust [--table memory|file] [--log] SCRIPT…`, or `--generate SEED COUNT DIR`.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -38,7 +38,7 @@ fn run() -> Result<bool, String> {
         }
     }
     if paths.is_empty() {
-        return Err("usage: libsession-runner-rust [--table memory] [--process N] [--log] SCRIPT…".into());
+        return Err("usage: libsession-runner-rust [--table memory|file] [--process N] [--log] SCRIPT…".into());
     }
     let mut good = true;
     for path in paths {

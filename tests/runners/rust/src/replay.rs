@@ -7,6 +7,7 @@ use libsession_core::data::{Value, from_json, to_json, tree_from_json, tree_to_j
 
 use crate::answer::{self, Fail};
 use crate::line::{Expect, Line, parse};
+use crate::store::Store;
 use crate::world::{World, lock};
 
 /// What became of a script.
@@ -18,7 +19,7 @@ pub struct Report {
     pub failures: Vec<String>,
 }
 
-/// Replays a script on a table.
+/// Replays a script on a table: `memory`, `file` (a directory made for it), or any store.
 pub fn replay(path: &Path, table: &str) -> Report {
     let mut report = Report { log: format!("# {}\n", path.display()), failures: Vec::new() };
     let text = match std::fs::read_to_string(path) {
@@ -28,7 +29,14 @@ pub fn replay(path: &Path, table: &str) -> Report {
             return report;
         }
     };
-    let world = World::new(table);
+    let store = match Store::new(table) {
+        Ok(store) => store,
+        Err(error) => {
+            report.failures.push(format!("{}: no directory for the store: {error}", path.display()));
+            return report;
+        }
+    };
+    let world = World::new(&store.name);
     for (number, raw) in text.lines().enumerate() {
         let place = format!("{}:{}", path.display(), number + 1);
         match parse(raw) {

@@ -17,14 +17,14 @@ fn conformance() -> Vec<PathBuf> {
 }
 
 /// Replays all, a few at once, and names what failed.
-fn replay_all(paths: &[PathBuf]) -> Vec<String> {
+fn replay_all(paths: &[PathBuf], table: &str) -> Vec<String> {
     let (next, failures) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
                 while let Some(path) = paths.get(next.fetch_add(1, Ordering::SeqCst)) {
                     if !skipped(path) {
-                        let report = replay::replay(path, "memory");
+                        let report = replay::replay(path, table);
                         failures.lock().expect("no panic").extend(report.failures);
                     }
                 }
@@ -36,7 +36,13 @@ fn replay_all(paths: &[PathBuf]) -> Vec<String> {
 
 #[test]
 fn every_script_does_as_it_says() {
-    let failures = replay_all(&conformance());
+    let failures = replay_all(&conformance(), "memory");
+    assert!(failures.is_empty(), "\n{}", failures.join("\n"));
+}
+
+#[test]
+fn every_script_does_as_it_says_on_a_shared_table() {
+    let failures = replay_all(&conformance(), "file");
     assert!(failures.is_empty(), "\n{}", failures.join("\n"));
 }
 
@@ -94,7 +100,7 @@ fn random_scripts_say_the_same_again() {
     let count = if std::env::var_os("LSES_TORTURE").is_some() { 1000 } else { 100 };
     let folder = std::env::temp_dir().join(format!("libsession-vectors-{}", std::process::id()));
     generate::write(1, count, &folder).expect("scripts can be written");
-    let failures = replay_all(&scripts(&folder).expect("can be read"));
+    let failures = replay_all(&scripts(&folder).expect("can be read"), "memory");
     std::fs::remove_dir_all(&folder).expect("can be removed");
     assert!(failures.is_empty(), "\n{}", failures.join("\n"));
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::params;
 
+use super::dead_events::EVENT_TTL;
 use super::outbox::{EventRow, TOLD, class};
 use super::sessions::number;
 use super::{Ledger, Pages, signed};
@@ -58,6 +59,29 @@ impl Ledger<'_> {
         }
         let mut taken = Vec::new();
         for (event_id, positions) in offered.into_iter().take(limit) {
+            taken.extend(self.claim(participant, instance, event_id, &positions)?);
+        }
+        Ok(taken)
+    }
+
+    /// Claims at most `limit` classes of events that waited for longer than events wait, whatever they are.
+    pub fn outbox_take_old(
+        &mut self,
+        participant: u32,
+        instance: u64,
+        limit: usize,
+        now: Millis,
+    ) -> Result<Vec<EventRow>> {
+        let Some(until) = now.checked_sub(EVENT_TTL) else { return Ok(Vec::new()) };
+        let sql = "SELECT event_id, position FROM event JOIN event_class USING(event_id) \
+                   WHERE at <= ?1 AND claimed_by = 0 ORDER BY event_id LIMIT ?2";
+        let params = params![signed(until), signed(limit as u64)];
+        let mut old = BTreeMap::<u64, Vec<u32>>::new();
+        for (event_id, position) in self.plains(sql, params, |row| Ok((number(row, 0)?, row.get(1)?)))? {
+            old.entry(event_id).or_default().push(position);
+        }
+        let mut taken = Vec::new();
+        for (event_id, positions) in old {
             taken.extend(self.claim(participant, instance, event_id, &positions)?);
         }
         Ok(taken)

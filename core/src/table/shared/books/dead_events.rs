@@ -1,4 +1,4 @@
-//! Events that nobody took within their time.
+//! Events that can't be told: of an application that is not any more, or that can't be read.
 
 use std::sync::Arc;
 
@@ -16,12 +16,13 @@ use crate::event::ClassRef;
 use crate::id::SessionId;
 use crate::reason::EndReason;
 
-/// For so long an event is kept that nobody takes: 24 hours.
+/// For so long an event waits for a process that registered its class: 24 hours. Then any process takes it, whose
+/// dispatcher makes it a dead letter.
 pub(super) const EVENT_TTL: Millis = 86_400_000;
 /// Dead events kept at most: the newest.
 const DEAD_EVENTS: u64 = 10_000;
 
-/// An event that nobody took within its time.
+/// An event that can't be told.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::table) struct DeadEvent {
     pub event_id: u64,
@@ -35,7 +36,7 @@ pub(in crate::table) struct DeadEvent {
 }
 
 impl Pages<'_> {
-    /// Events that nobody took, after a position.
+    /// Events that can't be told, after a position.
     pub fn dead_events(&self, after: u64, limit: usize) -> Result<Vec<DeadEvent>> {
         let sql = "SELECT event_id, session, application, user, reason, at, wall, classes FROM dead_event \
                    WHERE event_id > ?1 ORDER BY event_id LIMIT ?2";
@@ -57,18 +58,6 @@ impl Pages<'_> {
 }
 
 impl Ledger<'_> {
-    /// Moves events aside that nobody took for 24 hours, looking at the oldest `limit`; tells how many.
-    pub fn outbox_expire(&mut self, now: Millis, limit: usize) -> Result<usize> {
-        let sql = "SELECT event_id FROM event WHERE at <= ?1 AND NOT EXISTS(SELECT 1 FROM event_class \
-                   WHERE event_class.event_id = event.event_id AND claimed_by <> 0) ORDER BY event_id LIMIT ?2";
-        let params = params![signed(now.saturating_sub(EVENT_TTL)), signed(limit as u64)];
-        let old = if now < EVENT_TTL { Vec::new() } else { self.plains(sql, params, |row| number(row, 0))? };
-        for event_id in &old {
-            self.bury_event(*event_id)?;
-        }
-        Ok(old.len())
-    }
-
     /// Moves an event to the dead ones.
     pub(super) fn bury_event(&mut self, event_id: u64) -> Result<()> {
         let id = signed(event_id);

@@ -159,19 +159,20 @@ fn the_oldest_come_first_and_no_more_than_asked_for() {
 }
 
 #[test]
-fn an_event_that_nobody_takes_dies_after_its_time() {
+fn an_event_that_nobody_takes_is_anybodys_after_its_time() {
     let (_dir, books) = books();
     add(&books, &event(1, 100), &[class("mail")]);
     add(&books, &event(2, 100), &[class("log")]);
     add(&books, &event(3, 101), &[class("mail")]);
     assert_eq!(take(&books, OTHER, &["log"], 9_999, &[OTHER]).len(), 1);
-    assert_eq!(books.write(|ledger| ledger.outbox_expire(99 + EVENT_TTL, 10)), Ok(0));
-    assert_eq!(books.write(|ledger| ledger.outbox_expire(100 + EVENT_TTL, 10)), Ok(1));
+    let old = |now| books.write(|ledger| ledger.outbox_take_old(THIRD.0, THIRD.1, 10, now)).expect("taken");
+    assert_eq!(old(99 + EVENT_TTL), []);
+    let rows = old(100 + EVENT_TTL);
+    assert_eq!((rows.len(), rows[0].event.event_id, &*rows[0].classes), (1, 1, &[class("mail")][..]));
+    assert_eq!((rows[0].event.reason, rows[0].event.user.as_deref()), (EndReason::Revoked, Some("änne")));
+    assert_eq!(old(100 + EVENT_TTL), []);
+    acknowledge(&books, 1, THIRD).expect("acknowledged");
     assert_eq!(books.read(|pages| pages.outbox_count()), Ok(2));
-    assert_eq!(books.read(|pages| pages.dead_event_count()), Ok(1));
-    let dead = books.read(|pages| pages.dead_events(0, 10)).expect("dead ones");
-    assert_eq!((dead.len(), dead[0].event_id, &*dead[0].classes), (1, 1, &[class("mail")][..]));
-    assert_eq!((dead[0].reason, dead[0].user.as_deref()), (EndReason::Revoked, Some("änne")));
 }
 
 #[test]
