@@ -185,7 +185,7 @@ pub(super) const PROMISES: &[Promise] = &[
         let (wake, rung) = bell();
         desk.table.set_bell(Some(wake));
         ok(live(desk.table.set_timeouts(at(0), made.session, Some(50), None))?)?;
-        ensure!(rung.try_recv().is_ok(), "the bell is silent");
+        ensure!(rung.recv_timeout(BOUND).is_ok(), "the bell is silent");
         let next = desk.table.next_due(at(0).now);
         ensure!(next.is_some_and(|next| next <= 50), "the next look is at {next:?}");
         desk.table.set_bell(None);
