@@ -425,8 +425,7 @@ impl SharedTable {
                 continue;
             }
             let session = record.session.load(Relaxed);
-            if session != 0
-                && record.kind.load(Relaxed) != FREED
+            if !matches!(record.kind.load(Relaxed), 0 | FREED)
                 && let Some(mut held) = self.hold(Place::from_locator(session).index)?
                 && held.place().locator() == session
                 && let Some(flight) = Flight::read(index, record)

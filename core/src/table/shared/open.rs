@@ -388,7 +388,7 @@ impl SharedTable {
         for number in own {
             let Some(record) = self.map.record(number) else { continue };
             let session = record.session.load(Relaxed);
-            if session != 0
+            if record.kind.load(Relaxed) != 0
                 && let Some(mut held) = self.hold(Place::from_locator(session).index)?
                 && held.place().locator() == session
                 && let Some(flight) = self.flights(&held).find(|flight| flight.record == number)

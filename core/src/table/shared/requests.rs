@@ -160,8 +160,8 @@ impl SharedTable {
         for number in 0..self.map.head().records.next.load(Acquire) {
             let Some(record) = self.map.record(number) else { break };
             let session = record.session.load(Relaxed);
-            let here = session != 0 && Place::from_locator(session).index == index;
-            if !here || Flight::read(number, record).is_none() {
+            // The first session of all has the locator 0: it is the kind that tells whether there is a request.
+            if Place::from_locator(session).index != index || Flight::read(number, record).is_none() {
                 continue;
             }
             if session == locator && self.processes.alive(record.owner.load(Relaxed)) {
