@@ -143,6 +143,8 @@ impl SharedTable {
             filed.leading = true;
             if due.leader.swap(self.me, AcqRel) != self.me {
                 due.rescan.fetch_add(1, AcqRel);
+                // The keeper may sleep for long, and has more to do from now on: it looks for the dead.
+                self.ring(self.me);
             }
         }
         due.beat.store(now.ms, Relaxed);
