@@ -120,7 +120,7 @@ check-fresh:
 demo: build-c build-python build-node target/demo/server
 	@$(PYTHON) demo/play.py
 
-target/demo/server: $(wildcard demo/c/*) include/libsession.h
+target/demo/server: $(wildcard demo/c/* demo/shop/settings.[ch]) include/libsession.h
 	@mkdir -p $(@D)
 	@$(CC) -std=gnu11 -O1 -g -Wall -Wextra -Werror -Iinclude $(filter %.c,$^) -o $@ \
 		-L$(LIB) -lsession -lmicrohttpd -lpthread -Wl,-rpath,$(LIB)

@@ -103,6 +103,8 @@ static enum MHD_Result send_answer(struct MHD_Connection *connection, answer *an
   struct MHD_Response *response = response_of(answer);
   if (!response) return MHD_NO;
   MHD_add_response_header(response, "Content-Type", answer->type ? answer->type : "application/json");
+  snprintf(text, sizeof text, "%ld", (long)getpid());
+  MHD_add_response_header(response, "X-Process", text); /* for the demo's story */
   if (answer->token[0]) {
     snprintf(text, sizeof text, COOKIE "=%s; HttpOnly; Path=/; SameSite=Lax", answer->token);
     MHD_add_response_header(response, "Set-Cookie", text);
@@ -154,32 +156,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
   return sent;
 }
 
-/* --- the manager --------------------------------------------------------------------------------------------------- */
-
-static lses_status open_shop(lses_manager **manager) {
-  lses_config *config = NULL;
-  lses_str classes[] = {lses_cstr("mailer")};
-  lses_application application = LSES_APPLICATION_INIT;
-  application.name = lses_cstr("shop");
-  application.idle_timeout_ms = 2000;
-  application.extension_cap_ms = 1000;
-  application.event_classes = classes;
-  application.event_class_count = 1;
-  lses_pool pool = LSES_POOL_INIT;
-  pool.name = lses_cstr(POOL);
-  pool.capacity = 6;
-  lses_status status = lses_config_new(&config);
-  if (status == LSES_OK) status = lses_config_set_profile(config, "iris", LSES_NTS);
-  if (status == LSES_OK) status = lses_config_add_application(config, &application);
-  if (status == LSES_OK) status = lses_config_add_pool(config, &pool);
-  if (status == LSES_OK) status = lses_config_set_callback_deadline(config, 500);
-  if (status == LSES_OK) status = lses_config_set_retries(config, 2);
-  if (status == LSES_OK) status = lses_config_set_debug(config, 1);
-  if (status == LSES_OK) status = lses_manager_new(config, manager);
-  if (status == LSES_OK) status = culprits_register(*manager);
-  lses_config_free(config);
-  return status;
-}
+/* --- the process -------------------------------------------------------------------------------------------------- */
 
 int main(int argc, char **argv) {
   /* The signals go to sigwait() below, in no thread to a handler. */
@@ -191,7 +168,7 @@ int main(int argc, char **argv) {
   signal(SIGPIPE, SIG_IGN);
 
   shop shop = {NULL, argc > 1 ? argv[1] : "../page.html"};
-  if (open_shop(&shop.manager) != LSES_OK) {
+  if (open_manager(&shop.manager) != LSES_OK || culprits_register(shop.manager) != LSES_OK) {
     fprintf(stderr, "server: %s\n", lses_last_error_message());
     return 1;
   }

@@ -2,11 +2,10 @@
 #ifndef SHOP_H
 #define SHOP_H
 
+#include "../shop/settings.h"
+
 #include <libsession.h>
 #include <microhttpd.h>
-
-#define COOKIE "shop_session"
-#define POOL "users"
 
 /* What an address answers. The server frees it. */
 typedef struct answer {

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define SERVER "{{server}}"
 
@@ -60,6 +61,7 @@ static void login(const call *call, answer *answer) {
   lses_request_free(request);
 }
 
+/* Counts; takes its time, if asked to. It holds the session's lock: other requests of the session wait, at any server. */
 static void work(const call *call, answer *answer) {
   lses_request *request = NULL;
   lses_subscript count = lses_key("count");
@@ -67,6 +69,8 @@ static void work(const call *call, answer *answer) {
   lses_buf buf = LSES_BUF_INIT;
   lses_status status = lses_manager_begin(call->manager, call->token, LSES_NTS, NULL, &request, NULL);
   if (status == LSES_OK) status = lses_request_get(request, &count, 1, &value, &buf);
+  const char *ms = query(call, "ms");
+  if (status == LSES_OK && ms) usleep((useconds_t)atol(ms) * 1000);
   value = lses_value_int(value.integer + 1);
   if (status == LSES_OK) status = lses_request_set(request, &count, 1, &value);
   if (status == LSES_OK) status = lses_request_finish(request);

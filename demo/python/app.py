@@ -1,8 +1,9 @@
-"""The demo's shop in Python: Flask under gunicorn's threaded worker. demo/README.md says what each address does."""
+"""The demo's shop in Python: Flask under gunicorn, two workers. demo/README.md says what each address does."""
 
 from __future__ import annotations
 
 import math
+import os
 import time
 from datetime import timedelta
 from functools import wraps
@@ -11,29 +12,13 @@ from pathlib import Path
 import culprits
 import libsession as ls
 from flask import Flask, Response, jsonify, request
+from settings import APPLICATION, COOKIE, POOL, open_manager
 
-COOKIE = "shop_session"
-POOL = "users"
 PAGE = Path(__file__).parent.parent / "page.html"
 
 app = Flask(__name__)
-manager = ls.Manager(
-    profile="iris",
-    applications={
-        "shop": ls.Application(
-            idle_timeout=timedelta(seconds=2), extension_cap=timedelta(seconds=1), event_classes=["mailer"]
-        )
-    },
-    pools={POOL: ls.Pool(capacity=6)},
-    callback_deadline=timedelta(milliseconds=500),
-    retries=2,
-    debug=True,
-)
+manager = open_manager()
 culprits.register(manager)
-
-
-def close() -> None:
-    manager.close(grace=1.0)
 
 
 def milliseconds(duration: timedelta | None) -> int | None:
@@ -58,6 +43,12 @@ def failed(error: ls.SessionError):
     return jsonify(error=error.kind, reason=getattr(error, "reason", None), message=error.message), status
 
 
+@app.after_request
+def tell_process(response: Response) -> Response:
+    response.headers["X-Process"] = str(os.getpid())  # for the demo's story
+    return response
+
+
 def with_cookie(response: Response, token: str) -> Response:
     response.set_cookie(COOKIE, token, httponly=True, samesite="Lax")
     return response
@@ -75,7 +66,7 @@ def page():
 @app.post("/login")
 def login():
     client = ls.Client(address=request.remote_addr, user_agent=request.headers.get("User-Agent"))
-    with manager.begin_new("shop", client=client) as session:
+    with manager.begin_new(APPLICATION, client=client) as session:
         for name in filter(None, request.args.get("culprit", "").split(",")):
             session.event_class_add(name)
         if "idle_ms" in request.args:
@@ -87,7 +78,9 @@ def login():
 
 @app.post("/work")
 def work():
+    """Counts; takes its time, if asked to. It holds the session's lock: other requests of the session wait, at any server."""
     with manager.begin(token()) as session:
+        time.sleep(int(request.args.get("ms", "0")) / 1000)
         session["count"] += 1
         return jsonify(count=session["count"])
 
@@ -176,6 +169,7 @@ def explain(id: str):
         id=found.id,
         live=found.live and row(found.live),
         ended=found.ended and receipt(found.ended, "gone"),
+        requests=[{"process": r.process, "lock": r.lock} for r in found.requests],
         extensions=[{"class": e.event_class, "by_ms": milliseconds(e.by)} for e in found.extensions],
         damaged=found.damaged,
         text=found.text,

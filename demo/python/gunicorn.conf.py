@@ -1,22 +1,17 @@
-"""One worker with threads: a manager on the memory table belongs to one process, and is made in it (no preload)."""
+"""Two workers with threads. They have one store, so that either may answer any request."""
 
 import os
 
+wsgi_app = "app:app"
+pythonpath = "../shop"  # settings.py
 bind = "127.0.0.1:" + os.environ.get("PORT", "0")
 worker_class = "gthread"
-workers = 1
+workers = 2
 threads = 16
 graceful_timeout = 2
-accesslog = None
 loglevel = "warning"
 
 
 def when_ready(server):
     host, port = server.LISTENERS[0].sock.getsockname()
     print(f"listening at http://{host}:{port}/", flush=True)
-
-
-def worker_exit(server, worker):
-    import app
-
-    app.close()
