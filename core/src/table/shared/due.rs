@@ -181,6 +181,8 @@ impl SharedTable {
     fn fill_wheel(&self, filed: &mut Filed, now: Now) {
         self.take_chain(filed);
         filed.wheel = Wheel::default();
+        // An empty wheel turns to now at once; else all that is filed would seem to come up when its first bucket begins.
+        let _nothing = filed.wheel.pop(now.ms);
         filed.ready.clear();
         let mut earliest = NEVER;
         for index in 0..self.map.head().slots.next.load(Acquire) {

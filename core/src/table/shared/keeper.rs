@@ -135,20 +135,26 @@ impl SharedTable {
     }
 
     pub(super) fn forget_waiter(&self, index: u32, watch: u64) {
-        let mut waiters = self.local.waiters.lock();
-        if let Some(waiting) = waiters.waiting.get_mut(&index)
-            && let Some(position) = waiting.iter().position(|waiter| waiter.watch == watch)
+        let Some(waiter) = self.take_waiter(index, watch) else { return };
+        self.participant(self.me).waiting.fetch_sub(1, AcqRel);
+        // Those that were woken are not counted any more.
+        if let Ok(Some(held)) = self.hold(index)
+            && held.slot.tail.freed.load(Acquire) == waiter.seen
+            && held.waiters() > 0
         {
-            waiting.remove(position);
-            if waiting.is_empty() {
-                waiters.waiting.remove(&index);
-            }
-            self.participant(self.me).waiting.fetch_sub(1, AcqRel);
+            held.slot.tail.flags.fetch_sub(flags::WAITER, Relaxed);
         }
     }
 
-    pub(super) fn waiting_here(&self, index: u32) -> usize {
-        self.local.waiters.lock().waiting.get(&index).map_or(0, Vec::len)
+    fn take_waiter(&self, index: u32, watch: u64) -> Option<Waiter> {
+        let mut waiters = self.local.waiters.lock();
+        let waiting = waiters.waiting.get_mut(&index)?;
+        let position = waiting.iter().position(|waiter| waiter.watch == watch)?;
+        let waiter = waiting.remove(position);
+        if waiting.is_empty() {
+            waiters.waiting.remove(&index);
+        }
+        Some(waiter)
     }
 
     /// A lock of this slot was freed: wakes who waits for it, here and elsewhere. No lock is held.

@@ -184,8 +184,6 @@ pub(super) mod flags {
     pub const END_REQUESTED: u32 = 2;
     /// Its data can't be read.
     pub const DAMAGED: u32 = 4;
-    /// Somebody waits for its lock.
-    pub const WATCHED: u32 = 8;
     /// It has older tokens: ask the books about a strange one.
     pub const REPLACED: u32 = 16;
     /// Its classes are not empty: it is asked before its deadline.
@@ -194,6 +192,8 @@ pub(super) mod flags {
     pub const TRACE: u32 = 64;
     /// It was asked to end, and the last of its requests has counted as finished.
     pub const ENDING: u32 = 128;
+    /// How many wait for its lock: the upper half, in units of this.
+    pub const WAITER: u32 = 1 << 16;
 }
 
 /// A request in flight. Owned by a participant; linked to its session.

@@ -69,7 +69,7 @@ impl SharedTable {
         requests.reverse();
         Details {
             requests,
-            lock_waiters: self.waiting_here(held.index),
+            lock_waiters: held.waiters() as usize,
             extensions: row.rare.extension.history,
             classes: row.rare.classes,
             damaged: held.has(flags::DAMAGED),

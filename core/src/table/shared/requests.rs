@@ -523,7 +523,9 @@ impl SharedTable {
             return None;
         }
         self.blocker(&held, mode, waiter.number)?;
-        held.mark(flags::WATCHED, true);
+        if held.waiters() < u32::from(u16::MAX) {
+            held.slot.tail.flags.fetch_add(flags::WAITER, Relaxed);
+        }
         Some(self.add_waiter(&held, wake))
     }
 

@@ -86,6 +86,7 @@ impl Table for Spread {
         fn extend(&self, at: At, session: SessionRef, deadline: Millis, class: &ClassRef, by: Millis) -> Found<Option<Millis>>;
         fn mark_told(&self, session: SessionRef, class: &ClassRef);
         fn list(&self, at: At, filter: &Filter, cursor: u64, limit: usize, scan: usize) -> Result<Listed>;
+        fn look(&self, at: At, session: SessionRef) -> Found<(SessionInfo, Details)>;
         fn count(&self) -> u64;
         fn usage(&self, at: At, pool: u32) -> Result<Usage>;
         fn pool_state(&self, pool: u32) -> Result<(u64, u64)>;
@@ -156,15 +157,6 @@ impl Table for Spread {
         for table in &self.tables {
             table.set_bell(bell.clone());
         }
-    }
-
-    fn look(&self, at: At, session: SessionRef) -> Found<(SessionInfo, Details)> {
-        // Each tells who waits in it.
-        self.next().1.look(at, session).map_live(|(info, mut details)| {
-            let index = super::Place::from_locator(session.place).index;
-            details.lock_waiters = self.tables.iter().map(|table| table.waiting_here(index)).sum();
-            (info, details)
-        })
     }
 
     fn take_pool_levels(&self) -> Vec<(u32, PoolLevel, u64)> {

@@ -30,8 +30,9 @@ impl std::ops::Deref for Held<'_> {
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        let watched = self.freed && self.mark(flags::WATCHED, false);
+        let watched = self.freed && self.waiters() > 0;
         if watched {
+            self.slot.tail.flags.fetch_and(flags::WAITER - 1, Relaxed);
             self.slot.tail.freed.fetch_add(1, AcqRel);
         }
         self.slot.tail.lock.unlock();
@@ -87,6 +88,11 @@ impl<'a> Held<'a> {
         let before = flags.load(Relaxed);
         flags.store(if on { before | flag } else { before & !flag }, Relaxed);
         before & flag != 0
+    }
+
+    /// How many wait for the session's lock, in all processes.
+    pub fn waiters(&self) -> u32 {
+        self.slot.tail.flags.load(Relaxed) / flags::WAITER
     }
 
     /// Whoever waits for the session's lock is woken when this is dropped.

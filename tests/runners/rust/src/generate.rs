@@ -21,7 +21,7 @@ pub fn write(seed: u64, count: u64, folder: &Path) -> std::io::Result<()> {
 fn script(seed: u64, number: u64) -> Result<String, String> {
     let mut author = Author::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ number.wrapping_mul(0xd134_2543_de82_ef95));
     let mut text = format!("# DIFF-01: vector {number} of seed {seed}.\n");
-    let world = World::new("memory");
+    let world = World::new("memory", 1);
     let record = |raw: &str, text: &mut String| -> Result<bool, String> {
         let mut good = false;
         for line in parse(raw)? {

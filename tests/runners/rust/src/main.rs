@@ -18,6 +18,7 @@ fn main() -> ExitCode {
 
 fn run() -> Result<bool, String> {
     let mut table = "memory".to_string();
+    let mut processes = 1;
     let mut log = false;
     let mut paths: Vec<PathBuf> = Vec::new();
     let mut words = std::env::args().skip(1);
@@ -26,7 +27,9 @@ fn run() -> Result<bool, String> {
         match word.as_str() {
             "--log" => log = true,
             "--table" => table = next("the table")?,
-            "--process" => drop(next("the number of the process")?),
+            "--process" => {
+                processes = next("how many managers")?.parse().map_err(|_| "how many managers is no number")?;
+            }
             "--generate" => {
                 let seed = next("the seed")?.parse().map_err(|_| "the seed is no number")?;
                 let count = next("the count")?.parse().map_err(|_| "the count is no number")?;
@@ -46,7 +49,7 @@ fn run() -> Result<bool, String> {
             eprintln!("{}: skipped, this language has no such thing", path.display());
             continue;
         }
-        let report = replay::replay(&path, &table);
+        let report = replay::replay_over(&path, &table, processes);
         if log {
             print!("{}", report.log);
         }

@@ -21,6 +21,11 @@ pub struct Report {
 
 /// Replays a script on a table: `memory`, `file` (a directory made for it), or any store.
 pub fn replay(path: &Path, table: &str) -> Report {
+    replay_over(path, table, 1)
+}
+
+/// The same with what does not belong to a request spread over so many managers on one store.
+pub fn replay_over(path: &Path, table: &str, processes: usize) -> Report {
     let mut report = Report { log: format!("# {}\n", path.display()), failures: Vec::new() };
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
@@ -36,7 +41,7 @@ pub fn replay(path: &Path, table: &str) -> Report {
             return report;
         }
     };
-    let world = World::new(&store.name);
+    let world = World::new(&store.name, processes);
     for (number, raw) in text.lines().enumerate() {
         let place = format!("{}:{}", path.display(), number + 1);
         match parse(raw) {

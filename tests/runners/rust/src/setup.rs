@@ -79,11 +79,11 @@ impl Setup {
     }
 
     /// Opens the manager; the classes are to be registered.
-    pub fn open(&mut self, world: &Arc<World>) -> Result<(Manager, Vec<EventClass>), Fail> {
+    pub fn open(&mut self, world: &Arc<World>, processes: usize) -> Result<(Vec<Manager>, Vec<EventClass>), Fail> {
         let config = self.config.take().ok_or("the manager could not be opened")?;
-        let manager = Manager::new(config)?;
+        let managers = (0..processes).map(|_| Manager::new(config.clone())).collect::<Result<_, _>>()?;
         let classes = self.classes.iter().map(|words| class(world, words)).collect::<Result<_, _>>()?;
-        Ok((manager, classes))
+        Ok((managers, classes))
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a running script knows: labels, deliveries, hanging callbacks, the lifecycle log so far.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -86,7 +86,10 @@ pub struct World {
     pub started: Mutex<HashMap<String, Started>>,
     /// How many callbacks said that they hang.
     pub hung: AtomicU64,
-    manager: Mutex<Option<Manager>>,
+    /// Those of all processes; the first is the one that is meant where it matters.
+    managers: Mutex<Vec<Manager>>,
+    processes: usize,
+    turn: AtomicUsize,
     deliveries: Mutex<HashMap<String, Vec<Delivery>>>,
     calls: Mutex<HashMap<(String, EventKind), u64>>,
     lifecycle: Mutex<Vec<LogEntry>>,
@@ -104,8 +107,8 @@ struct Releases {
 }
 
 impl World {
-    /// A script that did nothing yet, on this table.
-    pub fn new(table: &str) -> Arc<Self> {
+    /// A script that did nothing yet, on this table, spread over so many managers.
+    pub fn new(table: &str, processes: usize) -> Arc<Self> {
         let clock = ManualClock::new();
         Arc::new(Self {
             setup: Mutex::new(Setup::new(table, clock.clone())),
@@ -114,7 +117,9 @@ impl World {
             told: Mutex::default(),
             started: Mutex::default(),
             hung: AtomicU64::new(0),
-            manager: Mutex::default(),
+            managers: Mutex::default(),
+            processes: processes.max(1),
+            turn: AtomicUsize::new(0),
             deliveries: Mutex::default(),
             calls: Mutex::default(),
             lifecycle: Mutex::default(),
@@ -125,22 +130,38 @@ impl World {
 
     /// The manager; it opens at its first use.
     pub fn manager(self: &Arc<Self>) -> Result<Manager, Fail> {
-        let mut manager = lock(&self.manager);
-        if let Some(manager) = &*manager {
+        let mut managers = lock(&self.managers);
+        if let Some(manager) = managers.first() {
             return Ok(manager.clone());
         }
-        let (opened, classes) = lock(&self.setup).open(self)?;
-        *manager = Some(opened.clone());
-        drop(manager);
-        for class in classes {
-            opened.register(class)?;
+        let (opened, classes) = lock(&self.setup).open(self, self.processes)?;
+        managers.clone_from(&opened);
+        drop(managers);
+        for manager in &opened {
+            for class in &classes {
+                manager.register(class.clone())?;
+            }
         }
-        Ok(opened)
+        Ok(opened.into_iter().next().ok_or("there is no manager")?)
+    }
+
+    /// The manager whose turn it is: what does not belong to a request is done by all in turn.
+    pub fn turn(self: &Arc<Self>) -> Result<Manager, Fail> {
+        let first = self.manager()?;
+        let managers = lock(&self.managers);
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % managers.len().max(1);
+        Ok(managers.get(turn).cloned().unwrap_or(first))
+    }
+
+    /// All of them.
+    pub fn managers(self: &Arc<Self>) -> Result<Vec<Manager>, Fail> {
+        self.manager()?;
+        Ok(lock(&self.managers).clone())
     }
 
     /// The manager, if it is open.
     pub fn opened(&self) -> Option<Manager> {
-        lock(&self.manager).clone()
+        lock(&self.managers).first().cloned()
     }
 
     /// Delivers what the last line caused, and reads the lifecycle log as far as it got.
@@ -346,7 +367,7 @@ impl World {
     pub fn over(&self) {
         lock(&self.releases).over = true;
         self.released.notify_all();
-        if let Some(manager) = self.opened() {
+        for manager in lock(&self.managers).clone() {
             let _ = manager.close(Duration::ZERO);
         }
         lock(&self.labels).requests.clear();

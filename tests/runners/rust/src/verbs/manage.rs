@@ -27,13 +27,19 @@ pub(super) fn answer(world: &Arc<World>, verb: &str, words: &Words) -> Option<An
 /// A class that is registered while the manager is open.
 pub(super) fn register(world: &Arc<World>, words: &[String]) -> Answer {
     let class = class(world, words)?;
-    world.manager()?.register(class)?;
+    for manager in world.managers()? {
+        manager.register(class.clone())?;
+    }
     ok()
 }
 
 fn unregister(world: &Arc<World>, words: &Words) -> Answer {
     let namespace = words.text("namespace")?.unwrap_or_default();
-    Ok(world.manager()?.unregister(&words.text_at(0)?, &namespace)?.to_string())
+    let mut gone = false;
+    for manager in world.managers()? {
+        gone |= manager.unregister(&words.text_at(0)?, &namespace)?;
+    }
+    Ok(gone.to_string())
 }
 
 fn redeliver(world: &Arc<World>, words: &Words) -> Answer {

@@ -51,11 +51,11 @@ fn info(world: &Arc<World>, words: &Words) -> Answer {
 }
 
 fn sessions(world: &Arc<World>) -> Answer {
-    Ok(world.manager()?.count()?.to_string())
+    Ok(world.turn()?.count()?.to_string())
 }
 
 fn listing(world: &Arc<World>, words: &Words) -> Answer {
-    let (manager, filter) = (world.manager()?, super::session::filter(world, words)?);
+    let (manager, filter) = (world.turn()?, super::session::filter(world, words)?);
     let limit = words.number("limit")?.unwrap_or(1000);
     let (mut labels, mut cursor) = (Vec::new(), 0);
     loop {
@@ -118,12 +118,12 @@ fn stat(stats: &Stats, field: &str) -> Answer {
 }
 
 fn check(world: &Arc<World>) -> Answer {
-    let violations = world.manager()?.check()?;
+    let violations = world.turn()?.check()?;
     Ok(if violations.is_empty() { "ok".into() } else { violations.join("; ") })
 }
 
 fn usage(world: &Arc<World>, words: &Words) -> Answer {
-    let usage = world.manager()?.usage(&words.text_at(0)?)?;
+    let usage = world.turn()?.usage(&words.text_at(0)?)?;
     if words.plain.len() == 1 {
         return Ok(format!("{}/{}", usage.in_use, usage.capacity));
     }
@@ -152,7 +152,7 @@ fn usage(world: &Arc<World>, words: &Words) -> Answer {
 }
 
 fn audit(world: &Arc<World>, words: &Words) -> Answer {
-    let audit = world.manager()?.audit(&words.text_at(0)?)?;
+    let audit = world.turn()?.audit(&words.text_at(0)?)?;
     if audit.differences.is_empty() && audit.counted == audit.recounted {
         return Ok(format!("equal {}", audit.counted));
     }

@@ -94,7 +94,7 @@ fn begin_options(words: &Words) -> Result<BeginOptions, Fail> {
 
 fn create(world: &Arc<World>, words: &Words) -> Answer {
     let label = words.at(0)?;
-    let manager = world.manager()?;
+    let manager = world.turn()?;
     world.creating(label);
     let created = manager.create(create_options(words)?)?;
     world.created(label, created.id, &created.token);
@@ -107,7 +107,7 @@ fn new_or_ok(is_new: bool) -> Answer {
 
 fn begin_new(world: &Arc<World>, words: &Words) -> Answer {
     let (request, label) = (words.at(0)?, words.at(1)?);
-    let manager = world.manager()?;
+    let manager = world.turn()?;
     world.creating(label);
     let begun = manager.begin_new(create_options(words)?, begin_options(words)?)?;
     world.created(label, begun.id(), &begun.token());
@@ -120,7 +120,7 @@ fn begin(world: &Arc<World>, words: &Words) -> Answer {
     words.only(&["touch", "lock", "lock_timeout_ms", "app"])?;
     let request = words.at(0)?;
     let options = BeginOptions { application: words.text("app")?, ..begin_options(words)? };
-    match world.manager()?.begin(&world.token(words.at(1)?)?, options)? {
+    match world.turn()?.begin(&world.token(words.at(1)?)?, options)? {
         Begin::Absent => Ok("absent".into()),
         Begin::Gone(reason) => Ok(format!("gone {reason}")),
         Begin::Live(begun) => {
@@ -137,15 +137,15 @@ fn touch(world: &Arc<World>, words: &Words) -> Answer {
         Some(kind) => TouchKind::from_name(kind).ok_or_else(|| format!("there is no touch '{kind}'"))?,
         None => TouchKind::Activity,
     };
-    Ok(answer::touched(world.manager()?.touch(&world.token(words.at(0)?)?, kind)?))
+    Ok(answer::touched(world.turn()?.touch(&world.token(words.at(0)?)?, kind)?))
 }
 
 fn peek(world: &Arc<World>, words: &Words) -> Answer {
-    Ok(answer::touched(world.manager()?.touch(&world.token(words.at(0)?)?, TouchKind::None)?))
+    Ok(answer::touched(world.turn()?.touch(&world.token(words.at(0)?)?, TouchKind::None)?))
 }
 
 fn id(world: &Arc<World>, words: &Words) -> Answer {
-    let id = world.manager()?.id_of(&world.token(words.at(0)?)?)?;
+    let id = world.turn()?.id_of(&world.token(words.at(0)?)?)?;
     Ok(id.map_or("none".into(), |id| world.label_of(id)))
 }
 
@@ -169,7 +169,7 @@ fn timeout(world: &Arc<World>, words: &Words) -> Answer {
         }
         return ok();
     }
-    let (manager, id) = (world.manager()?, world.id(label)?);
+    let (manager, id) = (world.turn()?, world.id(label)?);
     let mut live = true;
     if let Some(idle) = idle {
         live &= manager.set_idle_timeout(id, idle)?;
@@ -219,7 +219,7 @@ fn end(world: &Arc<World>, words: &Words) -> Answer {
     let outcome = if world.is_request(label) {
         world.request(label)?.0.end(options)?
     } else {
-        world.manager()?.end(world.id(label)?, options)?
+        world.turn()?.end(world.id(label)?, options)?
     };
     Ok(answer::end_outcome(&outcome))
 }
@@ -239,7 +239,7 @@ fn progress(
 }
 
 fn timeout_where(world: &Arc<World>, words: &Words) -> Answer {
-    let (manager, filter) = (world.manager()?, filter(world, words)?);
+    let (manager, filter) = (world.turn()?, filter(world, words)?);
     let idle: Option<Duration> = words.timeout("idle_ms")?.ok_or("timeout_where wants idle_ms=")?;
     progress(world, "timeout_where", words, |cursor, limit| {
         manager.set_idle_timeout_where(&filter, idle, cursor, limit)
@@ -247,6 +247,6 @@ fn timeout_where(world: &Arc<World>, words: &Words) -> Answer {
 }
 
 fn end_where(world: &Arc<World>, words: &Words) -> Answer {
-    let (manager, filter, options) = (world.manager()?, filter(world, words)?, end_options(words)?);
+    let (manager, filter, options) = (world.turn()?, filter(world, words)?, end_options(words)?);
     progress(world, "end_where", words, |cursor, limit| manager.end_where(&filter, options, cursor, limit))
 }
