@@ -3,23 +3,19 @@
 //! A path of [`Subscript`]s names a node; a node has a [`Value`], children, or both. [`Tree`] is what is committed,
 //! [`Writes`] are the changes of one request above it until it finishes, and [`Quotas`] bound both.
 
-#[allow(dead_code)]
 mod changes;
 mod inner;
 mod json;
-#[allow(dead_code)]
 mod key;
 mod level;
 #[cfg(test)]
 mod model;
 mod node;
 mod overlay;
-#[allow(dead_code)]
 mod pack;
 mod parse;
 mod quotas;
 mod runs;
-#[allow(dead_code)]
 mod stored;
 #[cfg(test)]
 mod stored_tests;
@@ -27,17 +23,16 @@ mod subscript;
 #[cfg(test)]
 mod tests;
 mod tree;
-#[allow(dead_code)]
 mod unpack;
 mod value;
 mod writes;
 
-#[allow(unused_imports)]
 pub(crate) use changes::{Changes, RowChange};
 pub use json::{from_json, from_json_levels, to_json, tree_from_json, tree_to_json};
 pub use quotas::{MAX_LEVELS, Quotas};
+pub(crate) use stored::StoredRow;
 #[allow(unused_imports)]
-pub(crate) use stored::{StoredRow, decode_tree, encode_tree};
+pub(crate) use stored::{decode_tree, encode_tree};
 pub use subscript::{Direction, Subscript, path_text};
 pub use tree::{Iter, Tree};
 pub use value::Value;

@@ -158,6 +158,7 @@ fn read_node(inner: &mut Inner, row: &StoredRow) -> std::result::Result<Node, Da
 }
 
 /// A tree without its versions in one run of bytes.
+#[allow(dead_code)]
 pub(crate) fn encode_tree(tree: &Tree) -> Vec<u8> {
     let mut out = Pack::new(FORMAT);
     if let Some(root) = tree.root() {
@@ -167,6 +168,7 @@ pub(crate) fn encode_tree(tree: &Tree) -> Vec<u8> {
 }
 
 /// The tree of what [`encode_tree`] wrote; its versions begin anew. Errors: `Corrupt` for anything else.
+#[allow(dead_code)]
 pub(crate) fn decode_tree(bytes: &[u8]) -> Result<Tree> {
     let read = || {
         let mut from = Unpack::new(bytes, FORMAT)?;

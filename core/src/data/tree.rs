@@ -243,7 +243,7 @@ impl Tree {
     }
 
     /// The last version that was given: it grows with each change.
-    #[allow(dead_code)]
+    #[cfg(test)]
     pub(crate) fn last_version(&self) -> u64 {
         self.0.as_ref().map_or(0, |inner| inner.clock)
     }
