@@ -159,7 +159,7 @@ impl SharedTable {
     pub(super) fn hold(&self, index: u32) -> Result<Option<Held<'_>>> {
         let Some(slot) = self.map.slot(index) else { return Ok(None) };
         let recovered = slot.tail.lock.lock(self.me, &|number| self.processes.alive(number));
-        let held = Held::new(self, index, slot);
+        let mut held = Held::new(self, index, slot);
         if recovered || held.state().deadline() == ASK {
             // Until it is mended the slot says so, also to a thread that does not take the lock.
             if held.taken() || recovered {
@@ -167,6 +167,8 @@ impl SharedTable {
             }
             let row = self.books.glance(|pages| pages.session(index))?;
             self.mend(&held, row);
+            // A lock that went with its process is free, and nobody else tells.
+            held.free_lock();
         }
         Ok(Some(held))
     }
@@ -226,7 +228,9 @@ impl SharedTable {
         ] {
             bits |= if on { flag } else { 0 };
         }
-        tail.flags.store(bits, Relaxed);
+        // Who waits for its lock waits on.
+        let waiters = tail.flags.load(Relaxed) & !(flags::WAITER - 1);
+        tail.flags.store(bits | waiters, Relaxed);
     }
 
     /// Looks for a session; never ends one.
