@@ -310,7 +310,9 @@ fn a_tree_is_shown_to_people_with_children_as_maps() {
 
 #[test]
 fn a_hundred_thousand_keys_are_fast() {
-    let start = std::time::Instant::now();
+    // The processor's time of this thread: a busy machine makes nothing quadratic.
+    let spent = || rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime).tv_sec;
+    let start = spent();
     let quotas = Quotas { session_bytes: 1 << 30, ..quotas() };
     let mut committed = Tree::new();
     let mut writes = Writes::new();
@@ -330,5 +332,5 @@ fn a_hundred_thousand_keys_are_fast() {
     assert_eq!(consume.bytes_used(&committed), 0);
     assert!(consume.commit(&mut committed, &quotas).is_ok());
     assert!(committed.is_empty());
-    assert!(start.elapsed().as_secs() < 10, "{:?}", start.elapsed());
+    assert!(spent() - start < 10, "{} s", spent() - start);
 }

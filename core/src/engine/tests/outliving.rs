@@ -30,7 +30,12 @@ fn a_close_ends_no_session_and_gives_back_requests_and_locks() {
     assert_eq!(two.count(), Ok(1));
     two.begin(&token, busy).and_then(Begin::live).expect("the lock is free").finish().expect("finish");
     drop(two);
-    assert_eq!(common("close").closed.load(std::sync::atomic::Ordering::SeqCst), 2);
+    // A thread that keeps time may hold it for a moment longer.
+    let until = std::time::Instant::now() + LONG;
+    while common("close").closed.load(std::sync::atomic::Ordering::SeqCst) < 2 {
+        assert!(std::time::Instant::now() < until, "the last drop closes nothing");
+        std::thread::yield_now();
+    }
 }
 
 #[test]
