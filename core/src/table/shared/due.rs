@@ -153,6 +153,7 @@ impl SharedTable {
             // After a suspend every absolute deadline is nearer in engine time than it was filed.
             (filed.rescan, filed.suspended) = (rescan, now.suspended);
             self.fill_wheel(filed, now);
+            due.filled.store(rescan, Release);
         }
         true
     }

@@ -240,47 +240,62 @@ impl SharedTable {
     pub(super) fn rounds(&self, all: bool) -> Result<Duration> {
         let mut sleep = SLEEP;
         self.local.due.store(false, Release);
-        let mut rounds = self.keeper.rounds.lock();
-        let now = Instant::now();
         self.participant(self.me).beat.store(self.clock.now().ms, Relaxed);
         let writing = &self.map.head().writing;
-        if writing.committed.load(Acquire) > writing.synced.load(Acquire) {
-            if now.duration_since(rounds.synced) >= SYNC {
-                rounds.synced = now;
-                self.sync(true)?;
+        let leads = self.map.head().due.leader.load(Acquire) == self.me;
+        let others = self.others().next().is_some();
+        let (sync, flush, checkpoint, probe) = {
+            // What is due is noted under the lock and done without it: the disk may take its time.
+            let mut rounds = self.keeper.rounds.lock();
+            let now = Instant::now();
+            let mut due = |wanted: bool, last: fn(&mut Rounds) -> &mut Instant, every: Duration, at_once: bool| {
+                if wanted {
+                    sleep = sleep.min(every);
+                }
+                let last = last(&mut rounds);
+                let due = wanted && (at_once || now.duration_since(*last) >= every);
+                if due {
+                    *last = now;
+                }
+                due
+            };
+            let behind = writing.committed.load(Acquire) > writing.synced.load(Acquire);
+            let sync = due(behind, |rounds| &mut rounds.synced, SYNC, false);
+            let flush = due(self.local.wants_flush(), |rounds| &mut rounds.flushed, FLUSH, all);
+            let probes = others && (leads || all || self.reaper_is_frozen());
+            let probe = due(probes, |rounds| &mut rounds.probed, PROBE, all);
+            let committed = writing.committed.load(Acquire);
+            let moved = leads && committed != rounds.moved;
+            if moved {
+                sleep = sleep.min(CHECKPOINT);
             }
-            // A commit from here on finds the keeper awake in time.
-            self.local.due.store(true, Release);
-            sleep = sleep.min(SYNC);
+            let checkpoint = moved && now.duration_since(rounds.checkpointed) >= CHECKPOINT;
+            if checkpoint {
+                (rounds.checkpointed, rounds.moved) = (now, committed);
+            }
+            if behind {
+                // A commit from here on finds the keeper awake in time.
+                self.local.due.store(true, Release);
+            }
+            (sync, flush, checkpoint, probe)
+        };
+        if others {
+            sleep = sleep.min(FROZEN);
         }
-        if self.local.wants_flush() {
-            if all || now.duration_since(rounds.flushed) >= FLUSH {
-                rounds.flushed = now;
-                self.flush()?;
-            }
-            sleep = sleep.min(FLUSH);
+        if probe {
+            self.bury_the_dead()?;
         }
         if self.local.recount.swap(false, AcqRel) {
             self.repair_pools()?;
         }
-        let leads = self.map.head().due.leader.load(Acquire) == self.me;
-        let committed = writing.committed.load(Acquire);
-        if leads && committed != rounds.moved {
-            if now.duration_since(rounds.checkpointed) >= CHECKPOINT {
-                (rounds.checkpointed, rounds.moved) = (now, committed);
-                self.checkpoint()?;
-            }
-            sleep = sleep.min(CHECKPOINT);
+        if flush {
+            self.flush()?;
         }
-        if self.others().next().is_some() && (leads || all || self.reaper_is_frozen()) {
-            if all || now.duration_since(rounds.probed) >= PROBE {
-                rounds.probed = now;
-                self.bury_the_dead()?;
-            }
-            sleep = sleep.min(PROBE);
+        if sync {
+            self.sync(true)?;
         }
-        if self.others().next().is_some() {
-            sleep = sleep.min(FROZEN);
+        if checkpoint {
+            self.checkpoint()?;
         }
         Ok(sleep)
     }

@@ -84,6 +84,8 @@ pub(super) struct DueWords {
     pub beat: AtomicU64,
     /// Raised when the reaper must look at every slot again (a process died, the machine was suspended).
     pub rescan: AtomicU64,
+    /// The value of `rescan` that the reaper's wheel was filled for.
+    pub filled: AtomicU64,
 }
 
 /// Numbers handed out of a growing file.

@@ -244,7 +244,10 @@ impl SharedTable {
                 Next::Ask(_) => deadline,
                 next => next.at(),
             };
-            if next < NEVER && filed.is_none_or(|filed| filed > next) {
+            let due = &self.map.head().due;
+            // Until somebody has looked at all slots again, they are not filed.
+            let told = due.filled.load(Acquire) == due.rescan.load(Acquire);
+            if told && next < NEVER && filed.is_none_or(|filed| filed > next) {
                 violations.push(format!("session {id} falls due at {next} ms and is filed at {filed:?}"));
             }
             if at.now.ms > deadline.saturating_add(1000) && deadline < NEVER {

@@ -181,6 +181,7 @@ impl SharedTable {
         head.due.chain.store(0, Relaxed);
         head.due.leader.store(0, Relaxed);
         head.due.earliest.store(NEVER, Relaxed);
+        head.due.rescan.fetch_add(1, AcqRel);
         head.poisoned.store(0, Relaxed);
         let at = self.at();
         // Requests are of processes that are not any more.
