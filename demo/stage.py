@@ -83,18 +83,20 @@ class Server:
             self.process.send_signal(signal.SIGTERM)
 
     def stopped(self):
-        """Whether it stopped within 8 s, with exit code 0, and left no worker behind; if not, it is killed."""
-        try:
-            self.process.wait(8)
-        except subprocess.TimeoutExpired:
-            self.lines.append("(it did not stop within 8 s)")
-        try:
+        """Whether it stopped within 15 s, with exit code 0, and its workers with it; what is left is killed."""
+        until(lambda: self.process.poll() is not None and not self.alive(), 15)
+        if self.alive():
+            self.lines.append("(it did not stop)")
             os.killpg(self.process.pid, signal.SIGKILL)
-            self.lines.append("(processes were left)")
+        return self.process.wait() == 0
+
+    def alive(self):
+        """Whether a process of it is there, its first one or a worker."""
+        try:
+            os.killpg(self.process.pid, 0)
         except ProcessLookupError:
-            return self.process.wait() == 0
-        self.process.wait()
-        return False
+            return False
+        return True
 
 
 class Browser:

@@ -8,7 +8,7 @@ bind = "127.0.0.1:" + os.environ.get("PORT", "0")
 worker_class = "gthread"
 workers = 2
 threads = 16
-graceful_timeout = 2
+graceful_timeout = 5
 loglevel = "warning"
 
 
