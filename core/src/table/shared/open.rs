@@ -430,7 +430,13 @@ fn settle_names(books: &Books, config: &TableConfig, alone: bool) -> Result<()> 
         applications: config.applications.iter().map(|rule| rule.name.clone()).collect(),
         pools: config.pools.iter().map(|pool| pool.name.clone()).collect(),
     };
-    books.write(|ledger| ledger.settle_names(&names, &canonical(config), alone))
+    let text = canonical(config);
+    // Beside others nothing is written: their writers would be waited for in SQLite, where nobody has a turn.
+    let known = books.glance(|pages| pages.meta(books::CONFIGURATION))?;
+    if !alone && known.as_deref() == Some(text.as_bytes()) {
+        return Ok(());
+    }
+    books.write(|ledger| ledger.settle_names(&names, &text, alone))
 }
 
 fn read(words: &[std::sync::atomic::AtomicU64; 2]) -> [u64; 2] {

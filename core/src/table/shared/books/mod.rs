@@ -38,7 +38,7 @@ use crate::error::{Error, ErrorKind, Result};
 pub(in crate::table) use self::claims::Alive;
 pub(in crate::table) use self::dead_events::DeadEvent;
 pub(in crate::table) use self::licenses::PoolAccount;
-pub(in crate::table) use self::names::Names;
+pub(in crate::table) use self::names::{CONFIGURATION, Names};
 pub(in crate::table) use self::outbox::{EventRow, NewEvent};
 pub(in crate::table) use self::rows::{ChargedRow, DataRow, Rare, SessionPage, SessionRow};
 

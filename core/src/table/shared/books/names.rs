@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 const APPLICATIONS: u32 = 0;
 const POOLS: u32 = 1;
 /// Where the configuration of whoever opened the store last is kept.
-const CONFIGURATION: &str = "configuration";
+pub(in crate::table) const CONFIGURATION: &str = "configuration";
 /// Sessions that are renumbered at once.
 const STEP: usize = 1024;
 
