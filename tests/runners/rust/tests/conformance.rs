@@ -50,9 +50,9 @@ fn every_script_does_as_it_says_on_a_shared_table() {
     assert!(failures.is_empty(), "\n{}", failures.join("\n"));
 }
 
-/// What these tell is of one manager: its close, its counters, its breakers, dead letters and failures of callbacks, how deep
+/// What these tell is of one manager: its close, its counters, its native objects, its breakers, dead letters and failures of callbacks, how deep
 /// its callbacks are nested.
-const OF_ONE_MANAGER: [&str; 11] = [
+const OF_ONE_MANAGER: [&str; 12] = [
     "admin/explain_failures",
     "admin/refusals_are_logged",
     "admin/stats",
@@ -64,6 +64,7 @@ const OF_ONE_MANAGER: [&str; 11] = [
     "life/a_refused_creation_leaves_nothing",
     "life/end_levels_callbacks",
     "timeouts/~negative",
+    "~attachments",
 ];
 
 /// Three managers on one directory take turns: what one did the others see. A request's verbs are done by who began it.
