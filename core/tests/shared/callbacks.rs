@@ -90,7 +90,9 @@ fn the_process_that_made_the_session_is_told_before_others() {
     maker.kill();
     let killed = Instant::now();
     assert_eq!(other.ask(&format!("end {id}")), "ended ended");
-    assert_eq!(hear(&mut other).session, id);
+    // The acknowledgement of the one before may have been on its way.
+    let told = std::iter::from_fn(|| Some(hear(&mut other))).find(|told| !told.again).expect("told");
+    assert_eq!(told.session, id);
     assert!(killed.elapsed() < Duration::from_secs(10), "told after {:?}", killed.elapsed());
     assert_eq!(other.link.take_told(), [""; 0]);
 }
