@@ -5,23 +5,25 @@ use std::path::Path;
 
 use crate::line::parse;
 use crate::replay::do_line;
+use crate::store::Store;
 use crate::world::World;
 
 /// Writes `count` random scripts into `folder`, `vector_NNNN.txt`: the same for the same seed.
-pub fn write(seed: u64, count: u64, folder: &Path) -> std::io::Result<()> {
+pub fn write(table: &str, seed: u64, count: u64, folder: &Path) -> std::io::Result<()> {
     std::fs::create_dir_all(folder)?;
     for number in 0..count {
-        let text = script(seed, number).map_err(std::io::Error::other)?;
+        let text = script(table, seed, number).map_err(std::io::Error::other)?;
         std::fs::write(folder.join(format!("vector_{number:04}.txt")), text)?;
     }
     Ok(())
 }
 
 /// One random script, recorded.
-fn script(seed: u64, number: u64) -> Result<String, String> {
+fn script(table: &str, seed: u64, number: u64) -> Result<String, String> {
     let mut author = Author::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ number.wrapping_mul(0xd134_2543_de82_ef95));
     let mut text = format!("# DIFF-01: vector {number} of seed {seed}.\n");
-    let world = World::new("memory", 1);
+    let store = Store::new(table).map_err(|error| error.to_string())?;
+    let world = World::new(&store.name, 1);
     let record = |raw: &str, text: &mut String| -> Result<bool, String> {
         let mut good = false;
         for line in parse(raw)? {

@@ -1,4 +1,4 @@
-//! `libsession-runner-rust [--table memory|file] [--log] SCRIPT…`, or `--generate SEED COUNT DIR`.
+//! `libsession-runner-rust [--table memory|file] [--log] SCRIPT…`, or `[--table memory|file] --generate SEED COUNT DIR`.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -34,7 +34,8 @@ fn run() -> Result<bool, String> {
                 let seed = next("the seed")?.parse().map_err(|_| "the seed is no number")?;
                 let count = next("the count")?.parse().map_err(|_| "the count is no number")?;
                 let folder = next("the folder")?;
-                generate::write(seed, count, Path::new(&folder)).map_err(|error| format!("{folder}: {error}"))?;
+                generate::write(&table, seed, count, Path::new(&folder))
+                    .map_err(|error| format!("{folder}: {error}"))?;
                 return Ok(true);
             }
             _ => paths.extend(scripts(Path::new(&word)).map_err(|error| format!("{word}: {error}"))?),

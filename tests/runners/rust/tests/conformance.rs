@@ -134,7 +134,7 @@ fn the_coverage_page_names_every_script_and_no_other() {
 fn random_scripts_say_the_same_again() {
     let count = if std::env::var_os("LSES_TORTURE").is_some() { 1000 } else { 100 };
     let folder = std::env::temp_dir().join(format!("libsession-vectors-{}", std::process::id()));
-    generate::write(1, count, &folder).expect("scripts can be written");
+    generate::write("memory", 1, count, &folder).expect("scripts can be written");
     let failures = replay_all(&scripts(&folder).expect("can be read"), "memory");
     std::fs::remove_dir_all(&folder).expect("can be removed");
     assert!(failures.is_empty(), "\n{}", failures.join("\n"));
