@@ -5,15 +5,16 @@ use std::io;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::belt::{self, FileId};
 use super::seal::SealKey;
 use super::wal::{self, Wal};
-use super::{FILE, errors, gate, schema};
+use super::{FILE, Pages, errors, gate, schema};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::{Condvar, Mutex};
 
@@ -36,12 +37,15 @@ pub(super) struct Desk {
     back: Condvar,
     checkpointer: Mutex<Option<Connection>>,
     wal: Wal,
+    /// The last place that the sweep of tombstones looked at.
+    swept: AtomicI64,
 }
 
 #[derive(Default)]
 struct Readers {
     idle: Vec<Connection>,
     lent: usize,
+    waiting: usize,
 }
 
 impl Desk {
@@ -66,6 +70,7 @@ impl Desk {
             back: Condvar::new(),
             checkpointer: Mutex::new(None),
             wal: Wal::new(dir.join(format!("{FILE}-wal"))),
+            swept: AtomicI64::new(-1),
         });
         // SQLite has read: the belt can't hide from it any more that it is the first.
         files.join(file, &desk);
@@ -102,7 +107,11 @@ impl Desk {
         Ok(connection)
     }
 
-    pub fn with_writer<T>(&self, work: impl FnOnce(&Connection, SealKey, &Path) -> Result<T>) -> Result<T> {
+    fn pages<'a>(&'a self, connection: &'a Connection) -> Pages<'a> {
+        Pages { connection, key: self.key, dir: &self.dir, swept: &self.swept }
+    }
+
+    pub fn with_writer<T>(&self, work: impl FnOnce(Pages<'_>) -> Result<T>) -> Result<T> {
         let _inside = gate::enter();
         self.check_open()?;
         let mut writer = self.writer.lock();
@@ -111,7 +120,7 @@ impl Desk {
             None => self.connect(true)?,
         };
         let connection = writer.insert(connection);
-        let done = work(connection, self.key, &self.dir);
+        let done = work(self.pages(connection));
         // After a failure of the disk the next one begins with a fresh look.
         if done.as_ref().is_err_and(|error| matches!(error.kind(), ErrorKind::Uncertain | ErrorKind::Corrupt)) {
             *writer = None;
@@ -119,7 +128,7 @@ impl Desk {
         done
     }
 
-    pub fn with_reader<T>(&self, look: impl FnOnce(&Connection, SealKey, &Path) -> Result<T>) -> Result<T> {
+    pub fn with_reader<T>(&self, look: impl FnOnce(&Pages<'_>) -> Result<T>) -> Result<T> {
         let _inside = gate::enter();
         self.check_open()?;
         let mut lent = Lent { desk: self, connection: self.lend() };
@@ -127,14 +136,16 @@ impl Desk {
             Some(connection) => connection,
             None => self.connect(false)?,
         };
-        look(lent.connection.insert(connection), self.key, &self.dir)
+        look(&self.pages(lent.connection.insert(connection)))
     }
 
     /// An idle connection, or room for one more.
     fn lend(&self) -> Option<Connection> {
         let mut readers = self.readers.lock();
         while readers.lent >= READERS {
+            readers.waiting += 1;
             self.back.wait(&mut readers);
+            readers.waiting -= 1;
         }
         readers.lent += 1;
         readers.idle.pop()
@@ -217,8 +228,12 @@ impl Drop for Lent<'_> {
             Some(connection) if !closed => readers.idle.push(connection),
             connection => drop(connection),
         }
+        // A wake-up is a call of the system.
+        let waited_for = readers.waiting > 0;
         drop(readers);
-        self.desk.back.notify_one();
+        if waited_for {
+            self.desk.back.notify_one();
+        }
     }
 }
 
@@ -241,6 +256,8 @@ fn connect(dir: &Path, writes: bool) -> Result<Connection> {
     let connection = Connection::open_with_flags(dir.join(FILE), flags).map_err(fault)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     connection.busy_timeout(BUSY).map_err(fault)?;
+    // Or many a statement would be prepared anew for each value that is bound to it.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(fault)?;
     if std::fs::metadata(dir.join(FILE)).is_ok_and(|file| file.len() == 0) {
         // Only before anything is written; later it would be a write by itself.
         connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL;").map_err(fault)?;

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use rusqlite::params;
 
-use super::meta::Counter;
 use super::outbox::class;
 use super::pack::{Packer, Unpacker};
 use super::rows::{pack_classes, unpack_classes};
@@ -72,7 +71,7 @@ impl Ledger<'_> {
         )?;
         self.run("DELETE FROM event_class WHERE event_id = ?1", [id])?;
         self.run("DELETE FROM event WHERE event_id = ?1", [id])?;
-        let buried = self.count_up(Counter::DeadEvents)?;
+        let buried = self.count_dead_event()?;
         if buried > DEAD_EVENTS {
             let sql = "DELETE FROM dead_event WHERE event_id = (SELECT min(event_id) FROM dead_event) \
                        AND (SELECT count(*) FROM dead_event) > ?1";

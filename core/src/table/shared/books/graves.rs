@@ -1,10 +1,10 @@
-//! Tombstones, in the order of their ends.
+//! Tombstones, by their place.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use rusqlite::{Row, params};
 
-use super::meta::Counter;
 use super::pack::{Packer, Unpacker};
 use super::rows::{of, pack_replaced, unpack_replaced};
 use super::seal::SealKey;
@@ -16,8 +16,10 @@ use crate::id::SessionId;
 use crate::reason::{EndLevel, EndReason};
 use crate::table::grave::{Grave, More};
 
-/// Rows above the bound before some are deleted: many at once cost less.
-const SLACK: u64 = 32;
+/// At every so many-th end some tombstones are looked at, whether they may go.
+const SWEEP_EVERY: u64 = 32;
+/// So many then: all are looked at before there is a third more.
+const SWEPT: usize = 128;
 
 /// A tombstone as SQLite has it.
 struct Stored<'a> {
@@ -103,33 +105,16 @@ impl Pages<'_> {
     /// The tombstone of a place, whether it still stands or not; one that can't be read is none.
     pub fn grave(&self, locator: u64) -> Result<Option<Grave>> {
         let sql = "SELECT event_id, id, verifier, until, application, reason, level, at, wall, late, licensed, user, more, sum \
-                   FROM grave WHERE locator = ?1 ORDER BY event_id DESC LIMIT 1";
+                   FROM grave WHERE locator = ?1";
         Ok(self.one(sql, [signed(locator)], |row| read(row, locator, self.key))?.and_then(std::result::Result::ok))
-    }
-
-    /// The tombstone of one end.
-    pub(super) fn grave_of(&self, event_id: i64, locator: u64) -> Result<Option<Grave>> {
-        let sql = "SELECT event_id, id, verifier, until, application, reason, level, at, wall, late, licensed, user, more, sum \
-                   FROM grave WHERE event_id = ?1";
-        Ok(self.one(sql, [event_id], |row| read(row, locator, self.key))?.and_then(std::result::Result::ok))
-    }
-
-    /// Tombstones: counts them all.
-    pub fn grave_count(&self) -> Result<u64> {
-        Ok(self.plain("SELECT count(*) FROM grave", [], |row| number(row, 0))?.unwrap_or(0))
     }
 }
 
 impl Ledger<'_> {
-    /// A number for an end, higher than all before: of its tombstone, and of the event that tells it.
-    pub fn next_event(&mut self) -> Result<u64> {
-        self.count_up(Counter::Events)
-    }
-
     /// Keeps a tombstone under its event's number ([`Ledger::next_event`]). Of more than `most` the oldest fall early, so that
     /// no flood of ends fills the disk.
     pub fn bury(&mut self, locator: u64, grave: &Grave, most: u64) -> Result<()> {
-        let sql = "INSERT INTO grave(event_id, locator, id, verifier, until, application, reason, level, at, wall, late, \
+        let sql = "INSERT OR REPLACE INTO grave(event_id, locator, id, verifier, until, application, reason, level, at, wall, late, \
                    licensed, user, more, sum) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
         let stored = Stored::new(locator, grave);
         self.run(
@@ -152,17 +137,41 @@ impl Ledger<'_> {
                 stored.sum(self.key),
             ],
         )?;
-        if grave.event_id.is_multiple_of(SLACK) {
-            let last = signed(grave.event_id.saturating_sub(most));
-            self.run("DELETE FROM grave WHERE event_id <= ?1", [last])?;
+        if grave.event_id.is_multiple_of(SWEEP_EVERY) {
+            self.sweep(grave.at, SWEPT, grave.event_id.saturating_sub(most))?;
         }
         Ok(())
     }
 
-    /// Takes away tombstones that have fallen, looking at the oldest `most`; tells how many.
+    /// Takes away tombstones that have fallen, looking at `most` of them, each time at the next; tells how many.
     pub fn purge_graves(&mut self, now: Millis, most: usize) -> Result<usize> {
-        let sql = "DELETE FROM grave WHERE event_id IN \
-                   (SELECT event_id FROM (SELECT event_id, until FROM grave ORDER BY event_id LIMIT ?2) WHERE until <= ?1)";
-        self.run(sql, params![signed(now), signed(most as u64)])
+        self.sweep(now, most, 0)
+    }
+
+    /// The same, and those of ends up to `last`. At the end it begins anew.
+    fn sweep(&mut self, now: Millis, most: usize, last: u64) -> Result<usize> {
+        let next = "SELECT count(*), max(locator) FROM \
+                    (SELECT locator FROM grave WHERE locator > ?1 ORDER BY locator LIMIT ?2)";
+        let delete = "DELETE FROM grave WHERE locator > ?1 AND locator <= ?2 AND (until <= ?3 OR event_id <= ?4)";
+        let (mut left, mut fallen) = (signed(most as u64), 0);
+        let mut from = self.swept.load(Ordering::Relaxed);
+        for _ in 0..2 {
+            let seen =
+                self.plain(next, [from, left], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?)))?;
+            if let Some((count, Some(to))) = seen {
+                fallen += self.run(delete, [from, to, signed(now), signed(last)])?;
+                left -= count;
+                from = to;
+            }
+            if left <= 0 {
+                break;
+            }
+            from = -1;
+        }
+        self.swept.store(from, Ordering::Relaxed);
+        if fallen > 0 {
+            self.count_fallen(fallen)?;
+        }
+        Ok(fallen)
     }
 }

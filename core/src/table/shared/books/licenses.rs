@@ -27,7 +27,7 @@ fn position<T: PartialEq>(all: &[T], one: &T) -> i64 {
 impl Pages<'_> {
     /// The counters of a pool; a pool without a row was never used.
     pub fn pool(&self, pool: u32) -> Result<Totals> {
-        let sql = "SELECT in_use, anonymous, high_water, high_water_at, denials, level FROM pool WHERE pool = ?1";
+        let sql = "SELECT a, b, c, d, e, f FROM tally WHERE k = ?1";
         let totals = self.plain(sql, [pool], |row| {
             Ok(Totals {
                 in_use: number(row, 0)?,
@@ -85,8 +85,7 @@ impl Pages<'_> {
 impl<'a> Ledger<'a> {
     /// Keeps the counters of a pool.
     pub fn set_pool(&mut self, pool: u32, totals: &Totals) -> Result<()> {
-        let sql = "INSERT OR REPLACE INTO pool(pool, in_use, anonymous, high_water, high_water_at, denials, level) \
-                   VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        let sql = "INSERT OR REPLACE INTO tally(k, a, b, c, d, e, f) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)";
         self.run(
             sql,
             params![

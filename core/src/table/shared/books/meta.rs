@@ -2,19 +2,14 @@
 
 use rusqlite::params;
 
-use super::{Ledger, Pages};
+use super::sessions::number;
+use super::{Ledger, Pages, signed};
 use crate::error::Result;
 
-/// Counters that only rise.
-#[derive(Clone, Copy)]
-pub(super) enum Counter {
-    /// The number of the last end.
-    Events = 1,
-    /// Rows put into quarantine.
-    Quarantined = 2,
-    /// Events that nobody took.
-    DeadEvents = 3,
-}
+/// The number of the last end, and of the tombstones.
+const NEXT_EVENT: &str = "UPDATE tally SET a = a + 1, d = d + 1 WHERE k = -1 RETURNING a";
+const QUARANTINED: &str = "UPDATE tally SET b = b + 1 WHERE k = -1 RETURNING b";
+const DEAD_EVENTS: &str = "UPDATE tally SET c = c + 1 WHERE k = -1 RETURNING c";
 
 impl Pages<'_> {
     /// A value, as it was set.
@@ -29,12 +24,12 @@ impl Pages<'_> {
 
     /// Rows put into quarantine so far.
     pub fn quarantined(&self) -> Result<u64> {
-        self.counter(Counter::Quarantined)
+        self.counter("SELECT b FROM tally WHERE k = -1")
     }
 
     /// Events so far that nobody took within their time.
     pub fn dead_event_count(&self) -> Result<u64> {
-        self.counter(Counter::DeadEvents)
+        self.counter("SELECT c FROM tally WHERE k = -1")
     }
 
     /// Whether the file is whole, as far as SQLite can tell quickly: each fault in words, at most 20. Reads all of it.
@@ -43,9 +38,13 @@ impl Pages<'_> {
         Ok(words.into_iter().filter(|word| word != "ok").collect())
     }
 
-    pub(super) fn counter(&self, counter: Counter) -> Result<u64> {
-        let value = self.plain("SELECT v FROM counter WHERE k = ?1", [counter as i64], |row| row.get::<_, i64>(0))?;
-        Ok(value.unwrap_or(0).cast_unsigned())
+    /// Tombstones, also those that have fallen and are not purged yet.
+    pub fn grave_count(&self) -> Result<u64> {
+        self.counter("SELECT max(d, 0) FROM tally WHERE k = -1")
+    }
+
+    fn counter(&self, sql: &str) -> Result<u64> {
+        Ok(self.plain(sql, [], |row| number(row, 0))?.unwrap_or(0))
     }
 }
 
@@ -66,9 +65,21 @@ impl Ledger<'_> {
         self.plains(&format!("PRAGMA incremental_vacuum({pages})"), [], |_| Ok(())).map(drop)
     }
 
-    pub(super) fn count_up(&mut self, counter: Counter) -> Result<u64> {
-        let sql = "INSERT INTO counter(k, v) VALUES(?1, 1) ON CONFLICT(k) DO UPDATE SET v = v + 1 RETURNING v";
-        let value = self.plain(sql, [counter as i64], |row| row.get::<_, i64>(0))?;
-        Ok(value.unwrap_or(0).cast_unsigned())
+    /// A number for an end, higher than all before: of its tombstone, which is counted by this, and of the event that tells it.
+    pub fn next_event(&mut self) -> Result<u64> {
+        self.counter(NEXT_EVENT)
+    }
+
+    /// So many tombstones less.
+    pub(super) fn count_fallen(&mut self, fallen: usize) -> Result<()> {
+        self.run("UPDATE tally SET d = d - ?1 WHERE k = -1", [signed(fallen as u64)]).map(drop)
+    }
+
+    pub(super) fn count_quarantined(&mut self) -> Result<u64> {
+        self.counter(QUARANTINED)
+    }
+
+    pub(super) fn count_dead_event(&mut self) -> Result<u64> {
+        self.counter(DEAD_EVENTS)
     }
 }

@@ -28,6 +28,7 @@ mod wal;
 use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
 use rusqlite::{Connection, Params, Row};
 
@@ -55,6 +56,8 @@ pub(in crate::table) struct Pages<'a> {
     connection: &'a Connection,
     key: SealKey,
     dir: &'a Path,
+    /// Where the sweep of tombstones stands.
+    swept: &'a AtomicI64,
 }
 
 /// A transaction under way: all reads, and the changes.
@@ -86,9 +89,9 @@ impl Books {
     ///
     /// Errors: those of `work`; `uncertain` if the disk failed during the commit; `unavailable`, `corrupt`.
     pub fn write<T>(&self, work: impl FnOnce(&mut Ledger<'_>) -> Result<T>) -> Result<T> {
-        self.desk.with_writer(|connection, key, dir| {
-            let transaction = Transaction::begin(connection, dir, "BEGIN IMMEDIATE")?;
-            let done = work(&mut Ledger(Pages { connection, key, dir }))?;
+        self.desk.with_writer(|pages| {
+            let transaction = Transaction::begin(pages.connection, pages.dir, "BEGIN IMMEDIATE")?;
+            let done = work(&mut Ledger(pages))?;
             transaction.commit()?;
             Ok(done)
         })
@@ -96,9 +99,9 @@ impl Books {
 
     /// Looks at the books as of one instant; from any thread, up to four at once.
     pub fn read<T>(&self, look: impl FnOnce(&Pages<'_>) -> Result<T>) -> Result<T> {
-        self.desk.with_reader(|connection, key, dir| {
-            let transaction = Transaction::begin(connection, dir, "BEGIN")?;
-            let seen = look(&Pages { connection, key, dir })?;
+        self.desk.with_reader(|pages| {
+            let transaction = Transaction::begin(pages.connection, pages.dir, "BEGIN")?;
+            let seen = look(pages)?;
             transaction.commit()?;
             Ok(seen)
         })
@@ -106,7 +109,7 @@ impl Books {
 
     /// The same for a look that asks only one thing: two calls less.
     pub fn glance<T>(&self, look: impl FnOnce(&Pages<'_>) -> Result<T>) -> Result<T> {
-        self.desk.with_reader(|connection, key, dir| look(&Pages { connection, key, dir }))
+        self.desk.with_reader(look)
     }
 
     /// Has everything committed so far on the disk when it returns. From any thread; needs no word.

@@ -157,21 +157,19 @@ impl Ledger<'_> {
 
     /// A tombstone of an application that is gone goes with it.
     fn renumber_graves(&mut self, moves: &Moves) -> Result<()> {
-        let locators = self.plains("SELECT event_id, locator FROM grave", [], |row| {
-            Ok((row.get::<_, i64>(0)?, super::sessions::number(row, 1)?))
-        })?;
-        for (event_id, locator) in locators {
-            let grave = self.grave_of(event_id, locator)?;
+        let locators = self.plains("SELECT locator FROM grave", [], |row| super::sessions::number(row, 0))?;
+        for locator in locators {
+            let grave = self.grave(locator)?;
             let application = grave.as_ref().and_then(|grave| moved(&moves.applications, grave.application));
             match (grave, application) {
                 (Some(grave), Some(application)) if grave.application == application => {}
                 (Some(mut grave), Some(application)) => {
                     grave.application = application;
-                    self.run("DELETE FROM grave WHERE event_id = ?1", [event_id])?;
                     self.bury(locator, &grave, u64::MAX)?;
                 }
                 _ => {
-                    self.run("DELETE FROM grave WHERE event_id = ?1", [event_id])?;
+                    self.run("DELETE FROM grave WHERE locator = ?1", [signed(locator)])?;
+                    self.count_fallen(1)?;
                 }
             }
         }
@@ -195,15 +193,15 @@ impl Ledger<'_> {
     fn renumber_pools(&mut self, moves: &Moves) -> Result<()> {
         // Over numbers that nobody has, so that two may change places.
         let aside = 1_i64 << 32;
-        for table in ["pool", "holder", "audit"] {
-            self.run(&format!("UPDATE {table} SET pool = pool + ?1"), [aside])?;
+        for (table, key) in [("tally", "k"), ("holder", "pool"), ("audit", "pool")] {
+            self.run(&format!("UPDATE {table} SET {key} = {key} + ?1 WHERE {key} >= 0"), [aside])?;
             for (old, new) in (0_u64..).zip(&moves.pools) {
                 if let Some(new) = new {
-                    let sql = format!("UPDATE {table} SET pool = ?2 WHERE pool = ?1");
+                    let sql = format!("UPDATE {table} SET {key} = ?2 WHERE {key} = ?1");
                     self.run(&sql, params![aside + signed(old), new])?;
                 }
             }
-            self.run(&format!("DELETE FROM {table} WHERE pool >= ?1"), [aside])?;
+            self.run(&format!("DELETE FROM {table} WHERE {key} >= ?1"), [aside])?;
         }
         Ok(())
     }

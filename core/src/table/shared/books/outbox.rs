@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use rusqlite::{Row, params};
 
-use super::meta::Counter;
 use super::pack::{Packer, Unpacker};
 use super::rows::{DataRow, pack_classes, pack_data, unpack_classes, unpack_data};
 use super::seal::SealKey;

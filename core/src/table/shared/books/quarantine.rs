@@ -3,7 +3,6 @@
 use rusqlite::types::ValueRef;
 use rusqlite::{Row, params};
 
-use super::meta::Counter;
 use super::pack::Packer;
 use super::{Ledger, Read};
 use crate::error::Result;
@@ -61,7 +60,7 @@ impl Ledger<'_> {
         self.run(sql, params![origin, slot, why, content])?;
         let last = self.connection.last_insert_rowid();
         self.run("DELETE FROM quarantine WHERE number <= ?1", [last.saturating_sub(KEPT)])?;
-        self.count_up(Counter::Quarantined).map(drop)
+        self.count_quarantined().map(drop)
     }
 
     /// A row of any table as it is, to be put aside.

@@ -8,12 +8,12 @@ use super::errors;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The version of the tables that this library writes.
-pub(super) const SCHEMA: i64 = 1;
+pub(super) const SCHEMA: i64 = 2;
 /// "LSES": the mark of our files.
 pub(super) const APPLICATION_ID: i64 = 0x4c53_4553;
 
 /// Step `n` leads from version `n` to `n + 1`.
-const LADDER: [&str; SCHEMA as usize] = [VERSION_1];
+const LADDER: [&str; SCHEMA as usize] = [VERSION_1, VERSION_2];
 
 /// Times are engine milliseconds unless they are named wall. `sum` is a checksum of the row (see `seal`); of a session
 /// it is over all but `saved` and `used`, which `seal` covers: they change most.
@@ -70,6 +70,32 @@ CREATE TABLE dead_event(
 
 CREATE TABLE quarantine(number INTEGER PRIMARY KEY, origin TEXT NOT NULL, slot INTEGER, why TEXT NOT NULL,
   content BLOB NOT NULL);
+";
+
+/// A commit costs by the pages that it writes. So `tally` has all that most commits change in one page: the counters of
+/// each pool, under its number, and in row -1 those of the store: the last event, rows in quarantine, dead events and
+/// tombstones. And tombstones lie by their place, which needs no index.
+const VERSION_2: &str = "
+CREATE TABLE tally(k INTEGER PRIMARY KEY, a INTEGER NOT NULL DEFAULT 0, b INTEGER NOT NULL DEFAULT 0,
+  c INTEGER NOT NULL DEFAULT 0, d INTEGER NOT NULL DEFAULT 0, e INTEGER NOT NULL DEFAULT 0,
+  f INTEGER NOT NULL DEFAULT 0);
+INSERT INTO tally(k, a, b, c, d) SELECT -1, ifnull((SELECT v FROM counter WHERE k = 1), 0),
+  ifnull((SELECT v FROM counter WHERE k = 2), 0), ifnull((SELECT v FROM counter WHERE k = 3), 0),
+  (SELECT count(*) FROM grave);
+INSERT INTO tally(k, a, b, c, d, e, f)
+  SELECT pool, in_use, anonymous, high_water, high_water_at, denials, level FROM pool;
+DROP TABLE counter;
+DROP TABLE pool;
+DROP INDEX grave_locator;
+ALTER TABLE grave RENAME TO grave_1;
+CREATE TABLE grave(
+  locator INTEGER PRIMARY KEY, event_id INTEGER NOT NULL, id BLOB NOT NULL, verifier BLOB NOT NULL,
+  until INTEGER NOT NULL, application INTEGER NOT NULL, reason INTEGER NOT NULL, level INTEGER NOT NULL,
+  at INTEGER NOT NULL, wall INTEGER NOT NULL, late INTEGER, licensed INTEGER NOT NULL, user TEXT, more BLOB,
+  sum INTEGER NOT NULL);
+INSERT OR REPLACE INTO grave SELECT locator, event_id, id, verifier, until, application, reason, level, at, wall, late,
+  licensed, user, more, sum FROM grave_1 ORDER BY event_id;
+DROP TABLE grave_1;
 ";
 
 /// Makes the tables, or brings older ones up to this version. Refuses what is not ours or newer than we are.

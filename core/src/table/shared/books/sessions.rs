@@ -257,7 +257,7 @@ impl Pages<'_> {
     /// The highest generation that a session or a tombstone has.
     pub fn last_generation(&self) -> Result<u64> {
         let sql = "SELECT max(ifnull((SELECT max(generation) FROM session), 0), \
-                   ifnull((SELECT max(locator >> 28) FROM grave), 0))";
+                   ifnull((SELECT max(locator) FROM grave) >> 28, 0))";
         Ok(self.plain(sql, [], |row| number(row, 0))?.unwrap_or(0))
     }
 

@@ -5,6 +5,8 @@ use rusqlite::Connection;
 use super::keeping::grave;
 use super::{books, data, full_row, row};
 use crate::ErrorKind;
+use crate::license::ledger::Totals;
+use crate::table::PoolLevel;
 use crate::table::shared::books::{Books, FILE, schema};
 use crate::table::shared::testing::Scratch;
 
@@ -152,4 +154,45 @@ fn a_damaged_page_is_corrupt_and_no_more() {
         }
     }
     assert!((1..100).contains(&corrupt), "{corrupt}");
+}
+
+#[test]
+fn an_older_version_is_brought_up_to_this_one() {
+    // What the present version makes of nothing, made the older one's again: by hand, as that one wrote it.
+    let (dir, books) = books();
+    let locator = (1 << 40) + 7;
+    let mut grave = grave(41);
+    grave.until = crate::clock::NEVER;
+    books.write(|ledger| ledger.bury(locator, &grave, 100)).expect("buried");
+    books.write(|ledger| ledger.insert_session(&full_row(2))).expect("kept");
+    books.close(true);
+    tamper(
+        &dir,
+        "CREATE TABLE counter(k INTEGER PRIMARY KEY, v INTEGER NOT NULL); \
+         INSERT INTO counter VALUES(1, 41), (2, 5); \
+         CREATE TABLE pool(pool INTEGER PRIMARY KEY, in_use INTEGER NOT NULL, anonymous INTEGER NOT NULL, \
+           high_water INTEGER NOT NULL, high_water_at INTEGER NOT NULL, denials INTEGER NOT NULL, level INTEGER NOT NULL); \
+         INSERT INTO pool VALUES(1, 10, 2, 30, -40, 5, 1); \
+         ALTER TABLE grave RENAME TO grave_2; \
+         CREATE TABLE grave(event_id INTEGER PRIMARY KEY, locator INTEGER NOT NULL, id BLOB NOT NULL, \
+           verifier BLOB NOT NULL, until INTEGER NOT NULL, application INTEGER NOT NULL, reason INTEGER NOT NULL, \
+           level INTEGER NOT NULL, at INTEGER NOT NULL, wall INTEGER NOT NULL, late INTEGER, licensed INTEGER NOT NULL, \
+           user TEXT, more BLOB, sum INTEGER NOT NULL); \
+         CREATE INDEX grave_locator ON grave(locator); \
+         INSERT INTO grave SELECT event_id, locator, id, verifier, until, application, reason, level, at, wall, late, \
+           licensed, user, more, sum FROM grave_2; \
+         DROP TABLE grave_2; DROP TABLE tally; PRAGMA user_version = 1;",
+    );
+    let books = Books::open(dir.path()).expect("migrated");
+    assert_eq!(books.read(|pages| pages.grave(locator)), Ok(Some(grave)));
+    assert_eq!(
+        books.read(|pages| Ok((pages.grave_count()?, pages.quarantined()?, pages.dead_event_count()?))),
+        Ok((1, 5, 0))
+    );
+    assert_eq!(books.write(|ledger| ledger.next_event()), Ok(42));
+    let totals =
+        Totals { in_use: 10, anonymous: 2, high_water: 30, high_water_at: -40, denials: 5, level: PoolLevel::Low };
+    assert_eq!(books.read(|pages| pages.pool(1)), Ok(totals));
+    assert!(books.read(|pages| pages.session(2)).expect("read").is_some());
+    assert_eq!(books.read(|pages| pages.quick_check()), Ok(vec![]));
 }

@@ -150,7 +150,7 @@ fn a_flood_of_ends_does_not_fill_the_disk() {
         })
         .expect("buried");
     let count = books.read(|pages| pages.grave_count()).expect("a count");
-    assert!((100..132).contains(&count), "{count}");
+    assert!((100..150).contains(&count), "{count}");
     assert_eq!(books.read(|pages| pages.grave(0)), Ok(None));
     assert!(books.read(|pages| pages.grave(499)).expect("read").is_some());
 }
