@@ -45,6 +45,7 @@ pub(super) struct Desk {
 struct Readers {
     idle: Vec<Connection>,
     lent: usize,
+    /// Threads that wait for one to come back.
     waiting: usize,
 }
 
@@ -228,10 +229,10 @@ impl Drop for Lent<'_> {
             Some(connection) if !closed => readers.idle.push(connection),
             connection => drop(connection),
         }
-        // A wake-up is a call of the system.
-        let waited_for = readers.waiting > 0;
+        // Ringing a bell is a call of the system, whoever listens.
+        let waited = readers.waiting > 0;
         drop(readers);
-        if waited_for {
+        if waited {
             self.desk.back.notify_one();
         }
     }

@@ -121,14 +121,18 @@ impl<'a> Ledger<'a> {
         if keep == 0 {
             return Ok(());
         }
-        let sql = "INSERT INTO audit(pool, seq, at, kind, session, holder, was, now, reason) VALUES(?1, \
-                   (SELECT ifnull(max(seq), 0) + 1 FROM audit WHERE pool = ?1), ?2, ?3, ?4, ?5, ?6, ?7, ?8) RETURNING seq";
+        // In two steps: RETURNING makes SQLite build and drop a table of its own for one row.
+        let sql = "SELECT seq FROM audit WHERE pool = ?1 ORDER BY seq DESC LIMIT 1";
+        let seq = self.plain(sql, [pool], |row| row.get::<_, i64>(0))?.unwrap_or(0).saturating_add(1);
+        let sql = "INSERT INTO audit(pool, seq, at, kind, session, holder, was, now, reason) \
+                   VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
         let holder = match entry.holder {
             Holder::Session => None,
             Holder::User(user) => Some(&**user),
         };
         let params = params![
             pool,
+            seq,
             signed(entry.at),
             position(&KINDS, &entry.kind),
             &entry.session.0[..],
@@ -137,7 +141,7 @@ impl<'a> Ledger<'a> {
             signed(entry.after),
             entry.reason.map(DenyReason::code),
         ];
-        let seq = self.plain(sql, params, |row| row.get::<_, i64>(0))?.unwrap_or(0);
+        self.run(sql, params)?;
         if seq % SLACK == 0 {
             let last = seq.saturating_sub(signed(keep as u64));
             self.run("DELETE FROM audit WHERE pool = ?1 AND seq <= ?2", params![pool, last])?;
