@@ -258,6 +258,7 @@ impl SharedTable {
     }
 
     pub(super) fn table_stats(&self) -> TableStats {
+        self.after_dead_writer();
         let counters = &self.map.head().counters;
         let (lateness_max, lateness_p99) = self.local.lateness.worst();
         let participants = &self.map.head().participants;

@@ -226,6 +226,15 @@ impl SharedTable {
         Ok(writer)
     }
 
+    /// Before counters are told: a writer that died may have committed and not counted. Costs nothing if nobody writes.
+    fn after_dead_writer(&self) {
+        let owner = self.map.head().writing.word.owner();
+        if owner != 0 && owner != self.me && !self.processes.alive(owner) {
+            // If the books can't be read, the counters stay as they are.
+            drop(self.writer());
+        }
+    }
+
     /// Notes once in a while where engine time is.
     fn tell_time(&self, ledger: &mut books::Ledger<'_>) -> Result<()> {
         let at = self.at();
@@ -526,6 +535,7 @@ impl Table for SharedTable {
     }
 
     fn count(&self) -> u64 {
+        self.after_dead_writer();
         self.map.head().counters.live.load(Relaxed)
     }
 
