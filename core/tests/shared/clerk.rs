@@ -157,8 +157,9 @@ impl Clerk {
                 Ok("ok".into())
             }
             ["finish", name] => {
-                let request = self.requests.remove(name).ok_or_else(|| Refusal("error no such request".into()))?;
+                let request = self.requests.get(name).ok_or_else(|| Refusal("error no such request".into()))?;
                 request.finish()?;
+                self.requests.remove(name);
                 Ok("ok".into())
             }
             _ => Err(Refusal("error unknown".into())),
@@ -231,6 +232,11 @@ fn session(manager: &Manager, words: &[&str]) -> Answer {
             EndOutcome::Extended { class, .. } => format!("extended {class}"),
             EndOutcome::Absent => "absent".into(),
         },
+        ["idle", text, ms] => {
+            let timeout = Duration::from_millis(ms.parse().expect("milliseconds"));
+            manager.set_idle_timeout(id(text)?, (!timeout.is_zero()).then_some(timeout))?;
+            "ok".into()
+        }
         ["reap"] => format!("ok {}", manager.reap_now()?),
         ["drain", ms] => format!("ok {}", manager.drain(Duration::from_millis(ms.parse().expect("milliseconds")))?),
         ["close"] => {

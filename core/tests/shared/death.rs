@@ -1,4 +1,4 @@
-//! The death or the freeze of a process: what it held as a process is free within a second, its sessions live on.
+//! The death of a process: what it held as a process is free within a second, its sessions live on.
 
 use std::time::{Duration, Instant};
 
@@ -6,12 +6,12 @@ use super::account::ids;
 use super::*;
 
 /// Freed within.
-const SECOND: Duration = Duration::from_secs(1);
+pub const SECOND: Duration = Duration::from_secs(1);
 /// Leadership is taken over within.
 const HALF: Duration = Duration::from_millis(500);
 
 /// A session of a clerk: id and token.
-fn create(clerk: &mut Process) -> (String, String) {
+pub fn create(clerk: &mut Process) -> (String, String) {
     let words = clerk.ok("create");
     (words[0].clone(), words[1].clone())
 }
@@ -42,6 +42,41 @@ fn the_lock_of_a_killed_process_goes_to_the_next_and_its_session_lives() {
         took
     });
     assert_eq!((&*witness.ask("audit"), &*witness.ask("check")), ("equal 0", "ok"));
+}
+
+/// How long it takes until another has the lock of a killed process, while whoever leads is stopped and can't help.
+/// `waits`: it waited for it when the holder was killed; else it comes after that.
+fn without_a_leader(waits: bool) -> Duration {
+    let dir = Dir::new();
+    let shop = Shop { idle_ms: 300, ..dir.shop() };
+    let mut leader = leader(&shop);
+    let (mut holder, mut next) = (Process::clerk(&shop), Process::clerk(&shop));
+    let (id, token) = create(&mut holder);
+    assert_eq!(holder.ask(&format!("idle {id} 0")), "ok");
+    assert_eq!(holder.ask(&format!("begin r {token} 1000")), "ok");
+    let begin = format!("begin r {token} 30000");
+    if waits {
+        next.tell(&begin);
+        leader.ask_until("stats lock_waiters", "1");
+    }
+    leader.freeze();
+    holder.kill();
+    let killed = Instant::now();
+    if !waits {
+        next.tell(&begin);
+    }
+    assert_eq!(next.answer(), "ok");
+    let took = killed.elapsed();
+    leader.thaw();
+    assert_eq!(next.ask("finish r"), "ok");
+    assert_eq!(leader.ask("check"), "ok");
+    took
+}
+
+#[test]
+fn who_waits_for_the_lock_of_a_killed_process_finds_out_by_itself() {
+    in_time(HALF, "who waits has the lock of a killed process", || without_a_leader(true));
+    in_time(HALF, "who comes has the lock of a killed process", || without_a_leader(false));
 }
 
 #[test]
@@ -78,7 +113,7 @@ fn a_killed_process_that_had_a_request_lets_its_session_time_out() {
 }
 
 /// A process that leads: it was alone, and has reaped.
-fn leader(shop: &Shop) -> Process {
+pub fn leader(shop: &Shop) -> Process {
     let mut leader = Process::clerk(shop);
     create(&mut leader);
     leader.ask_until("count", "0");
@@ -101,72 +136,6 @@ fn another_reaps_half_a_second_after_the_leader_was_killed() {
         assert_eq!(other.ask("audit"), "equal 0");
         made.elapsed()
     });
-}
-
-#[test]
-fn a_frozen_process_holds_up_nobody() {
-    let dir = Dir::new();
-    let shop = Shop { idle_ms: 60_000, ..dir.shop() };
-    let (mut frozen, mut other) = (Process::clerk(&shop), Process::clerk(&shop));
-    let (_, theirs) = create(&mut frozen);
-    assert_eq!(frozen.ask(&format!("begin r {theirs} 1000")), "ok");
-    assert_eq!(frozen.ask("put r n 1"), "ok");
-    frozen.freeze();
-    for _ in 0..20 {
-        let (id, token) = create(&mut other);
-        assert_eq!(other.ask(&format!("set {token} n 1")), "ok");
-        assert_eq!(other.ask(&format!("end {id}")), "ended ended");
-    }
-    // The frozen one is not dead: its lock stays its own.
-    assert!(other.ask(&format!("begin r {theirs} 50")).starts_with("error lock_timeout"));
-    frozen.thaw();
-    assert_eq!(frozen.ask("finish r"), "ok");
-    assert_eq!(other.ask(&format!("get {theirs} n")), "ok 1");
-}
-
-#[test]
-fn others_reap_while_the_leader_is_frozen() {
-    in_time(Duration::from_millis(300) + SECOND, "another reaps in place of a frozen leader", || {
-        let dir = Dir::new();
-        let shop = Shop { idle_ms: 300, ..dir.shop() };
-        let mut leader = leader(&shop);
-        let mut other = Process::clerk(&shop);
-        leader.freeze();
-        create(&mut other);
-        let made = Instant::now();
-        other.ask_until("count", "0");
-        assert_eq!(other.ask("audit"), "equal 0");
-        let took = made.elapsed();
-        leader.thaw();
-        assert_eq!((&*leader.ask("count"), &*leader.ask("audit"), &*leader.ask("check")), ("0", "equal 0", "ok"));
-        took
-    });
-}
-
-#[test]
-fn a_process_frozen_at_any_moment_costs_time_and_nothing_else() {
-    let dir = Dir::new();
-    let shop = dir.shop();
-    let mut seed = Seed::new("freeze");
-    let mut busy = Process::start("busy", &shop);
-    busy.tell(&format!("go {}", seed.number()));
-    let mut other = Process::clerk(&shop);
-    for _ in 0..rounds(20, 1000) {
-        for _ in 0..seed.below(30) {
-            busy.link.line().expect("a process at work");
-        }
-        busy.freeze();
-        // In the middle of a commit it has the writer's lock, and nobody can take that from the living.
-        other.tell("create");
-        busy.thaw();
-        let answer = other.answer();
-        let id = answer.split(' ').nth(1).unwrap_or_else(|| panic!("{answer}")).to_owned();
-        assert_eq!(other.ask(&format!("end {id}")), "ended ended");
-    }
-    busy.tell("pause");
-    while busy.link.line().expect("a process at work") != "paused" {}
-    assert_eq!(other.ask("check"), "ok");
-    assert!(other.ask("audit").starts_with("equal"));
 }
 
 #[test]

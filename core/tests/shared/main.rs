@@ -12,6 +12,7 @@ mod clocks;
 mod damage;
 mod death;
 mod faults;
+mod frozen;
 mod golden;
 mod kill;
 mod link;
@@ -42,6 +43,7 @@ type Role = fn(Link, Shop);
 const ROLES: &[(&str, Role)] = &[
     ("busy", busy::role),
     ("clerk", clerk::role),
+    ("scribe", frozen::role),
     ("script", faults::role),
     ("secretary", secrets::role),
     ("trader", race::role),

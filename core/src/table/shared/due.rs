@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::SharedTable;
 use super::books::SessionRow;
 use super::layout::flags;
+use super::patience::Less;
 use super::visit::{Held, Look, Name};
 use crate::clock::{Millis, NEVER, Now};
 use crate::deadline;
@@ -20,6 +21,8 @@ use crate::table::*;
 const END: u32 = u32::MAX;
 /// How long who does not reap waits before it tries to.
 pub(super) const TRY_AGAIN: Millis = 250;
+/// When the wheel is filled again though a slot could not be had.
+const FILL_AGAIN: Millis = 1000;
 /// How long a turn at reaping is waited for on a manual clock.
 const TURN: Duration = Duration::from_secs(5);
 
@@ -34,6 +37,8 @@ pub(super) struct Filed {
     pub leading: bool,
     /// What the wheel was filled for.
     rescan: u64,
+    /// When it is to be filled again, because a slot could not be had.
+    again: Option<Millis>,
 }
 
 impl SharedTable {
@@ -149,11 +154,14 @@ impl SharedTable {
         }
         due.beat.store(now.ms, Relaxed);
         let rescan = due.rescan.load(Acquire);
-        if filed.rescan != rescan || filed.suspended != now.suspended {
+        let again = filed.again.is_some_and(|again| again <= now.ms);
+        if again || filed.rescan != rescan || filed.suspended != now.suspended {
             // After a suspend every absolute deadline is nearer in engine time than it was filed.
-            (filed.rescan, filed.suspended) = (rescan, now.suspended);
+            (filed.rescan, filed.suspended, filed.again) = (rescan, now.suspended, None);
             self.fill_wheel(filed, now);
-            due.filled.store(rescan, Release);
+            if filed.again.is_none() {
+                due.filled.store(rescan, Release);
+            }
         }
         true
     }
@@ -195,7 +203,8 @@ impl SharedTable {
                 Ok(Some(held)) => held,
                 Ok(None) => break,
                 Err(error) => {
-                    ::log::error!(target: "libsession", "slot {index} can't be mended now: {}", error.message());
+                    ::log::error!(target: "libsession", "slot {index} can't be filed now: {}", error.message());
+                    filed.again = Some(now.ms.saturating_add(FILL_AGAIN));
                     continue;
                 }
             };
@@ -214,6 +223,7 @@ impl SharedTable {
 
     /// When the reaper must be at work again.
     pub(super) fn next_claim(&self, now: Now) -> Option<Millis> {
+        let _less = Less::is_tried_again();
         let mut filed = self.filed.lock();
         if !self.lead(&mut filed, now) {
             return Some(now.ms + TRY_AGAIN);
@@ -223,7 +233,7 @@ impl SharedTable {
         let before = due.earliest.swap(NEVER, AcqRel);
         self.take_chain(&mut filed);
         let ready = filed.ready.last().map(|(when, _, _)| *when);
-        let next = ready.into_iter().chain(filed.wheel.next_due()).min();
+        let next = ready.into_iter().chain(filed.wheel.next_due()).chain(filed.again).min();
         due.earliest.fetch_min(next.unwrap_or(NEVER), AcqRel);
         if self.clock.manual().is_some() {
             self.unlead(&mut filed);
@@ -236,6 +246,7 @@ impl SharedTable {
     }
 
     pub(super) fn claim(&self, at: At, limit: usize) -> Result<Claim> {
+        let _less = Less::is_tried_again();
         self.keep(at)?;
         let mut claim = Claim::default();
         let mut filed = self.filed.lock();
@@ -258,8 +269,17 @@ impl SharedTable {
         drop(filed);
         if let Err(error) = self.claim_batch(at, &batch, &mut claim) {
             // What was taken from the wheel is not forgotten.
-            self.map.head().due.rescan.fetch_add(1, AcqRel);
-            return Err(error);
+            for (_, _, index) in &batch {
+                if self.map.slot(*index).is_some_and(|slot| slot.hot.filed_at().is_some()) {
+                    self.chain(*index);
+                }
+            }
+            // Who was found to be asked is asked; the failure is met again by the next claim.
+            if claim.asks.is_empty() {
+                return Err(error);
+            }
+            claim.more = false;
+            return Ok(claim);
         }
         if !claim.more {
             self.purge(at)?;
@@ -317,29 +337,38 @@ impl SharedTable {
 
     fn claim_batch(&self, at: At, batch: &[(Millis, u64, u32)], claim: &mut Claim) -> Result<()> {
         // Most of what comes up was used meanwhile and is filed again without the books.
-        let mut ends = Vec::new();
+        let (mut ends, mut outcome) = (Vec::new(), Ok(()));
         for (_, _, index) in batch {
-            if let Some(held) = self.hold(*index)?.filter(Held::taken)
-                && let Some(session) = self.claim_held(at, held, claim)
-                && !ends.contains(&session)
-            {
-                ends.push(session);
+            match self.hold(*index) {
+                Ok(Some(held)) if held.taken() => {
+                    if let Some(session) = self.claim_held(at, held, claim)
+                        && !ends.contains(&session)
+                    {
+                        ends.push(session);
+                    }
+                }
+                Ok(_) => {}
+                // The others are not held up by one that can't be had.
+                Err(error) => outcome = Err(error),
             }
         }
         if ends.is_empty() {
-            return Ok(());
+            return outcome;
         }
         let writer = self.writer()?;
         let mut due = Vec::with_capacity(ends.len());
         for session in &ends {
-            if let Look::Due(visit, reason, deadline) = self.look_for(at, Name::Session(*session))? {
-                due.push((visit.held, reason, deadline));
+            match self.look_for(at, Name::Session(*session)) {
+                Ok(Look::Due(visit, reason, deadline)) => due.push((visit.held, reason, deadline)),
+                Ok(_) => {}
+                Err(error) => outcome = Err(error),
             }
         }
         let count = due.len();
         self.end_many(&writer, at, due, ThreadKind::Reaper)?;
         claim.ended += count;
-        self.done(writer, false)
+        self.done(writer, false)?;
+        outcome
     }
 
     /// Looks at one slot that came up; tells the session if it is to be ended.

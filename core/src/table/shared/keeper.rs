@@ -1,6 +1,5 @@
 //! What each process does beside its calls: listens to its bell, syncs, writes touches through, buries dead processes.
 
-use std::collections::HashMap;
 use std::sync::Weak;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
@@ -8,15 +7,15 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::layout::flags;
-use super::requests::{FREED, Flight};
+use super::patience::Less;
 use super::visit::Held;
 use super::{SharedTable, books, word};
 use crate::clock::Millis;
 use crate::error::Result;
 use crate::event::dispatch_config::start_thread;
 use crate::sync::Mutex;
-use crate::table::slot::{FREE, Place};
-use crate::table::*;
+use crate::table::At;
+use crate::table::slot::FREE;
 
 /// How far the disk may be behind the commits that nobody waits for.
 const SYNC: Duration = Duration::from_millis(50);
@@ -24,12 +23,18 @@ const SYNC: Duration = Duration::from_millis(50);
 const FLUSH: Duration = Duration::from_secs(1);
 /// How often the reaper asks whether the other processes are alive.
 const PROBE: Duration = Duration::from_millis(400);
+/// How often who waits for a session's lock asks whether its holder is alive.
+const ASK: Duration = Duration::from_millis(100);
 /// How often the log is moved into the file of the books.
 const CHECKPOINT: Duration = Duration::from_millis(250);
+/// How often it is tried to begin the log anew.
+const RESTART: Duration = Duration::from_secs(5);
 /// Pages of the log that are not worth the trouble.
 const FEW_PAGES: u64 = 1000;
 /// A process that reaps beside others and was not seen for so long is stopped.
 const FROZEN: Duration = Duration::from_millis(900);
+/// How long a keeper sleeps that could not do something.
+const AFTER_FAILURE: Duration = Duration::from_millis(100);
 /// How long a keeper sleeps that has nothing to do.
 const SLEEP: Duration = Duration::from_secs(30);
 /// How often tombstones are looked through.
@@ -43,6 +48,8 @@ const ALONG: usize = 512;
 pub(super) struct Keeper {
     started: AtomicBool,
     stop: AtomicBool,
+    /// A duty could not be done.
+    failing: AtomicBool,
     thread: Mutex<Option<JoinHandle<()>>>,
     rounds: Mutex<Rounds>,
 }
@@ -51,7 +58,10 @@ struct Rounds {
     synced: Instant,
     flushed: Instant,
     probed: Instant,
+    asked: Instant,
     checkpointed: Instant,
+    /// When the log was last to begin anew: a reader that does not go on can keep it from that.
+    restarted: Option<Instant>,
     /// The commits that the last checkpoint found.
     moved: u64,
     purged: Millis,
@@ -63,30 +73,20 @@ impl Keeper {
         Self {
             started: AtomicBool::new(false),
             stop: AtomicBool::new(false),
+            failing: AtomicBool::new(false),
             thread: Mutex::new(None),
             rounds: Mutex::new(Rounds {
                 synced: now,
                 flushed: now,
                 probed: now,
+                asked: now,
                 checkpointed: now,
+                restarted: None,
                 moved: 0,
                 purged: 0,
             }),
         }
     }
-}
-
-/// Threads of this process that wait for locks, by slot.
-#[derive(Default)]
-pub(super) struct Waiters {
-    waiting: HashMap<u32, Vec<Waiter>>,
-}
-
-struct Waiter {
-    watch: u64,
-    /// How often a lock of the slot had been freed when it began to wait.
-    seen: u32,
-    wake: Wake,
 }
 
 impl SharedTable {
@@ -122,69 +122,6 @@ impl SharedTable {
         if let Some(bell) = bell {
             bell();
         }
-    }
-
-    // --- waiting for locks ---
-    pub(super) fn add_waiter(&self, held: &Held<'_>, wake: Wake) -> u64 {
-        let watch = self.local.watches.fetch_add(1, Relaxed) + 1;
-        let seen = held.slot.tail.freed.load(Acquire);
-        let mut waiters = self.local.waiters.lock();
-        waiters.waiting.entry(held.index).or_default().push(Waiter { watch, seen, wake });
-        self.participant(self.me).waiting.fetch_add(1, AcqRel);
-        watch
-    }
-
-    pub(super) fn forget_waiter(&self, index: u32, watch: u64) {
-        let Some(waiter) = self.take_waiter(index, watch) else { return };
-        self.participant(self.me).waiting.fetch_sub(1, AcqRel);
-        // Those that were woken are not counted any more.
-        if let Ok(Some(held)) = self.hold(index)
-            && held.slot.tail.freed.load(Acquire) == waiter.seen
-            && held.waiters() > 0
-        {
-            held.slot.tail.flags.fetch_sub(flags::WAITER, Relaxed);
-        }
-    }
-
-    fn take_waiter(&self, index: u32, watch: u64) -> Option<Waiter> {
-        let mut waiters = self.local.waiters.lock();
-        let waiting = waiters.waiting.get_mut(&index)?;
-        let position = waiting.iter().position(|waiter| waiter.watch == watch)?;
-        let waiter = waiting.remove(position);
-        if waiting.is_empty() {
-            waiters.waiting.remove(&index);
-        }
-        Some(waiter)
-    }
-
-    /// A lock of this slot was freed: wakes who waits for it, here and elsewhere. No lock is held.
-    pub(super) fn wake_waiters(&self, index: u32) {
-        let woken = self.local.waiters.lock().waiting.remove(&index).unwrap_or_default();
-        self.wake(woken);
-        self.ring_others(true);
-    }
-
-    fn wake(&self, woken: Vec<Waiter>) {
-        self.participant(self.me).waiting.fetch_sub(u32::try_from(woken.len()).unwrap_or(0), AcqRel);
-        for waiter in woken {
-            (waiter.wake)();
-        }
-    }
-
-    /// The bell rang: wakes whoever waits for what was freed elsewhere, and the engine.
-    fn look_around(&self) {
-        let mut woken = Vec::new();
-        {
-            let mut waiters = self.local.waiters.lock();
-            waiters.waiting.retain(|index, waiting| {
-                let freed = self.map.slot(*index).map_or(0, |slot| slot.tail.freed.load(Acquire));
-                woken.extend(waiting.extract_if(.., |waiter| waiter.seen != freed));
-                !waiting.is_empty()
-            });
-        }
-        self.wake(woken);
-        self.release_orphans();
-        self.ring_engine();
     }
 
     // --- the thread ---
@@ -244,7 +181,7 @@ impl SharedTable {
         let writing = &self.map.head().writing;
         let leads = self.map.head().due.leader.load(Acquire) == self.me;
         let others = self.others().next().is_some();
-        let (sync, flush, checkpoint, probe) = {
+        let (sync, flush, checkpoint, probe, waits) = {
             // What is due is noted under the lock and done without it: the disk may take its time.
             let mut rounds = self.keeper.rounds.lock();
             let now = Instant::now();
@@ -264,6 +201,8 @@ impl SharedTable {
             let flush = due(self.local.wants_flush(), |rounds| &mut rounds.flushed, FLUSH, all);
             let probes = others && (leads || all || self.reaper_is_frozen());
             let probe = due(probes, |rounds| &mut rounds.probed, PROBE, all);
+            let waits = others && self.waits_for_others();
+            let waits = due(waits, |rounds| &mut rounds.asked, ASK, all);
             let committed = writing.committed.load(Acquire);
             let moved = leads && committed != rounds.moved;
             if moved {
@@ -277,27 +216,27 @@ impl SharedTable {
                 // A commit from here on finds the keeper awake in time.
                 self.local.due.store(true, Release);
             }
-            (sync, flush, checkpoint, probe)
+            (sync, flush, checkpoint, probe, waits)
         };
         if others {
             sleep = sleep.min(FROZEN);
         }
-        if probe {
-            self.bury_the_dead()?;
-        }
-        if self.local.recount.swap(false, AcqRel) {
-            self.repair_pools()?;
-        }
-        if flush {
-            self.flush()?;
-        }
-        if sync {
-            self.sync(true)?;
-        }
-        if checkpoint {
-            self.checkpoint()?;
-        }
-        Ok(sleep)
+        // One duty that can't be done does not keep the others undone.
+        let mut kept = Ok(());
+        let mut duty = |due: bool, duty: fn(&Self) -> Result<()>| {
+            if due && let Err(error) = duty(self) {
+                kept = Err(error);
+            }
+        };
+        duty(sync, |table| table.sync(true));
+        duty(probe, Self::bury_the_dead);
+        duty(!probe && waits, Self::bury_dead_blockers);
+        duty(self.local.recount.swap(false, AcqRel), |table| {
+            table.repair_pools().inspect_err(|_| table.local.recount.store(true, Release))
+        });
+        duty(flush, Self::flush);
+        duty(checkpoint, Self::checkpoint);
+        kept.map(|()| sleep)
     }
 
     /// Whether the process that reaps was not seen at work for long: it is stopped, and others do what it should.
@@ -337,8 +276,17 @@ impl SharedTable {
         if self.books.wal_pages() < FEW_PAGES {
             return Ok(());
         }
-        if !self.books.wants_restart() {
-            return self.books.checkpoint();
+        let now = Instant::now();
+        let restarts = self.books.wants_restart() && {
+            let mut rounds = self.keeper.rounds.lock();
+            let due = rounds.restarted.is_none_or(|last| now.duration_since(last) >= RESTART);
+            if due {
+                rounds.restarted = Some(now);
+            }
+            due
+        };
+        if !restarts {
+            return self.books.move_log();
         }
         let writer = self.writer()?;
         let done = self.books.checkpoint();
@@ -395,97 +343,12 @@ impl SharedTable {
             self.local.traces.lock().push((held.index, held.state().generation(), line()));
         }
     }
-
-    // --- the dead ---
-    /// The numbers of the other processes that were seen.
-    pub(super) fn others(&self) -> impl Iterator<Item = u32> + '_ {
-        let participants = &self.map.head().participants;
-        (1..)
-            .zip(participants)
-            .filter(|(number, participant)| *number != self.me && participant.state.load(Acquire) != 0)
-            .map(|(number, _)| number)
-    }
-
-    pub(super) fn bury_the_dead(&self) -> Result<()> {
-        let dead: Vec<u32> = self.others().filter(|number| !self.processes.alive(*number)).collect();
-        for number in dead {
-            self.bury_participant(number)?;
-        }
-        Ok(())
-    }
-
-    /// Frees what a process held that is not any more: requests, locks, slots, claims of events.
-    pub(super) fn bury_participant(&self, number: u32) -> Result<()> {
-        let writer = self.writer()?;
-        let participant = self.participant(number);
-        if participant.state.load(Acquire) == 0 || self.processes.alive(number) {
-            drop(writer);
-            return Ok(());
-        }
-        ::log::warn!(
-            target: "libsession",
-            "process {} died without closing the store: its locks, requests and events are given back",
-            participant.pid.load(Relaxed)
-        );
-        let now = self.clock.now();
-        // First the slots that it held in the middle of a change: their lists of requests may be torn.
-        for index in 0..self.map.head().slots.next.load(Acquire) {
-            let Some(slot) = self.map.slot(index) else { break };
-            let free = slot.hot.state().deadline() == FREE && slot.tail.first.load(Relaxed) == number;
-            if (free || slot.tail.lock.owner() == number)
-                && let Some(held) = self.hold(index)?
-                && !held.taken()
-                && held.slot.tail.first.load(Relaxed) == number
-            {
-                self.adopt_slot(&held);
-            }
-        }
-        for index in 0..self.map.head().records.next.load(Acquire) {
-            let Some(record) = self.map.record(index) else { break };
-            if record.owner.load(Acquire) != number {
-                continue;
-            }
-            let session = record.session.load(Relaxed);
-            if !matches!(record.kind.load(Relaxed), 0 | FREED)
-                && let Some(mut held) = self.hold(Place::from_locator(session).index)?
-                && held.place().locator() == session
-                && let Some(flight) = Flight::read(index, record)
-                && self.flights(&held).any(|other| other.record == index)
-            {
-                self.trace(&held, || format!("{} ms: the process of a request died", now.ms));
-                self.take_out(now, &mut held, &flight, now.ms);
-                self.refile(now, &held);
-            }
-            record.session.store(0, Relaxed);
-            record.kind.store(0, Relaxed);
-            record.owner.store(self.me, Release);
-            let mut records = self.local.records.lock();
-            records.own.push(index);
-            records.free.push(index);
-        }
-        writer.commit(|ledger| ledger.outbox_release(number, participant.instance.load(Relaxed)))?;
-        // A file that it was about to make longer: the next one asks again.
-        for growing in [&self.map.head().slots.growing, &self.map.head().records.growing] {
-            if growing.owner() == number {
-                growing.lock(self.me, &|number| self.processes.alive(number));
-                growing.unlock();
-            }
-        }
-        participant.in_flight.store(0, Relaxed);
-        participant.waiting.store(0, Relaxed);
-        participant.instance.store(0, Relaxed);
-        participant.state.store(0, Release);
-        self.map.head().due.rescan.fetch_add(1, AcqRel);
-        self.map.head().counters.offers.fetch_add(1, AcqRel);
-        self.done(writer, false)?;
-        self.ring_others(false);
-        self.ring_engine();
-        Ok(())
-    }
 }
 
 /// The keeper's thread.
 fn run(table: &Weak<SharedTable>) {
+    // Whoever waits for a lock must hear that it is free, whatever else hangs.
+    let _less = Less::is_tried_again();
     loop {
         let Some(strong) = table.upgrade() else { return };
         if strong.keeper.stop.load(Acquire) {
@@ -496,10 +359,17 @@ fn run(table: &Weak<SharedTable>) {
         let seen = map.head().participants[number].bell.load(Acquire);
         strong.look_around();
         let sleep = match strong.rounds(false) {
-            Ok(sleep) => sleep,
+            Ok(sleep) => {
+                if strong.keeper.failing.swap(false, AcqRel) {
+                    ::log::info!(target: "libsession", "the store is kept in order again");
+                }
+                sleep
+            }
             Err(error) => {
-                ::log::error!(target: "libsession", "the store can't be kept in order now: {}", error.message());
-                FLUSH
+                if !strong.keeper.failing.swap(true, AcqRel) {
+                    ::log::error!(target: "libsession", "the store can't be kept in order now: {}", error.message());
+                }
+                AFTER_FAILURE
             }
         };
         // From here on nothing keeps the table alive while this thread sleeps.

@@ -1,7 +1,7 @@
 //! What all processes of a machine map: plain atomics at fixed offsets, no pointer, every step recoverable when it is
 //! abandoned half-way. A change of anything here raises [`LAYOUT`].
 
-use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 use super::word::Word;
 use crate::reason::EndReason;
@@ -65,7 +65,8 @@ pub(super) struct Head {
 pub(super) struct Writing {
     /// Held over every transaction.
     pub word: Word,
-    _pad: AtomicU32,
+    /// Raised by everybody who gets the word: while it stands the same one writes.
+    pub turn: AtomicU32,
     /// Commits so far, and how many of them are on the disk.
     pub committed: AtomicU64,
     pub synced: AtomicU64,
@@ -143,6 +144,15 @@ pub(super) struct Participant {
     /// Language and version, for people: bytes of a text, 0 after it.
     pub label: [AtomicU64; 8],
     _room: [AtomicU64; 18],
+}
+
+impl Participant {
+    /// Language and version, as it was given.
+    pub fn label(&self) -> String {
+        let bytes: Vec<u8> = self.label.iter().flat_map(|word| word.load(Ordering::Relaxed).to_le_bytes()).collect();
+        let length = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+        String::from_utf8_lossy(&bytes[..length]).into_owned()
+    }
 }
 
 /// A session's hot part: as in memory, and what in memory is cold.

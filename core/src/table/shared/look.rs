@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::SharedTable;
 use super::books::{ChargedRow, SessionRow};
 use super::layout::flags;
+use super::patience::Less;
 use super::visit::{Held, Name, live, ok};
 use crate::clock::{Millis, NEVER};
 use crate::error::Result;
@@ -85,7 +86,12 @@ impl SharedTable {
             visit.held.has(flags::TRACE)
         };
         if flush {
-            ok!(self.flush());
+            let _less = Less::is_tried_again();
+            match self.flush() {
+                // Its last lines come later.
+                Err(error) if error.kind() == crate::ErrorKind::Unavailable => {}
+                flushed => ok!(flushed),
+            }
         }
         let visit = live!(self.visit(at, Name::Session(session), ThreadKind::Admin));
         let row = ok!(self.row(&visit.held));

@@ -8,6 +8,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicPtr, Ordering};
+use std::time::{Duration, Instant};
 
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
@@ -28,6 +29,8 @@ const ENDIAN: u32 = 0x0102_0304;
 const MOST: u32 = 1 << INDEX_BITS;
 /// Segments of one leaf of a directory.
 const LEAF: usize = 128;
+/// How long another process that makes a file longer is waited for.
+const GROWING: Duration = Duration::from_secs(1);
 
 /// What may be mapped.
 ///
@@ -247,7 +250,19 @@ impl<T: Shared, const PER: usize> Growing<T, PER> {
     fn grow(&self, handing: &Handing, me: u32, alive: &dyn Fn(u32) -> bool) -> Result<()> {
         let seen = handing.grown.load(Ordering::Acquire);
         // A grower that died left a longer file at most: its part is zero still, and is allocated again.
-        handing.growing.lock(me, alive);
+        let since = Instant::now();
+        if handing.growing.lock_while(me, alive, &mut || since.elapsed() < GROWING).is_none() {
+            return Err(Error::new(
+                ErrorKind::Unavailable,
+                format!(
+                    "store {}: another process makes {} longer, for {} ms by now, and does not go on: it is stopped or hangs; \
+                     nothing was changed; continue it or end it, and try again",
+                    self.dir.display(),
+                    self.name,
+                    since.elapsed().as_millis()
+                ),
+            ));
+        }
         let grown = handing.grown.load(Ordering::Acquire);
         let done = if grown != seen {
             Ok(())

@@ -12,6 +12,7 @@
 #[allow(dead_code, unused_imports)]
 mod books;
 mod cache;
+mod dead;
 mod directory;
 mod due;
 mod keeper;
@@ -24,6 +25,7 @@ mod map;
 mod network;
 mod open;
 mod outbox;
+mod patience;
 mod processes;
 mod requests;
 #[cfg(test)]
@@ -33,39 +35,39 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod visit;
+mod waiters;
 mod word;
+mod writer;
 
-use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Weak};
 
 use self::books::Books;
 use self::cache::Cache;
 use self::due::Filed;
-use self::keeper::{Keeper, Waiters};
+use self::keeper::Keeper;
 use self::keys::Keys;
 use self::layout::Participant;
 use self::map::Map;
 use self::outbox::Attached;
 use self::processes::Processes;
-use self::visit::{Name, live, ok};
+use self::visit::{Name, live};
+use self::waiters::Waiters;
+use self::writer::{Line, Writer};
 use super::due::Lateness;
 use super::slot::Place;
 use super::*;
 use crate::clock::{Clock, NEVER};
-use crate::error::{Error, ErrorKind};
 use crate::event::ThreadHooks;
 use crate::reason::ThreadKind;
 use crate::session::Receipt;
 use crate::store::Durability;
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::Mutex;
 
 /// Lines of a trace.
 const MAX_TRACE: usize = 64;
-/// How often the books are told the time.
-const TELL_TIME: Millis = 60_000;
 /// Request records that a process takes at once.
 const RECORDS_AT_ONCE: u32 = 64;
 
@@ -101,8 +103,7 @@ pub struct SharedTable {
     filed: Mutex<Filed>,
     keeper: Keeper,
     local: Local,
-    /// One thread of this process at a time asks for the writer's word.
-    writing: Mutex<()>,
+    line: Line,
     syncing: Mutex<()>,
     shutting: AtomicBool,
     closed: AtomicBool,
@@ -151,151 +152,10 @@ struct Records {
     free: Vec<u32>,
 }
 
-/// Holds the writer's word: nobody else on this machine changes the books.
-struct Writer<'a> {
-    table: &'a SharedTable,
-    sync: Cell<bool>,
-    rings: Cell<bool>,
-    _first: MutexGuard<'a, ()>,
-}
-
-impl Drop for Writer<'_> {
-    fn drop(&mut self) {
-        self.table.map.head().writing.word.unlock();
-    }
-}
-
-impl Writer<'_> {
-    /// One transaction. Touches that wait to be written through go along.
-    fn commit<T>(&self, work: impl FnOnce(&mut books::Ledger<'_>) -> Result<T>) -> Result<T> {
-        let table = self.table;
-        let done = table.books.write(|ledger| {
-            let done = work(ledger)?;
-            table.take_along(ledger)?;
-            table.tell_time(ledger)?;
-            Ok(done)
-        });
-        let head = table.map.head();
-        match &done {
-            Ok(_) => {
-                head.writing.committed.fetch_add(1, AcqRel);
-            }
-            Err(error) if error.kind() == ErrorKind::Uncertain => head.poisoned.store(1, Relaxed),
-            Err(_) => {}
-        }
-        done
-    }
-
-    /// What was committed must be on the disk before the verb returns.
-    fn must_sync(&self) {
-        self.sync.set(true);
-    }
-
-    /// There is something for other processes to deliver.
-    fn rang(&self) {
-        self.rings.set(true);
-    }
-}
-
 impl SharedTable {
     /// The clock that engine time is read from.
     pub fn clock(&self) -> &Clock {
         &self.clock
-    }
-
-    /// Waits until nobody else writes.
-    fn writer(&self) -> Result<Writer<'_>> {
-        if self.closed.load(Acquire) {
-            return Err(Error::new(ErrorKind::Closed, "the manager was closed"));
-        }
-        let first = self.writing.lock();
-        let head = self.map.head();
-        let recovered = head.writing.word.lock(self.me, &|number| self.processes.alive(number));
-        let writer = Writer { table: self, sync: Cell::new(false), rings: Cell::new(false), _first: first };
-        if head.poisoned.load(Relaxed) != 0 {
-            return Err(Error::new(
-                ErrorKind::Poisoned,
-                "the store could not be synced to its disk: see the disk, close every manager that has the store open, and \
-                 open it again",
-            ));
-        }
-        if recovered {
-            // Whoever died may have committed, and not counted.
-            self.recount_counters()?;
-        }
-        Ok(writer)
-    }
-
-    /// Before counters are told: a writer that died may have committed and not counted. Costs nothing if nobody writes.
-    fn after_dead_writer(&self) {
-        let owner = self.map.head().writing.word.owner();
-        if owner != 0 && owner != self.me && !self.processes.alive(owner) {
-            // If the books can't be read, the counters stay as they are.
-            drop(self.writer());
-        }
-    }
-
-    /// Notes once in a while where engine time is.
-    fn tell_time(&self, ledger: &mut books::Ledger<'_>) -> Result<()> {
-        let at = self.at();
-        let told = &self.local.told_time;
-        if at.now.ms >= told.load(Relaxed).saturating_add(TELL_TIME) {
-            told.store(at.now.ms, Relaxed);
-            open::set_past(ledger, at)?;
-        }
-        Ok(())
-    }
-
-    /// Ends what needed the writer's word: after it the verb may return.
-    fn done(&self, writer: Writer<'_>, sync: bool) -> Result<()> {
-        let (sync, rings) = (sync || writer.sync.get(), writer.rings.get());
-        drop(writer);
-        let synced = self.sync(sync);
-        if rings && self.map.head().counters.outbox.load(Relaxed) > 0 {
-            self.ring_others(false);
-        }
-        synced
-    }
-
-    /// The same, passing an outcome on.
-    fn after<T>(&self, writer: Writer<'_>, found: Found<T>) -> Found<T> {
-        ok!(self.done(writer, false));
-        found
-    }
-
-    fn durable(&self) -> bool {
-        self.options.durability == Durability::Durable
-    }
-
-    /// Waits until all commits so far are on the disk, if that is wanted; many callers share one sync.
-    fn sync(&self, wanted: bool) -> Result<()> {
-        let writing = &self.map.head().writing;
-        if !wanted {
-            if self.options.threads && writing.committed.load(Relaxed) > writing.synced.load(Relaxed) {
-                self.keeper_is_due();
-            }
-            return Ok(());
-        }
-        let until = writing.committed.load(Acquire);
-        if writing.synced.load(Acquire) >= until {
-            return Ok(());
-        }
-        let _one = self.syncing.lock();
-        if writing.synced.load(Acquire) >= until {
-            return Ok(());
-        }
-        let target = writing.committed.load(Acquire);
-        match self.books.sync() {
-            Ok(()) => {
-                writing.synced.fetch_max(target, AcqRel);
-                Ok(())
-            }
-            Err(error) => {
-                // What the kernel could not write once it does not tell again: nobody may trust it from here on.
-                self.map.head().poisoned.store(1, Relaxed);
-                Err(error)
-            }
-        }
     }
 
     fn at(&self) -> At {
@@ -574,6 +434,7 @@ impl Table for SharedTable {
     }
 
     fn note(&self, at: At, session: SessionId, what: &'static str, detail: &str) {
+        let _less = patience::Less::is_tried_again();
         let noted = self.writer().and_then(|writer| {
             let noted = writer.commit(|ledger| self.log(ledger, at.now.ms, session, what, detail));
             self.done(writer, false).and(noted)

@@ -15,6 +15,7 @@ use super::layout::{APPLICATIONS, PARTICIPANTS};
 use super::map::Map;
 use super::processes::Processes;
 use super::visit::Held;
+use super::writer::Line;
 use super::{Local, SharedOptions, SharedTable};
 use crate::clock::{Clock, Millis, NEVER, SystemClock};
 use crate::deadline;
@@ -134,7 +135,7 @@ impl SharedTable {
             filed: Mutex::new(Filed::default()),
             keeper: Keeper::new(),
             local: Local::default(),
-            writing: Mutex::new(()),
+            line: Line::default(),
             syncing: Mutex::new(()),
             shutting: AtomicBool::new(false),
             closed: AtomicBool::new(false),
@@ -364,9 +365,7 @@ impl SharedTable {
         }
         self.stop_keeper();
         let mut finished = 0;
-        if let Err(error) = self.give_back(&mut finished) {
-            ::log::error!(target: "libsession", "the store was not closed in order: {}", error.message());
-        }
+        let given_back = self.give_back(&mut finished);
         self.closed.store(true, Release);
         self.unlead(&mut self.filed.lock());
         // Nobody comes in while it is found out whether somebody stays.
@@ -374,8 +373,16 @@ impl SharedTable {
         let last = setup.is_ok() && self.others().all(|number| !self.processes.alive(number));
         self.books.close(last);
         let participant = self.participant(self.me);
-        participant.instance.store(0, Relaxed);
-        participant.state.store(0, Release);
+        match given_back {
+            Ok(()) => {
+                participant.instance.store(0, Relaxed);
+                participant.state.store(0, Release);
+            }
+            // The others find a process that is not there any more, and free what it had.
+            Err(error) => {
+                ::log::error!(target: "libsession", "the store was not closed in order: {}", error.message());
+            }
+        }
         self.processes.give_back(self.me);
         drop(setup);
         self.ring_others(false);
@@ -383,20 +390,29 @@ impl SharedTable {
     }
 
     fn give_back(&self, finished: &mut u64) -> Result<()> {
-        self.flush()?;
+        let mut outcome = self.flush();
         let now = self.clock.now();
         let own = std::mem::take(&mut self.local.records.lock().own);
         for number in own {
             let Some(record) = self.map.record(number) else { continue };
             let session = record.session.load(Relaxed);
-            if record.kind.load(Relaxed) != 0
-                && let Some(mut held) = self.hold(Place::from_locator(session).index)?
-                && held.place().locator() == session
-                && let Some(flight) = self.flights(&held).find(|flight| flight.record == number)
-            {
-                self.take_out(now, &mut held, &flight, now.ms);
-                self.refile(now, &held);
-                *finished += 1;
+            if record.kind.load(Relaxed) != 0 {
+                match self.hold(Place::from_locator(session).index) {
+                    Ok(Some(mut held)) => {
+                        if held.place().locator() == session
+                            && let Some(flight) = self.flights(&held).find(|flight| flight.record == number)
+                        {
+                            self.take_out(now, &mut held, &flight, now.ms);
+                            self.refile(now, &held);
+                            *finished += 1;
+                        }
+                    }
+                    Ok(None) => {}
+                    Err(error) => {
+                        outcome = Err(error);
+                        continue;
+                    }
+                }
             }
             record.kind.store(0, Relaxed);
             record.owner.store(0, Release);
@@ -412,7 +428,7 @@ impl SharedTable {
             set_past(ledger, at)
         });
         self.done(writer, true)?;
-        done
+        done.and(outcome)
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
 use super::SharedTable;
+use super::patience::Less;
 use super::visit::Held;
 use crate::clock::Millis;
 use crate::error::Result;
@@ -45,6 +46,7 @@ impl SharedTable {
             // Nothing came since there was nothing for this process.
             return Ok(rows);
         }
+        let _less = Less::is_tried_again();
         let writer = self.writer()?;
         let alive = |number, instance| self.is_at_work(number, instance);
         let most = limit - rows.len();
@@ -108,6 +110,7 @@ impl SharedTable {
         if event_id == 0 {
             return Ok(());
         }
+        let _less = Less::is_tried_again();
         let writer = self.writer()?;
         let done = writer.commit(|ledger| {
             ledger.outbox_acknowledge(event_id, self.me, self.instance)?;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 use super::layout::{Record, flags};
+use super::patience::Less;
 use super::visit::{Held, Name, Visit, live, ok};
 use super::{SharedTable, Writer};
 use crate::clock::{Millis, NEVER, Now};
@@ -283,6 +284,8 @@ impl SharedTable {
         }
         let writer = match self.writer() {
             Ok(writer) => writer,
+            // The request keeps its writes, and can be finished again.
+            Err(error) if error.kind() == ErrorKind::Unavailable => return Found::Failed(error),
             Err(error) => {
                 // The writes are lost, the lock is not.
                 let (visit, flight) = live!(self.visit_request(at, request));
@@ -517,16 +520,30 @@ impl SharedTable {
     }
 
     pub(super) fn watch_lock(&self, waiter: &RequestKey, mode: LockMode, wake: Wake) -> Option<u64> {
+        let blocker = self.watched_blocker(waiter, mode)?.1.owner;
+        // A dead one is not waited for. What can't be freed now the keeper frees later.
+        if blocker != self.me {
+            let _less = Less::is_tried_again();
+            if matches!(self.bury_if_dead(blocker), Ok(true)) {
+                return None;
+            }
+        }
+        let (held, blocker) = self.watched_blocker(waiter, mode)?;
+        if held.waiters() < u32::from(u16::MAX) {
+            held.slot.tail.flags.fetch_add(flags::WAITER, Relaxed);
+        }
+        Some(self.add_waiter(&held, blocker.owner, wake))
+    }
+
+    /// What a request waits for: its session, held, and who holds the lock.
+    fn watched_blocker(&self, waiter: &RequestKey, mode: LockMode) -> Option<(Held<'_>, Flight)> {
         let place = Place::from_locator(waiter.session.place);
         let held = self.hold(place.index).ok()??;
         if held.session() != waiter.session {
             return None;
         }
-        self.blocker(&held, mode, waiter.number)?;
-        if held.waiters() < u32::from(u16::MAX) {
-            held.slot.tail.flags.fetch_add(flags::WAITER, Relaxed);
-        }
-        Some(self.add_waiter(&held, wake))
+        let blocker = self.blocker(&held, mode, waiter.number)?;
+        Some((held, blocker))
     }
 
     fn holder_text(&self, blocker: &Flight, now: Now) -> String {

@@ -1,12 +1,14 @@
 //! Finding a session and holding it: the slot's lock, what a dead owner left behind, the books when the slot does not know.
 
 use std::sync::atomic::Ordering::{AcqRel, Relaxed, Release};
+use std::time::Instant;
 
 use super::SharedTable;
 use super::books::SessionRow;
 use super::layout::{SharedSlot, flags};
+use super::patience::{Less, patience};
 use crate::clock::Millis;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::reason::{EndReason, ThreadKind};
 use crate::table::slot::{ASK, FREE, IN_FLIGHT, Place, Slot, State};
 use crate::table::*;
@@ -156,9 +158,17 @@ pub(super) use live;
 
 impl SharedTable {
     /// Holds a slot, whatever lies in it; a slot that a dead process held, or that does not know, is mended from the books.
+    ///
+    /// # Errors
+    /// `unavailable`: somebody has held it for as long as this thread has patience.
     pub(super) fn hold(&self, index: u32) -> Result<Option<Held<'_>>> {
         let Some(slot) = self.map.slot(index) else { return Ok(None) };
-        let recovered = slot.tail.lock.lock(self.me, &|number| self.processes.alive(number));
+        let lock = &slot.tail.lock;
+        let (mut since, most) = (None, patience());
+        let mut goes_on = || since.get_or_insert_with(Instant::now).elapsed() < most;
+        let Some(recovered) = lock.lock_while(self.me, &|number| self.processes.alive(number), &mut goes_on) else {
+            return Err(self.held_up("the session", lock.owner(), most));
+        };
         let mut held = Held::new(self, index, slot);
         if recovered || held.state().deadline() == ASK {
             // Until it is mended the slot says so, also to a thread that does not take the lock.
@@ -305,11 +315,16 @@ impl SharedTable {
             Look::Live(visit) => Found::Live(visit),
             Look::Absent => Found::Absent,
             Look::Gone(reason) => Found::Gone(reason),
-            Look::Due(visit, ..) => {
+            Look::Due(visit, reason, _) => {
                 let session = visit.session;
                 // First the writer's word, then the slot.
                 drop(visit);
-                let writer = ok!(self.writer());
+                let _less = Less::is_tried_again();
+                let writer = match self.writer() {
+                    // Whoever reaps ends it when the books can be written again; until then nobody sees it live.
+                    Err(error) if error.kind() == ErrorKind::Unavailable => return Found::Gone(reason),
+                    writer => ok!(writer),
+                };
                 let found = self.visit_writing(&writer, at, Name::Session(session), thread);
                 ok!(self.done(writer, false));
                 found

@@ -27,7 +27,12 @@ impl Word {
     /// then be half-way through a change. `alive` is asked when the lock was not free for 20 ms, and never about `me`'s
     /// rivals that hold it shorter.
     pub fn lock(&self, me: u32, alive: &dyn Fn(u32) -> bool) -> bool {
-        !self.try_lock(me) && self.contend(me, alive)
+        self.lock_while(me, alive, &mut || true).unwrap_or(false)
+    }
+
+    /// The same for as long as `goes_on`, which is asked every 20 ms; `None`: it was given up.
+    pub fn lock_while(&self, me: u32, alive: &dyn Fn(u32) -> bool, goes_on: &mut dyn FnMut() -> bool) -> Option<bool> {
+        if self.try_lock(me) { Some(false) } else { self.contend(me, alive, goes_on) }
     }
 
     /// Takes the lock if it is free.
@@ -51,10 +56,10 @@ impl Word {
     }
 
     #[cold]
-    fn contend(&self, me: u32, alive: &dyn Fn(u32) -> bool) -> bool {
+    fn contend(&self, me: u32, alive: &dyn Fn(u32) -> bool, goes_on: &mut dyn FnMut() -> bool) -> Option<bool> {
         for _ in 0..SPINS {
             match self.0.load(Ordering::Relaxed) {
-                0 if self.try_lock(me) => return false,
+                0 if self.try_lock(me) => return Some(false),
                 seen if seen & WAITED != 0 => break,
                 _ => std::hint::spin_loop(),
             }
@@ -67,7 +72,7 @@ impl Word {
             let seen = self.0.load(Ordering::Relaxed);
             if seen >> 1 == 0 {
                 if self.exchange(seen, mine) {
-                    return false;
+                    return Some(false);
                 }
                 continue;
             }
@@ -79,7 +84,10 @@ impl Word {
                 (suspect, probe) = (seen >> 1, now + PROBE);
             } else if now >= probe {
                 if !alive(suspect) && self.exchange(seen | WAITED, mine) {
-                    return true;
+                    return Some(true);
+                }
+                if !goes_on() {
+                    return None;
                 }
                 probe = now + PROBE;
             }

@@ -23,7 +23,9 @@ const READERS: usize = 4;
 /// Prepared statements kept by a connection.
 const STATEMENTS: usize = 128;
 /// The net under the writer word: how long SQLite waits by itself.
-const BUSY: Duration = Duration::from_secs(5);
+const BUSY: Duration = Duration::from_secs(4);
+/// How long a checkpoint waits for who reads what it wants to begin anew: everybody waits for it meanwhile.
+const RESTART: Duration = Duration::from_millis(100);
 
 /// All connections of one manager to one store.
 pub(super) struct Desk {
@@ -169,9 +171,14 @@ impl Desk {
         let mut held = self.checkpointer.lock();
         let connection = match held.take() {
             Some(connection) => connection,
-            None => self.connect(true)?,
+            None => {
+                let connection = self.connect(true)?;
+                connection.busy_timeout(RESTART).map_err(|error| errors::explain(error, &self.dir))?;
+                connection
+            }
         };
-        let done = wal::checkpoint(held.insert(connection), &self.dir, if restart { "RESTART" } else { "PASSIVE" });
+        // Beyond its bound the log is emptied: one that only began anew would keep its length, and look as long.
+        let done = wal::checkpoint(held.insert(connection), &self.dir, if restart { "TRUNCATE" } else { "PASSIVE" });
         if done.is_err() {
             *held = None;
         }

@@ -117,10 +117,15 @@ impl Books {
         self.desk.sync()
     }
 
-    /// Moves commits from the log into the file, as far as nobody reads them: never waits. Beyond 256 MB of log it waits for
-    /// readers so that the log begins anew; the caller then holds the writer word (see [`Books::wants_restart`]).
+    /// Moves commits from the log into the file, as far as nobody reads them: never waits. Beyond 256 MB of log it waits
+    /// 100 ms for readers so that the log begins anew; the caller then holds the writer word (see [`Books::wants_restart`]).
     pub fn checkpoint(&self) -> Result<()> {
         self.desk.checkpoint(self.wants_restart())
+    }
+
+    /// The same without ever beginning anew, however long the log is.
+    pub fn move_log(&self) -> Result<()> {
+        self.desk.checkpoint(false)
     }
 
     /// Whether the log is so long that a checkpoint wants the writer word.

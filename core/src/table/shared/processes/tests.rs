@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use super::*;
-use crate::table::shared::testing::{Other, Scratch, listen, role, say, until};
+use crate::table::shared::testing::{BOUND, Other, Scratch, listen, role, say, until};
 
 const PROCESS: &str = "table::shared::processes::tests::another_process";
 
@@ -219,9 +219,15 @@ fn neither_a_child_nor_a_program_keeps_a_killed_process_alive() {
         let child = other.hear().parse::<libc::pid_t>().expect("a number");
         assert!(processes.alive(7));
         other.kill();
+        // It closes what it inherited when it first runs.
+        let until = Instant::now() + BOUND;
+        let mut alive = true;
+        while alive && Instant::now() < until {
+            std::thread::yield_now();
+            alive = processes.alive(7);
+        }
         // SAFETY: signals are sent to the child of a process of this test alone.
         let lives = unsafe { libc::kill(child, 0) } == 0;
-        let alive = processes.alive(7);
         // SAFETY: the same.
         unsafe { libc::kill(child, libc::SIGKILL) };
         assert!(lives, "{role}: what it started lives");

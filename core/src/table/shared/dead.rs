@@ -1,0 +1,117 @@
+//! Processes that died with the store open: the kernel tells, and the next that asks frees what they held.
+
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+
+use super::SharedTable;
+use super::requests::{FREED, Flight};
+use crate::error::Result;
+use crate::table::slot::{FREE, Place};
+
+impl SharedTable {
+    /// The numbers of the other processes that were seen.
+    pub(super) fn others(&self) -> impl Iterator<Item = u32> + '_ {
+        let participants = &self.map.head().participants;
+        (1..)
+            .zip(participants)
+            .filter(|(number, participant)| *number != self.me && participant.state.load(Acquire) != 0)
+            .map(|(number, _)| number)
+    }
+
+    pub(super) fn bury_the_dead(&self) -> Result<()> {
+        let dead: Vec<u32> = self.others().filter(|number| !self.processes.alive(*number)).collect();
+        dead.into_iter().map(|number| self.bury_participant(number)).fold(Ok(()), Result::and)
+    }
+
+    /// Asks about one process, and frees what it held if it is dead; tells whether it is.
+    pub(super) fn bury_if_dead(&self, number: u32) -> Result<bool> {
+        if number == self.me || self.participant(number).state.load(Acquire) == 0 || self.processes.alive(number) {
+            return Ok(false);
+        }
+        self.bury_participant(number).map(|()| true)
+    }
+
+    /// Frees what a process held that is not any more: requests, locks, slots, claims of events.
+    fn bury_participant(&self, number: u32) -> Result<()> {
+        let writer = self.writer()?;
+        let participant = self.participant(number);
+        if participant.state.load(Acquire) == 0 || self.processes.alive(number) {
+            drop(writer);
+            return Ok(());
+        }
+        ::log::warn!(
+            target: "libsession",
+            "process {} died without closing the store: its locks, requests and events are given back",
+            participant.pid.load(Relaxed)
+        );
+        let now = self.clock.now();
+        // What another process holds that does not go on is looked at again later; the rest is freed now.
+        let mut outcome = Ok(());
+        // First the slots that it held in the middle of a change: their lists of requests may be torn.
+        for index in 0..self.map.head().slots.next.load(Acquire) {
+            let Some(slot) = self.map.slot(index) else { break };
+            let free = slot.hot.state().deadline() == FREE && slot.tail.first.load(Relaxed) == number;
+            if !free && slot.tail.lock.owner() != number {
+                continue;
+            }
+            match self.hold(index) {
+                Ok(Some(held)) if !held.taken() && held.slot.tail.first.load(Relaxed) == number => {
+                    self.adopt_slot(&held);
+                }
+                Ok(_) => {}
+                Err(error) => outcome = Err(error),
+            }
+        }
+        for index in 0..self.map.head().records.next.load(Acquire) {
+            let Some(record) = self.map.record(index) else { break };
+            if record.owner.load(Acquire) != number {
+                continue;
+            }
+            let session = record.session.load(Relaxed);
+            if !matches!(record.kind.load(Relaxed), 0 | FREED) {
+                match self.hold(Place::from_locator(session).index) {
+                    Ok(Some(mut held)) => {
+                        if held.place().locator() == session
+                            && let Some(flight) = Flight::read(index, record)
+                            && self.flights(&held).any(|other| other.record == index)
+                        {
+                            self.trace(&held, || format!("{} ms: the process of a request died", now.ms));
+                            self.take_out(now, &mut held, &flight, now.ms);
+                            self.refile(now, &held);
+                        }
+                    }
+                    Ok(None) => {}
+                    Err(error) => {
+                        outcome = Err(error);
+                        continue;
+                    }
+                }
+            }
+            record.session.store(0, Relaxed);
+            record.kind.store(0, Relaxed);
+            record.owner.store(self.me, Release);
+            let mut records = self.local.records.lock();
+            records.own.push(index);
+            records.free.push(index);
+        }
+        writer.commit(|ledger| ledger.outbox_release(number, participant.instance.load(Relaxed)))?;
+        // A file that it was about to make longer: the next one asks again.
+        for growing in [&self.map.head().slots.growing, &self.map.head().records.growing] {
+            if growing.owner() == number {
+                growing.lock(self.me, &|number| self.processes.alive(number));
+                growing.unlock();
+            }
+        }
+        if outcome.is_ok() {
+            participant.in_flight.store(0, Relaxed);
+            participant.waiting.store(0, Relaxed);
+            participant.instance.store(0, Relaxed);
+            participant.state.store(0, Release);
+        }
+        self.map.head().due.rescan.fetch_add(1, AcqRel);
+        self.map.head().counters.offers.fetch_add(1, AcqRel);
+        self.done(writer, false)?;
+        self.ring_others(false);
+        self.ring_engine();
+        outcome
+    }
+}

@@ -1,0 +1,274 @@
+//! Who writes the books: one thread of one process of the machine at a time.
+
+use std::cell::Cell;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use std::time::{Duration, Instant};
+
+use super::patience::{Less, patience};
+use super::{SharedTable, books, open};
+use crate::clock::Millis;
+use crate::error::{Error, ErrorKind, Result};
+use crate::store::Durability;
+use crate::sync::{Condvar, Mutex};
+use crate::table::Found;
+
+use super::visit::ok;
+
+/// How often the books are told the time.
+const TELL_TIME: Millis = 60_000;
+/// How often who waits behind another thread of this process looks whether anybody goes on.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// The threads of this process that want to write, of which one at a time asks for the writer's word.
+#[derive(Default)]
+pub(super) struct Line {
+    state: Mutex<InLine>,
+    free: Condvar,
+    /// The last turn that was waited for, and since when it was seen.
+    seen: Mutex<Option<(u32, Instant)>>,
+}
+
+#[derive(Default)]
+struct InLine {
+    taken: bool,
+    waiting: usize,
+}
+
+impl Line {
+    /// Waits for its turn while somebody goes on; tells whether it came.
+    fn enter(&self, goes_on: &mut dyn FnMut() -> bool) -> bool {
+        let mut state = self.state.lock();
+        while state.taken {
+            state.waiting += 1;
+            let waited = self.free.wait_until(&mut state, Instant::now() + LOOK);
+            state.waiting -= 1;
+            if waited.timed_out() && state.taken && !goes_on() {
+                return false;
+            }
+        }
+        state.taken = true;
+        true
+    }
+
+    fn leave(&self) {
+        let wake = {
+            let mut state = self.state.lock();
+            state.taken = false;
+            state.waiting > 0
+        };
+        if wake {
+            self.free.notify_one();
+        }
+    }
+
+    /// For how long a turn has been seen.
+    fn stands(&self, turn: u32) -> Duration {
+        let now = Instant::now();
+        let mut seen = self.seen.lock();
+        match *seen {
+            Some((known, since)) if known == turn => now.duration_since(since),
+            _ => {
+                *seen = Some((turn, now));
+                Duration::ZERO
+            }
+        }
+    }
+}
+
+/// A place in the line, given up when it is dropped.
+struct Place<'a>(&'a Line);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
+}
+
+/// Holds the writer's word: nobody else on this machine changes the books.
+pub(super) struct Writer<'a> {
+    table: &'a SharedTable,
+    sync: Cell<bool>,
+    rings: Cell<bool>,
+    _less: Less,
+    _place: Place<'a>,
+}
+
+impl Drop for Writer<'_> {
+    fn drop(&mut self) {
+        self.table.map.head().writing.word.unlock();
+    }
+}
+
+impl Writer<'_> {
+    /// One transaction. Touches that wait to be written through go along.
+    pub fn commit<T>(&self, work: impl FnOnce(&mut books::Ledger<'_>) -> Result<T>) -> Result<T> {
+        let table = self.table;
+        let done = table.books.write(|ledger| {
+            let done = work(ledger)?;
+            table.take_along(ledger)?;
+            table.tell_time(ledger)?;
+            Ok(done)
+        });
+        let head = table.map.head();
+        match &done {
+            Ok(_) => {
+                head.writing.committed.fetch_add(1, AcqRel);
+            }
+            Err(error) if error.kind() == ErrorKind::Uncertain => head.poisoned.store(1, Relaxed),
+            Err(_) => {}
+        }
+        done
+    }
+
+    /// What was committed must be on the disk before the verb returns.
+    pub fn must_sync(&self) {
+        self.sync.set(true);
+    }
+
+    /// There is something for other processes to deliver.
+    pub fn rang(&self) {
+        self.rings.set(true);
+    }
+}
+
+impl SharedTable {
+    /// Waits until nobody else writes, for as long as those who do go on.
+    ///
+    /// # Errors
+    /// `unavailable`: whoever writes has not gone on for as long as this thread has patience. `closed`, `poisoned`.
+    pub(super) fn writer(&self) -> Result<Writer<'_>> {
+        if self.closed.load(Acquire) {
+            return Err(Error::new(ErrorKind::Closed, "the manager was closed"));
+        }
+        let head = self.map.head();
+        let writing = &head.writing;
+        let line = &self.line;
+        let most = patience();
+        let mut goes_on = || line.stands(writing.turn.load(Acquire)) < most;
+        let held_up = || {
+            let owner = writing.word.owner();
+            self.held_up("the books", owner, line.stands(writing.turn.load(Acquire)))
+        };
+        if !line.enter(&mut goes_on) {
+            return Err(held_up());
+        }
+        let place = Place(line);
+        let taken = writing.word.lock_while(self.me, &|number| self.processes.alive(number), &mut goes_on);
+        let Some(recovered) = taken else { return Err(held_up()) };
+        writing.turn.fetch_add(1, AcqRel);
+        let writer = Writer {
+            table: self,
+            sync: Cell::new(false),
+            rings: Cell::new(false),
+            _less: Less::under_the_word(),
+            _place: place,
+        };
+        if head.poisoned.load(Relaxed) != 0 {
+            return Err(Error::new(
+                ErrorKind::Poisoned,
+                "the store could not be synced to its disk: see the disk, close every manager that has the store open, and \
+                 open it again",
+            ));
+        }
+        if recovered {
+            // Whoever died may have committed, and not counted.
+            self.recount_counters()?;
+        }
+        Ok(writer)
+    }
+
+    /// Before counters are told: a writer that died may have committed and not counted. Costs nothing if nobody writes.
+    pub(super) fn after_dead_writer(&self) {
+        let owner = self.map.head().writing.word.owner();
+        if owner != 0 && owner != self.me && !self.processes.alive(owner) {
+            let _less = Less::is_tried_again();
+            // If the books can't be read, the counters stay as they are.
+            drop(self.writer());
+        }
+    }
+
+    /// Somebody holds something and does not go on.
+    pub(super) fn held_up(&self, what: &str, owner: u32, since: Duration) -> Error {
+        let since = since.as_millis();
+        let text = match owner {
+            0 => format!("{what} could not be had within {since} ms; nothing was changed; try again"),
+            owner if owner == self.me => format!(
+                "another thread of this process has held {what} for {since} ms by now and does not go on (see the disk); \
+                 nothing was changed; try again"
+            ),
+            owner => {
+                let participant = self.participant(owner);
+                let (process, label) = (participant.pid.load(Relaxed), participant.label());
+                format!(
+                    "process {process} ({label}) has held {what} for {since} ms by now and does not go on: it is stopped or \
+                     hangs, and nobody can take that from the living; nothing was changed; continue it (kill -CONT {process}) \
+                     or end it (kill -9 {process}), then all goes on by itself"
+                )
+            }
+        };
+        Error::new(ErrorKind::Unavailable, text)
+    }
+
+    /// Notes once in a while where engine time is.
+    fn tell_time(&self, ledger: &mut books::Ledger<'_>) -> Result<()> {
+        let at = self.at();
+        let told = &self.local.told_time;
+        if at.now.ms >= told.load(Relaxed).saturating_add(TELL_TIME) {
+            told.store(at.now.ms, Relaxed);
+            open::set_past(ledger, at)?;
+        }
+        Ok(())
+    }
+
+    /// Ends what needed the writer's word: after it the verb may return.
+    pub(super) fn done(&self, writer: Writer<'_>, sync: bool) -> Result<()> {
+        let (sync, rings) = (sync || writer.sync.get(), writer.rings.get());
+        drop(writer);
+        let synced = self.sync(sync);
+        if rings && self.map.head().counters.outbox.load(Relaxed) > 0 {
+            self.ring_others(false);
+        }
+        synced
+    }
+
+    /// The same, passing an outcome on.
+    pub(super) fn after<T>(&self, writer: Writer<'_>, found: Found<T>) -> Found<T> {
+        ok!(self.done(writer, false));
+        found
+    }
+
+    pub(super) fn durable(&self) -> bool {
+        self.options.durability == Durability::Durable
+    }
+
+    /// Waits until all commits so far are on the disk, if that is wanted; many callers share one sync.
+    pub(super) fn sync(&self, wanted: bool) -> Result<()> {
+        let writing = &self.map.head().writing;
+        if !wanted {
+            if self.options.threads && writing.committed.load(Relaxed) > writing.synced.load(Relaxed) {
+                self.keeper_is_due();
+            }
+            return Ok(());
+        }
+        let until = writing.committed.load(Acquire);
+        if writing.synced.load(Acquire) >= until {
+            return Ok(());
+        }
+        let _one = self.syncing.lock();
+        if writing.synced.load(Acquire) >= until {
+            return Ok(());
+        }
+        let target = writing.committed.load(Acquire);
+        match self.books.sync() {
+            Ok(()) => {
+                writing.synced.fetch_max(target, AcqRel);
+                Ok(())
+            }
+            Err(error) => {
+                // What the kernel could not write once it does not tell again: nobody may trust it from here on.
+                self.map.head().poisoned.store(1, Relaxed);
+                Err(error)
+            }
+        }
+    }
+}
