@@ -41,6 +41,9 @@ struct Plan {
     wake: Option<Instant>,
     /// When it began the step that it is in.
     busy: Option<Instant>,
+    /// The watchdog started it, and it has not come through its first step: whatever holds that up would hold up another
+    /// one as well.
+    unproven: bool,
     stop: bool,
     stalled: bool,
     restarts: u64,
@@ -126,6 +129,14 @@ impl Reaper {
         if plan.busy.is_some() {
             plan.busy = Some(Instant::now());
         }
+        self.came_through(&mut plan);
+    }
+
+    /// A step was done.
+    fn came_through(&self, plan: &mut Plan) {
+        if std::mem::take(&mut plan.unproven) {
+            self.watched.notify_one();
+        }
     }
 
     /// For tests: the running thread stops looking until it is told to go on.
@@ -164,24 +175,29 @@ fn due(plan: &Plan) -> Option<Instant> {
     plan.busy.or_else(|| plan.rung.into_iter().chain(plan.wake).min())
 }
 
-fn spawn(plan: &mut Plan, name: &str, body: impl FnOnce() + Send + 'static) {
+/// Starts a thread; tells whether that was possible.
+fn spawn(plan: &mut Plan, name: &str, body: impl FnOnce() + Send + 'static) -> bool {
     match start_thread(plan.hooks.as_ref(), name, body) {
-        Ok(thread) => plan.threads.push(thread),
+        Ok(thread) => {
+            plan.threads.push(thread);
+            true
+        }
         Err(error) => {
             log::error!(target: "libsession", "the thread {name} can't be started: {error}");
             plan.degraded = Some((Instant::now(), format!("the thread {name} can't be started: {error}")));
+            false
         }
     }
 }
 
-fn spawn_reaper(plan: &mut Plan, engine: Weak<Engine>) {
+fn spawn_reaper(plan: &mut Plan, engine: Weak<Engine>) -> bool {
     plan.epoch += 1;
     let epoch = plan.epoch;
-    spawn(plan, "lses-reaper", move || keep_time(&engine, epoch));
+    spawn(plan, "lses-reaper", move || keep_time(&engine, epoch))
 }
 
 /// The reaper's thread: does what is due, sleeps until the next instant.
-fn keep_time(engine: &Weak<Engine>, epoch: u64) {
+fn keep_time(engine: &Weak<Engine>, mut epoch: u64) {
     loop {
         let Some(strong) = engine.upgrade() else { return };
         let reaper = strong.reaper.clone();
@@ -204,8 +220,14 @@ fn keep_time(engine: &Weak<Engine>, epoch: u64) {
         drop(strong);
         let mut plan = reaper.plan.lock();
         if plan.epoch != epoch {
-            return;
+            if !plan.unproven || plan.stop {
+                return;
+            }
+            // The one that was started in its place is held up still: this one goes on, and that one leaves.
+            plan.epoch += 1;
+            epoch = plan.epoch;
         }
+        reaper.came_through(&mut plan);
         plan.busy = None;
         plan.wake = None;
         if plan.rung.is_none() {
@@ -240,6 +262,10 @@ fn watch(engine: &Weak<Engine>) {
             return;
         }
         let now = Instant::now();
+        if late(&plan, now) && plan.unproven {
+            reaper.watched.wait(&mut plan);
+            continue;
+        }
         if late(&plan, now) {
             let text = "the reaper was stalled; another one was started".to_owned();
             log::error!(target: "libsession", "{text}");
@@ -249,7 +275,7 @@ fn watch(engine: &Weak<Engine>) {
             plan.busy = None;
             plan.wake = None;
             plan.rung = Some(now);
-            spawn_reaper(&mut plan, engine.clone());
+            plan.unproven = spawn_reaper(&mut plan, engine.clone());
             reaper.changed.notify_all();
             continue;
         }

@@ -127,3 +127,44 @@ fn a_class_that_the_store_does_not_hear_of_is_not_registered() {
     common("listens").mend("listens");
     manager.register(audit(&notes)).expect("its name is free");
 }
+
+#[test]
+fn one_reaper_at_a_time_is_started_in_place_of_a_slow_one() {
+    let shop = Application::new("shop").idle_timeout(Duration::from_millis(20)).absolute_timeout(None);
+    let config = Config { store: "test:slow".into(), ..Config::new().application(shop) };
+    let manager = Manager::new(config).expect("manager");
+    let common = common("slow");
+    common.hold("claim_due", 0);
+    let calls = |wanted: u64| {
+        let until = Instant::now() + LONG;
+        while common.calls("claim_due") < wanted {
+            assert!(Instant::now() < until, "{} calls instead of {wanted}", common.calls("claim_due"));
+            std::thread::yield_now();
+        }
+    };
+    manager.create(CreateOptions::new("shop")).expect("create");
+    calls(2);
+    // Each half second a further one would be started, and held up like these two.
+    let until = Instant::now() + Duration::from_millis(1700);
+    while Instant::now() < until {
+        assert_eq!(common.calls("claim_due"), 2);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let stats = manager.stats().expect("stats");
+    assert_eq!((stats.reaper, stats.reaper_restarts), ("degraded", 1));
+    // Whichever of the two comes through goes on alone.
+    common.hold("claim_due", 1);
+    let until = Instant::now() + LONG;
+    while manager.count() != Ok(0) && common.calls("claim_due") < 3 {
+        assert!(Instant::now() < until, "neither goes on");
+        std::thread::yield_now();
+    }
+    manager.create(CreateOptions::new("shop")).expect("create");
+    calls(3);
+    common.hold("claim_due", u64::MAX);
+    let until = Instant::now() + LONG;
+    while manager.count() != Ok(0) {
+        assert!(Instant::now() < until, "nothing is ended");
+        std::thread::yield_now();
+    }
+}

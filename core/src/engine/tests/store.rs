@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::error::ErrorKind;
-use crate::sync::Mutex;
+use crate::sync::{Condvar, Mutex};
 use crate::table::memory::MemoryTable;
 use crate::table::*;
 
@@ -26,6 +26,9 @@ pub(in crate::engine) struct Common {
     unsettled: AtomicU64,
     /// Names of verbs that fail, and with what.
     failing: Mutex<HashMap<&'static str, ErrorKind>>,
+    /// Verbs that wait, how often they were called, and how many calls may return.
+    held: Mutex<HashMap<&'static str, (u64, u64)>>,
+    let_go: Condvar,
     /// How often each failing verb was called.
     failed: Mutex<HashMap<&'static str, u64>>,
     /// Class and whether it is listened to, in the order of the calls.
@@ -48,6 +51,8 @@ pub(in crate::engine) fn open(name: &str, config: TableConfig) -> Arc<dyn Table>
             waiting: Mutex::default(),
             unsettled: AtomicU64::new(0),
             failing: Mutex::default(),
+            held: Mutex::default(),
+            let_go: Condvar::new(),
             failed: Mutex::default(),
             listened: Mutex::default(),
             closed: AtomicU64::new(0),
@@ -75,6 +80,31 @@ impl Common {
         self.failing.lock().remove(verb);
     }
 
+    /// A verb's calls wait from now on; so many of them may return.
+    pub fn hold(&self, verb: &'static str, most: u64) {
+        self.held.lock().entry(verb).or_default().1 = most;
+        self.let_go.notify_all();
+    }
+
+    /// How often a verb was called that waits.
+    pub fn calls(&self, verb: &str) -> u64 {
+        self.held.lock().get(verb).map_or(0, |(calls, _)| *calls)
+    }
+
+    fn wait(&self, verb: &str) {
+        let mut held = self.held.lock();
+        if let Some((calls, _)) = held.get_mut(verb) {
+            *calls += 1;
+        }
+        while let Some((_, most)) = held.get_mut(verb) {
+            if let Some(left) = most.checked_sub(1) {
+                *most = left;
+                return;
+            }
+            self.let_go.wait(&mut held);
+        }
+    }
+
     /// How often a verb failed.
     pub fn failures(&self, verb: &str) -> u64 {
         self.failed.lock().get(verb).copied().unwrap_or(0)
@@ -95,6 +125,7 @@ impl Seat {
         if self.closed.load(Ordering::SeqCst) {
             return Err(Error::new(ErrorKind::Closed, format!("{verb} after the close")));
         }
+        self.common.wait(verb);
         match self.common.failing.lock().get(verb) {
             Some(kind) => {
                 *self.common.failed.lock().entry(verb).or_default() += 1;
