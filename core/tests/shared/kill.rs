@@ -110,6 +110,9 @@ fn nothing_acknowledged_is_lost_and_nothing_ended_comes_back() {
             crew.resume();
         }
         acknowledged += crew.account.acknowledged;
+        if done % 500 == 0 {
+            loudly(&format!("{done} kills, {acknowledged} acknowledgements, nothing lost"));
+        }
     }
     println!("{done} kills, {acknowledged} acknowledgements, nothing lost; slowest opening {slowest:?}");
     assert!(slowest < Duration::from_secs(5), "opening after a kill took {slowest:?}");

@@ -70,6 +70,8 @@ pub(super) struct Writing {
     /// Commits so far, and how many of them are on the disk.
     pub committed: AtomicU64,
     pub synced: AtomicU64,
+    /// Who may have committed what the counters do not know yet; 0 for nobody.
+    pub counting: AtomicU32,
 }
 
 /// What falls due.

@@ -1,7 +1,7 @@
 //! Who writes the books: one thread of one process of the machine at a time.
 
 use std::cell::Cell;
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::time::{Duration, Instant};
 
 use super::patience::{Less, patience};
@@ -89,13 +89,19 @@ pub(super) struct Writer<'a> {
     table: &'a SharedTable,
     sync: Cell<bool>,
     rings: Cell<bool>,
+    /// The counters know all that was committed before.
+    counted: Cell<bool>,
     _less: Less,
     _place: Place<'a>,
 }
 
 impl Drop for Writer<'_> {
     fn drop(&mut self) {
-        self.table.map.head().writing.word.unlock();
+        let writing = &self.table.map.head().writing;
+        if self.counted.get() {
+            writing.counting.store(0, Release);
+        }
+        writing.word.unlock();
     }
 }
 
@@ -103,6 +109,7 @@ impl Writer<'_> {
     /// One transaction. Touches that wait to be written through go along.
     pub fn commit<T>(&self, work: impl FnOnce(&mut books::Ledger<'_>) -> Result<T>) -> Result<T> {
         let table = self.table;
+        table.map.head().writing.counting.store(table.me, Release);
         let done = table.books.write(|ledger| {
             let done = work(ledger)?;
             table.take_along(ledger)?;
@@ -154,12 +161,15 @@ impl SharedTable {
         }
         let place = Place(line);
         let taken = writing.word.lock_while(self.me, &|number| self.processes.alive(number), &mut goes_on);
-        let Some(recovered) = taken else { return Err(held_up()) };
+        if taken.is_none() {
+            return Err(held_up());
+        }
         writing.turn.fetch_add(1, AcqRel);
         let writer = Writer {
             table: self,
             sync: Cell::new(false),
             rings: Cell::new(false),
+            counted: Cell::new(writing.counting.load(Acquire) == 0),
             _less: Less::under_the_word(),
             _place: place,
         };
@@ -170,19 +180,21 @@ impl SharedTable {
                  open it again",
             ));
         }
-        if recovered {
+        if !writer.counted.get() {
             // Whoever died may have committed, and not counted.
             self.recount_counters()?;
+            writer.counted.set(true);
         }
         Ok(writer)
     }
 
     /// Before counters are told: a writer that died may have committed and not counted. Costs nothing if nobody writes.
     pub(super) fn after_dead_writer(&self) {
-        let owner = self.map.head().writing.word.owner();
-        if owner != 0 && owner != self.me && !self.processes.alive(owner) {
+        let counting = self.map.head().writing.counting.load(Acquire);
+        if counting != 0 && counting != self.me && !self.processes.alive(counting) {
             let _less = Less::is_tried_again();
-            // If the books can't be read, the counters stay as they are.
+            // Whoever has the word now counts, or has counted when it is free. If the books can't be read, the counters
+            // stay as they are.
             drop(self.writer());
         }
     }
