@@ -300,3 +300,20 @@ fn a_read_only_directory_is_refused_with_what_to_do() {
     assert!(error.message().contains("read-only"), "{error}");
     assert!(live(&shop, &created));
 }
+
+#[test]
+fn a_check_right_after_an_opening_finds_nothing_wrong() {
+    for manual in [true, false] {
+        let dir = Dir::new();
+        let shop = Shop { idle_ms: 86_400_000, manual, ..dir.shop() };
+        for _ in 0..5 {
+            let manager = shop.open();
+            // Nobody has reaped yet: what was restored is not filed.
+            assert_eq!(manager.check(), Ok(Vec::new()));
+            let token = manager.create(CreateOptions::new("shop")).expect("create").token.reveal();
+            assert!(matches!(manager.touch(&token, TouchKind::Activity), Ok(Touched::Live(_))));
+            assert_eq!(manager.check(), Ok(Vec::new()));
+            manager.close(Duration::ZERO);
+        }
+    }
+}
