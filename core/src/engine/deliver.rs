@@ -71,6 +71,7 @@ impl Engine {
 
     fn take_rows(&self) -> Result<()> {
         self.acknowledge_again()?;
+        let _handing_over = self.handing.begin();
         loop {
             let rows = self.table.outbox_take(ROWS)?;
             if rows.is_empty() {

@@ -122,7 +122,13 @@ impl Engine {
 
     fn with_callbacks(&self, mut outcome: EndOutcome, wait: Duration) -> EndOutcome {
         if let EndOutcome::Ended(receipt) | EndOutcome::Gone(receipt) = &mut outcome {
-            let outcomes = self.dispatcher.wait_for(receipt.event_id, wait);
+            let until = std::time::Instant::now() + wait.min(crate::clock::MAX_TIMEOUT);
+            if self.config.threads && !crate::event::current::inside(self.id) {
+                // Another thread may have taken the event and not handed it over yet.
+                self.handing.wait(until);
+            }
+            let left = until.saturating_duration_since(std::time::Instant::now());
+            let outcomes = self.dispatcher.wait_for(receipt.event_id, left);
             receipt.callbacks = outcomes
                 .into_iter()
                 .map(|outcome| (outcome.class.name.to_string(), outcome.kind.name().to_owned(), outcome.outcome))

@@ -6,6 +6,7 @@ mod close;
 mod create;
 mod deliver;
 mod end;
+mod handing;
 mod login;
 mod look;
 mod open;
@@ -57,6 +58,7 @@ pub(crate) struct Engine {
     forks: u64,
     refused: AtomicU64,
     retry: retry::Retry,
+    handing: handing::Handing,
     /// Rows of the outbox that were taken and are not done.
     delivering: AtomicU64,
     me: Weak<Engine>,
@@ -108,6 +110,7 @@ impl Engine {
             forks: fork::generation(),
             refused: AtomicU64::new(0),
             retry: retry::Retry::new(),
+            handing: handing::Handing::new(),
             delivering: AtomicU64::new(0),
             me: me.clone(),
             config,
