@@ -224,6 +224,11 @@ impl Manager {
     pub fn close(&self, grace: Duration) -> CloseReport {
         self.0.close(grace)
     }
+    /// Whether other processes share its table: then its sessions outlive it, and in the child of a fork it opens again by
+    /// itself.
+    pub fn is_shared(&self) -> bool {
+        self.0.is_shared()
+    }
     /// Whether it was closed.
     pub fn is_closed(&self) -> bool {
         self.0.is_closed()

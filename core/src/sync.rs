@@ -10,6 +10,13 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{self, PoisonError, TryLockError};
 use std::time::Instant;
 
+/// Runs something while no thread of this process forks, so that a child finds it done, or not begun. It must be short, and
+/// must neither fork nor call the engine.
+pub fn unforked<R>(work: impl FnOnce() -> R) -> R {
+    let _still = crate::fork::still();
+    work()
+}
+
 /// One at a time.
 #[derive(Default)]
 pub struct Mutex<T: ?Sized>(sync::Mutex<T>);

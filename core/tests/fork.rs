@@ -211,3 +211,47 @@ fn forks_under_load_lose_nothing_that_parent_or_child_were_told() {
     assert_eq!((again.count(), again.check()), (Ok(made), Ok(Vec::new())));
     again.close(Duration::from_secs(1));
 }
+
+#[test]
+fn a_child_that_can_not_open_the_store_says_why_and_opens_it_when_it_can() {
+    let _alone = ALONE.lock();
+    let store = Store::new("why");
+    let manager = store.open();
+    let request = manager.begin_new(CreateOptions::new("shop"), BeginOptions::default()).expect("begin");
+    let aside = store.0.with_extension("aside");
+    let said = in_child(|| {
+        std::fs::rename(&store.0, &aside).expect("away");
+        std::fs::write(&store.0, "no directory").expect("written");
+        let error = manager.count().expect_err("there is no store");
+        std::fs::remove_file(&store.0).expect("removed");
+        std::fs::rename(&aside, &store.0).expect("back");
+        let kind = error.kind();
+        let named = error.message().contains(&store.0.display().to_string());
+        let count = manager.count();
+        // What is of before the fork stays so.
+        let of_before = request.save().expect_err("it is the parent's").kind();
+        manager.close(Duration::from_secs(1));
+        format!("{} {named} {count:?} {of_before:?}", kind != ErrorKind::Forked).into_bytes()
+    });
+    assert_eq!(String::from_utf8_lossy(&said), "true true Ok(1) Forked");
+    request.finish().expect("finish");
+    manager.close(Duration::from_secs(1));
+}
+
+#[test]
+fn a_request_that_outlived_its_manager_is_let_go_in_the_child_and_goes_on_in_the_parent() {
+    let _alone = ALONE.lock();
+    let store = Store::new("let-go");
+    for manager in [open(), store.open()] {
+        let request = manager.begin_new(CreateOptions::new("shop"), BeginOptions::default()).expect("begin");
+        request.set(&[Subscript::from("a")], Value::from(1)).expect("set");
+        drop(manager);
+        let mut request = Some(request);
+        let said = in_child(|| {
+            drop(request.take());
+            b"gone".to_vec()
+        });
+        assert_eq!(String::from_utf8_lossy(&said), "gone");
+        request.expect("the parent's").finish().expect("finish");
+    }
+}

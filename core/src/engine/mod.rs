@@ -10,6 +10,7 @@ mod handing;
 mod login;
 mod look;
 mod open;
+mod own;
 mod reaper;
 pub(crate) mod requests;
 mod retry;
@@ -34,6 +35,7 @@ use crate::session::CloseReport;
 use crate::store::Store;
 use crate::table::{ApplicationRule, At, PoolDefinition, Table, TableConfig, lines};
 
+use self::own::Own;
 use self::reaper::Reaper;
 
 const OPEN: u8 = 0;
@@ -47,11 +49,11 @@ pub(crate) struct Engine {
     pub clock: Clock,
     /// Whether sessions outlive this manager: see the table's.
     outlives: bool,
-    pub timers: Arc<Timers>,
-    pub table: Arc<dyn Table>,
-    pub dispatcher: Arc<Dispatcher>,
+    pub timers: Own<Arc<Timers>>,
+    pub table: Own<Arc<dyn Table>>,
+    pub dispatcher: Own<Arc<Dispatcher>>,
     pub applications: Vec<App>,
-    pub reaper: Arc<Reaper>,
+    pub reaper: Own<Arc<Reaper>>,
     state: AtomicU8,
     report: Mutex<Option<CloseReport>>,
     reported: Condvar,
@@ -61,6 +63,8 @@ pub(crate) struct Engine {
     handing: handing::Handing,
     /// Rows of the outbox that were taken and are not done.
     delivering: AtomicU64,
+    /// Touched in the child of a fork only.
+    unopened: Mutex<Option<Error>>,
     me: Weak<Engine>,
 }
 
@@ -99,11 +103,11 @@ impl Engine {
             id,
             clock,
             outlives: table.outlives(),
-            timers,
-            table,
-            dispatcher,
+            timers: Own::new(timers),
+            table: Own::new(table),
+            dispatcher: Own::new(dispatcher),
             applications,
-            reaper: Arc::new(Reaper::new()),
+            reaper: Own::new(Arc::new(Reaper::new())),
             state: AtomicU8::new(OPEN),
             report: Mutex::new(None),
             reported: Condvar::new(),
@@ -112,6 +116,7 @@ impl Engine {
             retry: retry::Retry::new(),
             handing: handing::Handing::new(),
             delivering: AtomicU64::new(0),
+            unopened: Mutex::new(None),
             me: me.clone(),
             config,
         });
@@ -131,7 +136,8 @@ impl Engine {
     /// To be called first by whatever a host calls.
     pub fn enter(&self) -> Result<()> {
         if self.forks != fork::generation() {
-            return Err(self.forked_error());
+            let unopened = self.unopened.try_lock().and_then(|error| error.clone());
+            return Err(unopened.unwrap_or_else(|| self.forked_error()));
         }
         match self.state.load(Ordering::Acquire) {
             OPEN => {
@@ -155,6 +161,13 @@ impl Engine {
             return Err(Error::new(ErrorKind::Closed, "the manager was closed"));
         }
         Ok(())
+    }
+
+    /// In the child of a fork: why the store could not be opened again, for whoever calls; `None` once it is open.
+    pub fn not_reopened(&self, error: Option<Error>) {
+        if let Some(mut unopened) = self.unopened.try_lock() {
+            *unopened = error;
+        }
     }
 
     fn forked_error(&self) -> Error {
@@ -266,8 +279,11 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
+        if self.forked() {
+            return;
+        }
         self.reaper.stop(false);
-        if self.state.load(Ordering::Acquire) == OPEN && !self.forked() {
+        if self.state.load(Ordering::Acquire) == OPEN {
             self.dispatcher.close(std::time::Duration::ZERO);
             self.table.close();
         }

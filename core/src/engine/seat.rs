@@ -57,6 +57,11 @@ impl Seat {
         })
     }
 
+    /// Whether other processes share the table.
+    pub fn is_shared(&self) -> bool {
+        self.engine.outlives
+    }
+
     /// The engine of this process. The one of before the fork, which answers `forked`, if there can be no other.
     #[inline]
     pub fn engine(&self) -> &Arc<Engine> {
@@ -71,6 +76,7 @@ impl Seat {
                 Ok(child) => child.engine(),
                 Err(error) => {
                     log::error!(target: "libsession", "the store can't be opened in the child of a fork: {}", error.message());
+                    self.engine.not_reopened(Some(error));
                     &self.engine
                 }
             },
@@ -106,6 +112,7 @@ impl Seat {
         }
         let opened = Self::open(self.config.clone(), self.classes());
         let opened = opened.map(|seat| {
+            self.engine.not_reopened(None);
             let seat = Box::into_raw(Box::new(seat));
             self.child.store(seat, Ordering::Release);
             // SAFETY: as in `in_child`.

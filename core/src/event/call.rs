@@ -295,14 +295,14 @@ pub(crate) struct Answering(pub Arc<Call>);
 
 impl Answered for Answering {
     fn answer(&self, answer: Answer) {
-        if let Some(dispatcher) = self.0.dispatcher.upgrade() {
+        if let Some(dispatcher) = self.0.dispatcher.upgrade().filter(|dispatcher| !dispatcher.forked()) {
             self.0.take_answer(&dispatcher, answer);
         }
     }
 
     fn hang(&self) {
         self.0.hung.store(true, Ordering::SeqCst);
-        if let Some(dispatcher) = self.0.dispatcher.upgrade() {
+        if let Some(dispatcher) = self.0.dispatcher.upgrade().filter(|dispatcher| !dispatcher.forked()) {
             dispatcher.nudge();
         }
     }

@@ -264,6 +264,11 @@ impl Dispatcher {
         let handler = &running.handler;
         let called =
             call.on_stack(|| current::enter(frame, || contain::contain(|| handler.call(&call.event, attempt, reply))));
+        if self.forked() {
+            // The callback forked and came back in the child: there is nobody to answer, and nothing is taken apart.
+            std::mem::forget((running, call));
+            return None;
+        }
         match call.returned(running, called.err()) {
             Returned::Answered(completion) => Some(completion),
             Returned::Pending => {

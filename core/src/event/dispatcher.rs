@@ -56,6 +56,8 @@ pub(crate) struct Dispatcher {
     pub(super) watch: Mutex<Watch>,
     pub(super) waker: Mutex<Option<Waker>>,
     pub(super) counters: Counters,
+    /// Forks of the process that its threads are of.
+    pub(super) forks: u64,
     letters: DeadLetters,
     failures: Mutex<VecDeque<(SessionId, CallbackFailure)>>,
 }
@@ -84,6 +86,7 @@ impl Dispatcher {
             watch: Mutex::default(),
             waker: Mutex::new(None),
             counters: Counters::default(),
+            forks: crate::fork::generation(),
             letters: DeadLetters::new(config.dead_letters, config.dead_letter_bytes),
             failures: Mutex::default(),
             config,
@@ -265,6 +268,11 @@ impl Dispatcher {
             backlog.wake()
         };
         self.wake(wake);
+    }
+
+    /// Whether this is the child of a fork: its locks may be held by threads that are not there.
+    pub(super) fn forked(&self) -> bool {
+        self.forks != crate::fork::generation()
     }
 
     /// Engine time.

@@ -88,6 +88,11 @@ impl Dispatcher {
             Some(hooks) => contain::run("a thread hook", || hooks.around_life(&mut body)),
             None => body(),
         }
+        if self.forked() {
+            // A callback forked and came back. This is all that the child has of its parent: it ends as a process does
+            // whose first thread is done, though the child may have opened the store and have threads of its own.
+            std::process::exit(0);
+        }
         let wake = {
             let mut backlog = self.backlog.lock();
             backlog.pool(crew).alive -= 1;
@@ -100,7 +105,7 @@ impl Dispatcher {
 
     fn serve(&self, crew: Crew) {
         let mut done = None;
-        loop {
+        while !self.forked() {
             let task = match self.try_next(crew, done.take()) {
                 Some(task) => task,
                 None => match self.wait_next(crew) {
