@@ -149,7 +149,7 @@ class Closed(SessionError):
 
 
 class Forked(SessionError):
-    """The manager was made before a fork and is used in the child: open one there."""
+    """The session, or the manager on the memory table, was made before a fork and is used in the child."""
 
     kind = "forked"
     code = 13

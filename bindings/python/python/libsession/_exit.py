@@ -46,8 +46,8 @@ def _interrupt_callbacks(bound: float) -> None:
 
 
 def _in_child() -> None:
-    # The parent's managers answer `Forked` here; closing them is the parent's affair.
-    _managers.clear()
+    # The parent's managers stay remembered: one on a store that processes share opens again at its first use here, and is
+    # then closed at the exit of this process; closing one that was not used, or is on the memory table, does nothing here.
     _native._forked()
 
 

@@ -37,7 +37,9 @@ class Manager(_native.Manager):
     (ends, logouts and rotations; the rest within 50 ms, so that a crash of the process loses nothing and one of the
     machine the last 50 ms) or `durable` (creations and changes, too; not with `memory`).
 
-    No thread starts before the first session, so that importing and forking before that is harmless. All calls from any
+    No thread starts before the first session, so that importing and forking before that is harmless. In the child of a fork
+    a manager on `file:PATH` opens its store again by itself at its first call, with the event classes that were registered; one
+    on `memory` raises `Forked`, as sessions of before the fork do on either. All calls from any
     thread, also from callbacks. As a context manager it closes at the end of the block; what is still open at the
     interpreter's exit is closed then, with a grace of 1 s.
 
