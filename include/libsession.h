@@ -14,9 +14,10 @@
  *   go on working.
  * - Times are milliseconds (`_ms`). A timeout of 0 is never; LSES_UNSET is the default, or none.
  * - Every function may be called from any thread. Callbacks may call every function that does not say otherwise.
- * - Make managers after fork(). In the child, what was made before answers LSES_E_FORKED, and freeing it does nothing.
- *   Sessions and license units of the memory table are this process's own: servers that fork before they serve need one
- *   manager in each worker, with a share of the units each.
+ * - A manager of "memory" is made after fork(): sessions and license units are its process's own, and servers that fork
+ *   before they serve need one manager in each worker, with a share of the units each. A manager of "file:" may be made
+ *   before: each child opens its store again at the first call. Whatever else was made before a fork answers
+ *   LSES_E_FORKED in the child, and freeing it does nothing there.
  * - No panic, exception or signal of the library reaches the host. An exception that leaves a callback ends the process
  *   with a message that names the callback; libsession.hpp catches it before that.
  */
@@ -673,8 +674,9 @@ typedef struct lses_config lses_config;
 /**
  * One table of sessions with its reaper and its dispatcher.
  *
- * Any thread may use it at any time, also inside of callbacks. Make it after fork(): in a child, an inherited one answers
- * LSES_E_FORKED to everything. After lses_manager_close() it answers LSES_E_CLOSED.
+ * Any thread may use it at any time, also inside of callbacks. With a store of "file:" an inherited one goes on in the child of
+ * a fork(): its first call there opens the store again, with the event classes that were registered. With "memory" make it
+ * after fork(): an inherited one answers LSES_E_FORKED to everything. After lses_manager_close() it answers LSES_E_CLOSED.
  */
 typedef struct lses_manager lses_manager;
 
@@ -1382,7 +1384,8 @@ typedef struct lses_event {
  * A callback: returns LSES_ALLOW, or LSES_DENY where it decides, or LSES_FAILED. Runs on a dispatcher thread, on the
  * thread of the call that caused it (deciders nested in a callback; mode `inline`), or in lses_manager_dispatch(); several
  * at a time, but those of one session one after the other. It may call every function of this library that does not say
- * otherwise. Must not throw, longjmp out of itself or end its thread, in any mode.
+ * otherwise. Must not throw, longjmp out of itself or end its thread, in any mode. A callback that forks has its child leave
+ * with _exit() or exec; a child that returns from a callback on a dispatcher thread ends there, as by exit(0).
  */
 typedef int32_t (*lses_event_fn)(void *user_data, const struct lses_event *event);
 
@@ -2079,7 +2082,8 @@ LSES_API lses_status lses_manager_clone(const struct lses_manager *manager,
 
 /**
  * Frees a handle. With the last one the manager's threads stop, and sessions that are live then are gone without a
- * callback: call lses_manager_close() before. In the child of a fork its memory is left alone. NULL is fine. It does not
+ * callback (with a store of "file:" they live on): call lses_manager_close() before. In the child of a fork the parent's memory
+ * is left alone. NULL is fine. It does not
  * wait for a callback that still runs: keep callbacks' code and data until their drop_user_data was called.
  *
  * Threads: any. May be called from a callback, also of this manager: the rest is done when that returned. Since 0.1.0.
@@ -2314,7 +2318,8 @@ LSES_API lses_status lses_manager_dispatch(struct lses_manager *manager, size_t 
 /**
  * In poll mode: a file descriptor that is readable while there may be something to dispatch, for poll(), epoll and event
  * loops. It belongs to the manager: don't read from it and don't close it. Once the manager is closed it is not readable
- * after an lses_manager_dispatch(); after the last lses_manager_free() it is closed, so take it out of the loop before.
+ * after an lses_manager_dispatch(); after the last lses_manager_free() it is closed, so take it out of the loop before. In
+ * the child of a fork ask again: the parent's is the parent's.
  *
  * Threads: any. Does not block, may be called from a callback. Errors: LSES_E_UNAVAILABLE without a descriptor. Since
  * 0.1.0.

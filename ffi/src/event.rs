@@ -83,7 +83,8 @@ pub struct lses_event {
 /// A callback: returns LSES_ALLOW, or LSES_DENY where it decides, or LSES_FAILED. Runs on a dispatcher thread, on the
 /// thread of the call that caused it (deciders nested in a callback; mode `inline`), or in lses_manager_dispatch(); several
 /// at a time, but those of one session one after the other. It may call every function of this library that does not say
-/// otherwise. Must not throw, longjmp out of itself or end its thread, in any mode.
+/// otherwise. Must not throw, longjmp out of itself or end its thread, in any mode. A callback that forks has its child leave
+/// with _exit() or exec; a child that returns from a callback on a dispatcher thread ends there, as by exit(0).
 #[allow(non_camel_case_types)]
 pub type lses_event_fn = Option<unsafe extern "C-unwind" fn(user_data: *mut c_void, event: *const lses_event) -> i32>;
 
@@ -463,9 +464,10 @@ pub unsafe extern "C" fn lses_manager_register(
         let deadline = optional_duration(table.deadline_ms, "deadline_ms")?;
         let key = (name_space.to_string(), name.clone());
         // Held while registering, so that unregistering the same name meanwhile finds this class.
-        let mut classes = lock(&open.classes);
+        let _one = lock(&handle::tables().changing);
         open.core.register(EventClass { name, namespace: key.0.clone(), handler, deadline, compat_veto })?;
-        classes.insert(key, class);
+        let old = open.classes(|classes| classes.insert(key, class));
+        drop(old);
         Ok(())
     })
 }
@@ -493,14 +495,17 @@ pub unsafe extern "C" fn lses_manager_unregister(
             (name, crate::bytes::optional_text(name_space, name_space_len, "namespace")?.unwrap_or(""))
         };
         let key = (name_space.to_string(), name.to_string());
-        let known = lock(&open.classes).get(&key).cloned();
+        let known = {
+            let _one = lock(&handle::tables().changing);
+            open.classes(|classes| classes.get(&key).cloned())
+        };
         let existed = open.core.unregister(name, name_space)?;
         if existed && let Some(class) = known {
-            let mut classes = lock(&open.classes);
-            if classes.get(&key).is_some_and(|present| Arc::ptr_eq(present, &class)) {
-                classes.remove(&key);
-            }
-            drop(classes);
+            let removed = open.classes(|classes| {
+                let same = classes.get(&key).is_some_and(|present| Arc::ptr_eq(present, &class));
+                if same { classes.remove(&key) } else { None }
+            });
+            drop(removed);
             class.release();
         }
         Out::optional(out_existed).set(existed.into());

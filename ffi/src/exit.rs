@@ -40,6 +40,11 @@ impl Drop for Running {
     }
 }
 
+/// In the child of a fork: the callbacks of other threads are not there.
+pub(crate) fn forked() {
+    RUNNING.store(INSIDE.get(), Ordering::SeqCst);
+}
+
 /// Registers the hook, once.
 pub(crate) fn watch() {
     static WATCH: Once = Once::new();

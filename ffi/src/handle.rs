@@ -6,7 +6,7 @@
 //! user drops it.
 //!
 //! After a fork the child begins with an empty set of tables, as another thread may have held a lock of the old one.
-//! The old handles are looked up without any lock, and are `forked`.
+//! The old handles are looked up without any lock, and are `forked`; but for those of tenants that go on in the child.
 
 use std::cell::{Cell, UnsafeCell};
 use std::marker::PhantomData;
@@ -47,6 +47,10 @@ pub(crate) trait Tenant: Send + Sync + Sized + 'static {
     const COUNTERS: usize;
     /// Where they live.
     fn table(tables: &Tables) -> &Table<Self>;
+    /// Whether this one, of before a fork, may be used in the child: called there.
+    fn goes_on(&self) -> bool {
+        false
+    }
 }
 
 /// Every table of one process.
@@ -62,6 +66,8 @@ pub(crate) struct Tables {
     pub sinks: Table<crate::log::Sink>,
     /// For the exit hook.
     pub open: Mutex<Vec<Weak<Open>>>,
+    /// Held by who registers or unregisters an event class, or makes a manager's descriptor.
+    pub changing: Mutex<()>,
 }
 
 // SAFETY: `parent` points to tables that are never freed, and that are only read through atomics.
@@ -75,6 +81,12 @@ static WATCH: Once = Once::new();
 
 extern "C" fn in_child() {
     EPOCH.fetch_add(1, Ordering::SeqCst);
+    crate::exit::forked();
+}
+
+/// How many forks lie between the first process that used the library and this one.
+pub(crate) fn epoch() -> u32 {
+    EPOCH.load(Ordering::Relaxed)
 }
 
 /// The tables of this process.
@@ -110,6 +122,7 @@ fn new_tables(parent: *mut Tables) -> &'static Tables {
         events: Table::new(),
         sinks: Table::new(),
         open: Mutex::default(),
+        changing: Mutex::default(),
     }));
     match CURRENT.compare_exchange(parent, new, Ordering::AcqRel, Ordering::Acquire) {
         // SAFETY: it is in CURRENT now, and what is there is never freed.
@@ -314,35 +327,73 @@ impl<T: Tenant> Drop for Pinned<T> {
 pub(crate) fn pin<T: Tenant, P>(handle: *const P) -> Result<Pinned<T>> {
     let number = number::<T, P>(handle)?;
     let tables = tables();
-    if (number >> EPOCH_AT) % 16 == u64::from(tables.epoch % 16)
+    if is_of(number, tables)
         && let Some(slot) = T::table(tables).slot(number)
+        && let Some(pinned) = pin_slot(slot, number)
     {
-        let counter = if T::COUNTERS == 1 { 0 } else { my_shard() % T::COUNTERS };
-        slot.pins[counter].0.fetch_add(1, Ordering::SeqCst);
-        if slot.handle.load(Ordering::SeqCst) == number {
-            return Ok(Pinned { slot, counter, handle: number, not_send: PhantomData });
-        }
-        slot.pins[counter].0.fetch_sub(1, Ordering::SeqCst);
-        if slot.leaving.load(Ordering::SeqCst) == 1 {
-            leave(slot, number);
-        }
+        return Ok(pinned);
     }
-    Err(unknown::<T>(number, tables))
+    inherited(number, tables)
+}
+
+/// Whether a handle may have been given out by this process: epochs come again after 16 forks.
+fn is_of(number: u64, tables: &Tables) -> bool {
+    (number >> EPOCH_AT) % 16 == u64::from(tables.epoch % 16)
+}
+
+fn pin_slot<T: Tenant>(slot: &'static Slot<T>, number: u64) -> Option<Pinned<T>> {
+    let counter = if T::COUNTERS == 1 { 0 } else { my_shard() % T::COUNTERS };
+    slot.pins[counter].0.fetch_add(1, Ordering::SeqCst);
+    if slot.handle.load(Ordering::SeqCst) == number {
+        return Some(Pinned { slot, counter, handle: number, not_send: PhantomData });
+    }
+    slot.pins[counter].0.fetch_sub(1, Ordering::SeqCst);
+    if slot.leaving.load(Ordering::SeqCst) == 1 {
+        leave(slot, number);
+    }
+    None
+}
+
+/// The slot of a process that this one was forked from.
+fn slot_of_ancestor<T: Tenant>(number: u64, tables: &Tables) -> Option<&'static Slot<T>> {
+    let mut ancestor = tables.parent;
+    // SAFETY: tables are never freed, and their slots' handles are atomics: no lock of the parent process is touched.
+    while let Some(tables) = unsafe { ancestor.as_ref() } {
+        let slot = T::table(tables).slot(number);
+        if let Some(slot) = slot.filter(|slot| slot.handle.load(Ordering::SeqCst) == number) {
+            return Some(slot);
+        }
+        ancestor = tables.parent;
+    }
+    None
+}
+
+/// A tenant of before the fork, if it goes on in the child.
+#[cold]
+fn inherited<T: Tenant>(number: u64, tables: &Tables) -> Result<Pinned<T>> {
+    let Some(slot) = slot_of_ancestor::<T>(number, tables) else { return Err(stale(T::NAME)) };
+    match pin_slot(slot, number) {
+        Some(pinned) if pinned.goes_on() => Ok(pinned),
+        Some(_) => Err(forked(T::NAME)),
+        None => Err(stale(T::NAME)),
+    }
 }
 
 /// Ends a tenant's stay; it is dropped at once, or by its last user. Errors: as [`pin`].
 pub(crate) fn remove<T: Tenant, P>(handle: *const P) -> Result<()> {
     let number = number::<T, P>(handle)?;
     let tables = tables();
-    if (number >> EPOCH_AT) % 16 == u64::from(tables.epoch % 16)
-        && let Some(slot) = T::table(tables).slot(number)
-        && slot.handle.compare_exchange(number, 0, Ordering::SeqCst, Ordering::SeqCst).is_ok()
-    {
+    let own = if is_of(number, tables) { T::table(tables).slot(number) } else { None };
+    let slot = match own.filter(|slot| slot.handle.load(Ordering::SeqCst) == number) {
+        Some(slot) => slot,
+        None => inherited::<T>(number, tables)?.slot,
+    };
+    if slot.handle.compare_exchange(number, 0, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
         slot.leaving.store(1, Ordering::SeqCst);
         leave(slot, number);
         return Ok(());
     }
-    Err(unknown::<T>(number, tables))
+    Err(stale(T::NAME))
 }
 
 /// Drops a freed tenant if nobody uses it any more, and gives its slot back. The slot's place is the handle's.
@@ -364,9 +415,14 @@ fn leave<T: Tenant>(slot: &'static Slot<T>, handle: u64) {
     // not see its handle there, and whoever pinned it before was counted in `unused`, which saw nobody.
     let tenant = unsafe { (*slot.body.get()).take() };
     slot.leaving.store(0, Ordering::SeqCst);
-    let shard = (handle >> INDEX_BITS) as usize % SHARDS;
-    let index = handle as u32 & ((1 << INDEX_BITS) - 1);
-    lock(&T::table(tables()).shards[shard].free).indexes.push(index);
+    let tables = tables();
+    // The slot of a process that this one was forked from is not used again: its lock may be held by a thread that is not
+    // here.
+    if is_of(handle, tables) && T::table(tables).slot(handle).is_some_and(|own| ptr::eq(own, slot)) {
+        let shard = (handle >> INDEX_BITS) as usize % SHARDS;
+        let index = handle as u32 & ((1 << INDEX_BITS) - 1);
+        lock(&T::table(tables).shards[shard].free).indexes.push(index);
+    }
     drop(tenant);
 }
 
@@ -378,21 +434,11 @@ fn number<T: Tenant, P>(handle: *const P) -> Result<u64> {
     if number >> KIND_AT & 15 == T::KIND { Ok(number) } else { Err(stale(T::NAME)) }
 }
 
-#[cold]
-fn unknown<T: Tenant>(number: u64, tables: &Tables) -> Error {
-    let mut ancestor = tables.parent;
-    // SAFETY: tables are never freed, and their slots' handles are atomics: no lock of the parent process is touched.
-    while let Some(tables) = unsafe { ancestor.as_ref() } {
-        let here = T::table(tables).slot(number).is_some_and(|slot| slot.handle.load(Ordering::Relaxed) == number);
-        if here {
-            return Error::new(
-                ErrorKind::Forked,
-                format!("this {} was made before the fork; make one in the child, or use a shared store", T::NAME),
-            );
-        }
-        ancestor = tables.parent;
-    }
-    stale(T::NAME)
+fn forked(name: &str) -> Error {
+    Error::new(
+        ErrorKind::Forked,
+        format!("this {name} was made before the fork; make one in the child, or use a shared store"),
+    )
 }
 
 fn stale(name: &str) -> Error {

@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 use std::ffi::c_char;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use libsession_core::session::{Begin, Touched};
+use libsession_core::sync::unforked;
 use libsession_core::{ErrorKind, Manager, Request, Result, SessionId, TouchKind};
 
 use crate::bytes::{
@@ -26,8 +28,9 @@ use crate::threads::Quiet;
 
 /// One table of sessions with its reaper and its dispatcher.
 ///
-/// Any thread may use it at any time, also inside of callbacks. Make it after fork(): in a child, an inherited one answers
-/// LSES_E_FORKED to everything. After lses_manager_close() it answers LSES_E_CLOSED.
+/// Any thread may use it at any time, also inside of callbacks. With a store of "file:" an inherited one goes on in the child of
+/// a fork(): its first call there opens the store again, with the event classes that were registered. With "memory" make it
+/// after fork(): an inherited one answers LSES_E_FORKED to everything. After lses_manager_close() it answers LSES_E_CLOSED.
 #[allow(non_camel_case_types)]
 pub struct lses_manager {
     _handle: [u8; 0],
@@ -44,9 +47,24 @@ const ID_SIZE: usize = LSES_ID_SIZE;
 /// An open manager: all handles to it share this.
 pub(crate) struct Open {
     pub core: Manager,
+    /// Locked, as `classes`, only while no thread forks.
     bell: Mutex<Option<Arc<Bell>>>,
     /// By namespace and name: the classes that this border registered.
-    pub classes: Mutex<HashMap<(String, String), Arc<Class>>>,
+    classes: Mutex<HashMap<(String, String), Arc<Class>>>,
+    /// The process that the exit hook closes it in, by its epoch.
+    closed_in: AtomicU32,
+}
+
+impl Open {
+    /// Looks at, or changes, the classes: `work` must be short.
+    pub fn classes<R>(&self, work: impl FnOnce(&mut HashMap<(String, String), Arc<Class>>) -> R) -> R {
+        unforked(|| work(&mut lock(&self.classes)))
+    }
+
+    /// The descriptor's bell, if this process asked for it.
+    fn bell(&self) -> Option<Arc<Bell>> {
+        unforked(|| lock(&self.bell).clone()).filter(|bell| bell.epoch == handle::epoch())
+    }
 }
 
 impl Tenant for Arc<Open> {
@@ -56,6 +74,18 @@ impl Tenant for Arc<Open> {
 
     fn table(tables: &Tables) -> &Table<Self> {
         &tables.managers
+    }
+
+    fn goes_on(&self) -> bool {
+        let goes_on = self.core.is_shared();
+        let epoch = handle::epoch();
+        if goes_on
+            && self.closed_in.load(Ordering::Relaxed) != epoch
+            && self.closed_in.swap(epoch, Ordering::SeqCst) != epoch
+        {
+            crate::exit::remember(self);
+        }
+        goes_on
     }
 }
 
@@ -93,7 +123,8 @@ pub unsafe extern "C" fn lses_manager_new(
         watch_panics();
         crate::exit::watch();
         let core = Manager::new(config)?;
-        let open = Arc::new(Open { core, bell: Mutex::default(), classes: Mutex::default() });
+        let closed_in = AtomicU32::new(handle::epoch());
+        let open = Arc::new(Open { core, bell: Mutex::default(), classes: Mutex::default(), closed_in });
         crate::exit::remember(&open);
         out.set(handle::insert(open)?);
         Ok(())
@@ -117,7 +148,8 @@ pub unsafe extern "C" fn lses_manager_clone(
 }
 
 /// Frees a handle. With the last one the manager's threads stop, and sessions that are live then are gone without a
-/// callback: call lses_manager_close() before. In the child of a fork its memory is left alone. NULL is fine. It does not
+/// callback (with a store of "file:" they live on): call lses_manager_close() before. In the child of a fork the parent's memory
+/// is left alone. NULL is fine. It does not
 /// wait for a callback that still runs: keep callbacks' code and data until their drop_user_data was called.
 ///
 /// Threads: any. May be called from a callback, also of this manager: the rest is done when that returned. Since 0.1.0.
@@ -621,7 +653,7 @@ pub unsafe extern "C" fn lses_manager_dispatch(
     done(|| {
         let open = open(manager)?;
         let timeout = duration(timeout_ms, "timeout_ms")?;
-        let bell = lock(&open.bell).clone();
+        let bell = open.bell();
         if let Some(bell) = &bell {
             bell.hush();
         }
@@ -639,7 +671,8 @@ pub unsafe extern "C" fn lses_manager_dispatch(
 
 /// In poll mode: a file descriptor that is readable while there may be something to dispatch, for poll(), epoll and event
 /// loops. It belongs to the manager: don't read from it and don't close it. Once the manager is closed it is not readable
-/// after an lses_manager_dispatch(); after the last lses_manager_free() it is closed, so take it out of the loop before.
+/// after an lses_manager_dispatch(); after the last lses_manager_free() it is closed, so take it out of the loop before. In
+/// the child of a fork ask again: the parent's is the parent's.
 ///
 /// Threads: any. Does not block, may be called from a callback. Errors: LSES_E_UNAVAILABLE without a descriptor. Since
 /// 0.1.0.
@@ -648,10 +681,16 @@ pub unsafe extern "C" fn lses_manager_event_fd(manager: *mut lses_manager, out_f
     done(|| {
         let out = Out::required(out_fd, "out_fd")?;
         let open = open(manager)?;
-        let mut bell = lock(&open.bell);
-        let bell = match &*bell {
+        let _one = lock(&handle::tables().changing);
+        let bell = match open.bell() {
             Some(bell) => bell,
-            None => bell.insert(Bell::new(&open.core)?),
+            None => {
+                let bell = Bell::new(&open.core)?;
+                let new = Arc::clone(&bell);
+                let old = unforked(|| lock(&open.bell).replace(new));
+                drop(old);
+                bell
+            }
         };
         out.set(bell.fd());
         Ok(())

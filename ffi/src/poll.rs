@@ -6,7 +6,11 @@ use std::sync::Arc;
 use libsession_core::{Error, ErrorKind, Manager, Result};
 
 /// Readable or not: a semaphore that is 0 or more.
-pub(crate) struct Bell(OwnedFd);
+pub(crate) struct Bell {
+    fd: OwnedFd,
+    /// Whose it is: in the child of a fork the descriptor is the parent's.
+    pub epoch: u32,
+}
 
 impl Bell {
     /// Makes one that rings when the manager has something to dispatch. Errors: `unavailable` without descriptors.
@@ -18,7 +22,8 @@ impl Bell {
             return Err(Error::new(ErrorKind::Unavailable, format!("no event descriptor: {why}")));
         }
         // SAFETY: it is new and nobody else owns it.
-        let bell = Arc::new(Self(unsafe { OwnedFd::from_raw_fd(fd) }));
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        let bell = Arc::new(Self { fd, epoch: crate::handle::epoch() });
         let rung = Arc::clone(&bell);
         manager.set_wake(Some(Arc::new(move || rung.ring())))?;
         // What was queued before nobody rang for.
@@ -27,7 +32,7 @@ impl Bell {
     }
 
     pub(crate) fn fd(&self) -> i32 {
-        self.0.as_raw_fd()
+        self.fd.as_raw_fd()
     }
 
     /// Makes it readable.

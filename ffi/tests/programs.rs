@@ -61,6 +61,15 @@ fn forks_and_signals_do_no_harm() {
 }
 
 #[test]
+fn a_prefork_server_shares_one_directory() {
+    let program = program("shared.c");
+    let folder = scratch("shared");
+    let limit = Duration::from_secs(if torture() { 3600 } else { 120 });
+    run_within(Command::new(&program).arg(folder.join("store")), limit).ok();
+    std::fs::remove_dir_all(&folder).expect("a folder");
+}
+
+#[test]
 fn the_process_can_end_in_every_way_with_a_manager_open() {
     let program = program("process.c");
     for how in ["return", "exit", "quick"] {

@@ -50,6 +50,7 @@ typedef struct setup_options {
   size_t workers;      /* 0: the default */
   size_t queue;        /* 0: the default */
   int64_t max_extensions;
+  const char *store; /* NULL: memory */
 } setup_options;
 
 static inline setup setup_with(setup_options options) {
@@ -74,6 +75,7 @@ static inline setup setup_with(setup_options options) {
     OK(lses_clock_manual(&it.clock));
     OK(lses_config_set_clock(config, it.clock));
   }
+  if (options.store != NULL) OK(lses_config_set_store(config, options.store, LSES_NTS));
   if (options.dispatch != 0) OK(lses_config_set_dispatch(config, options.dispatch));
   if (options.no_threads) OK(lses_config_set_threads(config, 0));
   if (options.debug) OK(lses_config_set_debug(config, 1));
