@@ -1,7 +1,8 @@
 //! Measures the core against its peers, in one run: `--json FILE` for the merger, `--text FILE` for people.
 //!
 //! `--quick` takes fewer rounds; names of groups (`touch`, `requests`, `create`, `data`, `threads`, `expiry`, `memory`,
-//! `instructions`) measure these only.
+//! `instructions`, and those of the shared table: `shared-hot`, `shared-changes`, `shared-mix`, `shared-fairness`,
+//! `shared-traffic`, `shared-restart`) measure these only.
 
 mod expiry;
 mod instructions;
@@ -11,6 +12,7 @@ mod memory;
 mod ours;
 mod peers;
 mod report;
+mod store;
 mod threads;
 mod touch;
 
@@ -32,19 +34,20 @@ fn main() {
     let number = |at: usize| arguments.get(at).and_then(|text| text.parse().ok()).unwrap_or(0);
     match (arguments.first().map(String::as_str), arguments.get(1)) {
         (Some("memory"), Some(subject)) if arguments.len() == 4 => memory::child(subject, number(2), number(3)),
+        (Some("store"), Some(_)) => store::child(&arguments[1..].iter().map(String::as_str).collect::<Vec<_>>()),
         (Some("instructions"), Some(subject)) => instructions::child(subject, number(2), number(3).max(1)),
         _ => run(&arguments),
     }
 }
 
 fn run(arguments: &[String]) {
-    let (mut json, mut text, mut groups, mut rounds) = (None, None, Vec::new(), 9);
+    let (mut json, mut text, mut groups, mut rounds, mut quick) = (None, None, Vec::new(), 9, false);
     let mut left = arguments.iter();
     while let Some(argument) = left.next() {
         match argument.as_str() {
             "--json" => json = left.next(),
             "--text" => text = left.next(),
-            "--quick" => rounds = 3,
+            "--quick" => (rounds, quick) = (3, true),
             group => groups.push(group),
         }
     }
@@ -78,6 +81,7 @@ fn run(arguments: &[String]) {
     if wanted("instructions") {
         instructions::measure(&mut report);
     }
+    store::measure(&mut report, &wanted, rounds, quick);
     let conditions = conditions();
     println!("{conditions}\n{}", report.text());
     write(json, &report.json(&conditions));

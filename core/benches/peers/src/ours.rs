@@ -24,25 +24,39 @@ pub struct Ours {
 
 impl Ours {
     pub fn new(sessions: usize, bytes: usize) -> Self {
-        let mut shop = Application::new("shop").idle_timeout(Duration::from_millis(IDLE_MS)).pool("users");
-        shop.lock = LockMode::Shared;
-        let config = Config { max_sessions: ROOM, ..Config::new() };
-        let manager = Manager::new(config.application(shop).pool(Pool::new("users", ROOM))).expect("the manager opens");
-        let mut ours = Self { manager, made: Vec::with_capacity(sessions) };
-        for _ in 0..sessions {
-            let mut options = CreateOptions::default();
-            if bytes > 0 {
-                options.data.push(("data".into(), Value::Bytes(vec![7; bytes])));
-            }
-            ours.keep(options);
-        }
+        let mut ours = Self::open(Self::config());
+        ours.fill(sessions, bytes);
         ours
     }
 
-    fn keep(&mut self, options: CreateOptions) {
-        let created = self.manager.create(options).expect("a session");
-        let token = created.token.reveal();
-        self.made.push((created, token));
+    /// One application, one pool, shared locks, in memory.
+    pub fn config() -> Config {
+        let mut shop = Application::new("shop").idle_timeout(Duration::from_millis(IDLE_MS)).pool("users");
+        shop.lock = LockMode::Shared;
+        let config = Config { max_sessions: ROOM, ..Config::new() };
+        config.application(shop).pool(Pool::new("users", ROOM))
+    }
+
+    pub fn open(config: Config) -> Self {
+        Self { manager: Manager::new(config).expect("the manager opens"), made: Vec::new() }
+    }
+
+    pub fn fill(&mut self, sessions: usize, bytes: usize) {
+        self.made.reserve(sessions);
+        for _ in 0..sessions {
+            let created = self.create_with(bytes, None);
+            let token = created.token.reveal();
+            self.made.push((created, token));
+        }
+    }
+
+    /// A session with so many bytes of data, and its own idle timeout.
+    pub fn create_with(&self, bytes: usize, idle: Option<Duration>) -> Created {
+        let mut options = CreateOptions { idle_timeout: idle.map(Some), ..CreateOptions::default() };
+        if bytes > 0 {
+            options.data.push(("data".into(), Value::Bytes(vec![7; bytes])));
+        }
+        self.manager.create(options).expect("a session")
     }
 
     pub fn create(&self) -> Created {

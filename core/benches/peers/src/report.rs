@@ -50,6 +50,20 @@ impl Report {
         self.add(Row { group, what: what.into(), value, unit, ratio_to, ratio: Some(ratio), target, met });
     }
 
+    /// A value beside another of the same run, without a promise.
+    pub fn beside(
+        &mut self,
+        group: &'static str,
+        what: impl Into<String>,
+        value: f64,
+        unit: &'static str,
+        (other, base): (&str, f64),
+    ) {
+        let ratio_to = Some(format!("{other} ({} {unit})", short(base)));
+        let (ratio, target, met) = (Some(value / base), None, None);
+        self.add(Row { group, what: what.into(), value, unit, ratio_to, ratio, target, met });
+    }
+
     pub fn add(&mut self, row: Row) {
         eprintln!("{}", line(&row));
         self.rows.push(row);
