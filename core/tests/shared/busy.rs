@@ -19,8 +19,8 @@ struct Mine {
     value: i64,
 }
 
-/// Whether it is to rest.
-type Rest = Arc<(Mutex<bool>, Condvar)>;
+/// How often it was told to pause, and to resume.
+type Rest = Arc<(Mutex<(u64, u64)>, Condvar)>;
 
 /// The role. First come the sessions that it takes over (`adopt ID TOKEN VALUE`), then `go SEED`; while it works
 /// `pause` and `resume`.
@@ -45,20 +45,27 @@ pub fn role(mut link: Link, shop: Shop) {
     let resting = rest.clone();
     std::thread::spawn(move || {
         while let Some(line) = link.line() {
-            *resting.0.lock().expect("the rest") = line == "pause";
+            let mut told = resting.0.lock().expect("the rest");
+            match &*line {
+                "pause" => told.0 += 1,
+                _ => told.1 += 1,
+            }
+            drop(told);
             resting.1.notify_all();
         }
         std::process::exit(0);
     });
+    let mut pauses = 0;
     loop {
-        let mut paused = rest.0.lock().expect("the rest");
-        if *paused {
+        let mut told = rest.0.lock().expect("the rest");
+        while told.0 > pauses {
+            pauses += 1;
             teller.tell("paused");
-            while *paused {
-                paused = rest.1.wait(paused).expect("the rest");
+            while told.1 < pauses {
+                told = rest.1.wait(told).expect("the rest");
             }
         }
-        drop(paused);
+        drop(told);
         if let Err(error) = work(&manager, &mut mine, &mut seed, &teller) {
             teller.tell(&format!("! {error}"));
             std::process::exit(1);
