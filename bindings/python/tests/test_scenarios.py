@@ -196,7 +196,8 @@ def test_shut03_close_under_load_twice_and_at_once() -> None:
     for thread in threads:
         thread.join()
     never.set()
-    assert took < 5
+    # Not the 30 s of the callback.
+    assert took < 20
     assert outcomes <= {"closed", "closing", "gone"}
     assert reports == [reports[0]] * 4
     assert manager.close() == reports[0]
