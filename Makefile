@@ -138,8 +138,11 @@ bench: setup
 	LD_LIBRARY_PATH=$(CARGO_TARGET_DIR)/release $(BENCH)/c --json $(BENCH)/c.json
 	@VIRTUAL_ENV=$(CURDIR)/.venv tools/quiet.sh .venv/bin/maturin develop --release -m bindings/python/Cargo.toml
 	$(PYTHON) bindings/python/benches/bench.py --json $(BENCH)/python.json
+	$(PYTHON) bindings/python/benches/shared.py --json $(BENCH)/python-shared.json
 	@tools/quiet.sh npm run --prefix bindings/node build
 	npm run --silent --prefix bindings/node bench -- --json $(BENCH)/node.json
+	@tools/npm.sh bindings/node/benches/disk || true # a peer that is missing is left out, and said so
+	node bindings/node/benches/shared.mjs --json $(BENCH)/node-shared.json
 	$(PYTHON) tools/bench_report.py $(BENCH)
 
 # --- the rest -------------------------------------------------------------------------------------------------------

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Merges what the benchmarks measured into one table and one plot: bench_report.py [FOLDER], by default target/bench.
 
-Reads FOLDER/{core,c,python,node}.json, whatever is there of them, and writes FOLDER/report.md and FOLDER/report.svg.
-A row is {group, what, value, unit, ratio_to, ratio, target, met}: `ratio` is `value` over that of `ratio_to`, a peer
-measured in the same run. The rows of the language packages name their peers apart and are taken as they are.
+Reads FOLDER/{core,c,python,python-shared,node,node-shared}.json, whatever is there of them, and writes FOLDER/report.md
+and FOLDER/report.svg. A row is {group, what, value, unit, ratio_to, ratio, target, met}: `ratio` is `value` over that of
+`ratio_to`, a peer measured in the same run. The rows of the language packages name their peers apart and are taken as they are.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 Row = dict[str, Any]
-FILES = ("core", "c", "python", "node")
+FILES = ("core", "c", "python", "python-shared", "node", "node-shared")
 WIDTH, LEFT, BAR, LINE = 1100, 560, 380, 22
 
 

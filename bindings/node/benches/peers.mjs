@@ -3,9 +3,7 @@
 import session from 'express-session'
 import { LRUCache } from 'lru-cache'
 import { open } from 'libsession'
-
-/** 200 bytes of data. */
-export const data = () => ({ user: 'ada', cart: ['tea', 'milk', 'bread'], note: 'x'.repeat(140) })
+import { data } from './data.mjs'
 
 const HOUR_MS = 3_600_000
 const cookie = () => ({ originalMaxAge: HOUR_MS, expires: new Date(Date.now() + HOUR_MS), path: '/', httpOnly: true })
@@ -18,7 +16,7 @@ export const stores = {
       applications: { shop: { idleTimeoutMs: HOUR_MS, lock: 'shared' } },
     })
     return {
-      make: () => manager.create({ data: { user: 'ada', cart: ['tea', 'milk', 'bread'], note: 'x'.repeat(140) } }).token,
+      make: () => manager.create({ data: data() }).token,
       touch: (token) => manager.touch(token),
       read(token) {
         const request = manager.begin(token)
