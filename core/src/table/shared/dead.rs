@@ -30,23 +30,10 @@ impl SharedTable {
         self.bury_participant(number).map(|()| true)
     }
 
-    /// Frees what a process held that is not any more: requests, locks, slots, claims of events.
-    fn bury_participant(&self, number: u32) -> Result<()> {
-        let writer = self.writer()?;
-        let participant = self.participant(number);
-        if participant.state.load(Acquire) == 0 || self.processes.alive(number) {
-            drop(writer);
-            return Ok(());
-        }
-        ::log::warn!(
-            target: "libsession",
-            "process {} died without closing the store: its locks, requests and events are given back",
-            participant.pid.load(Relaxed)
-        );
-        let now = self.clock.now();
-        // What another process holds that does not go on is looked at again later; the rest is freed now.
+    /// Has the slots that a dead process held, or had taken for itself, say what the books say. The caller has the writer's
+    /// word.
+    pub(super) fn mend_slots_of(&self, number: u32) -> Result<()> {
         let mut outcome = Ok(());
-        // First the slots that it held in the middle of a change: their lists of requests may be torn.
         for index in 0..self.map.head().slots.next.load(Acquire) {
             let Some(slot) = self.map.slot(index) else { break };
             let free = slot.hot.state().deadline() == FREE && slot.tail.first.load(Relaxed) == number;
@@ -61,6 +48,26 @@ impl SharedTable {
                 Err(error) => outcome = Err(error),
             }
         }
+        outcome
+    }
+
+    /// Frees what a process held that is not any more: requests, locks, slots, claims of events.
+    fn bury_participant(&self, number: u32) -> Result<()> {
+        let writer = self.writer()?;
+        let participant = self.participant(number);
+        if participant.state.load(Acquire) == 0 || self.processes.alive(number) {
+            drop(writer);
+            return Ok(());
+        }
+        ::log::warn!(
+            target: "libsession",
+            "process {} died without closing the store: its locks, requests and events are given back",
+            participant.pid.load(Relaxed)
+        );
+        let now = self.clock.now();
+        // What another process holds that does not go on is looked at again later; the rest is freed now. First the slots
+        // that it held in the middle of a change: their lists of requests may be torn.
+        let mut outcome = self.mend_slots_of(number);
         for index in 0..self.map.head().records.next.load(Acquire) {
             let Some(record) = self.map.record(index) else { break };
             if record.owner.load(Acquire) != number {

@@ -124,6 +124,7 @@ impl SharedTable {
     }
 
     pub(super) fn page(&self, at: At, filter: &Filter, cursor: u64, limit: usize, scan: usize) -> Result<Listed> {
+        self.after_dead_writer();
         let mut found = Vec::new();
         let mut looked = 0;
         let Ok(from) = u32::try_from(cursor) else { return Ok((found, None)) };

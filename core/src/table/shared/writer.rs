@@ -181,20 +181,24 @@ impl SharedTable {
             ));
         }
         if !writer.counted.get() {
-            // Whoever died may have committed, and not counted.
+            // Whoever died may have committed, and neither counted nor told it by the slot.
             self.recount_counters()?;
+            let dead = writing.counting.load(Acquire);
+            if dead != self.me && !self.processes.alive(dead) {
+                self.mend_slots_of(dead)?;
+            }
             writer.counted.set(true);
         }
         Ok(writer)
     }
 
-    /// Before counters are told: a writer that died may have committed and not counted. Costs nothing if nobody writes.
+    /// Before counters or lists are told: a writer that died may have committed what neither knows. Costs nothing if nobody
+    /// writes.
     pub(super) fn after_dead_writer(&self) {
         let counting = self.map.head().writing.counting.load(Acquire);
         if counting != 0 && counting != self.me && !self.processes.alive(counting) {
             let _less = Less::is_tried_again();
-            // Whoever has the word now counts, or has counted when it is free. If the books can't be read, the counters
-            // stay as they are.
+            // Whoever has the word now mends it, or has when it is free. If the books can't be read, all stays as it is.
             drop(self.writer());
         }
     }
