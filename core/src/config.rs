@@ -269,9 +269,9 @@ pub struct Config {
     pub breaker_failures: u32,
     /// How long an open breaker waits before it lets a probe through. Default 30 s.
     pub breaker_probe: Duration,
-    /// Dead letters kept. Default 100,000.
+    /// Dead letters kept; on a table of several processes, of all of them. Default 100,000.
     pub dead_letters: usize,
-    /// Bytes of snapshots kept in dead letters. Default 64 MiB.
+    /// Bytes of snapshots kept in dead letters, likewise; beyond, the oldest lose theirs. Default 64 MiB.
     pub dead_letter_bytes: usize,
     /// How long a tombstone stands. Default 10 min. There are at most as many as `max_sessions` (and room for 65,536):
     /// beyond that the oldest fall early.

@@ -169,15 +169,15 @@ impl Manager {
         self.0.engine().enter_closing().or_else(closed)?;
         self.0.engine().table.lifecycle(after, limit)
     }
-    /// Dead letters after a position.
+    /// Dead letters after a position; on a table of several processes those of all.
     pub fn dead_letters(&self, after: u64, limit: usize) -> Result<Vec<DeadLetter>> {
         self.0.engine().enter_closing().or_else(closed)?;
-        Ok(self.0.engine().dispatcher.dead_letters(after, limit))
+        self.0.engine().dispatcher.dead_letters(after, limit)
     }
     /// Delivers a dead letter again (`None`: all); tells how many.
     pub fn redeliver(&self, id: Option<u64>) -> Result<usize> {
         self.0.engine().enter()?;
-        Ok(self.0.engine().dispatcher.redeliver(id))
+        self.0.engine().dispatcher.redeliver(id)
     }
     // --- running ---
     /// Ends what is due now, in the calling thread; tells how many sessions. For tests and no-thread hosts.

@@ -115,9 +115,18 @@ impl Engine {
         let (event_id, attachments) = (row.event_id, row.attachments);
         let (table, engine) = (self.table.clone(), self.weak());
         self.delivering.fetch_add(1, Ordering::SeqCst);
+        let (dispatcher, waited) = (Arc::downgrade(&self.dispatcher), row.waited);
         let after = Box::new(move |settled: bool| {
             drop(attachments);
-            let told = if settled { table.outbox_acknowledge(event_id) } else { Ok(()) };
+            // First what became of it, then that it is done.
+            let tell = || match dispatcher.upgrade() {
+                Some(dispatcher) => {
+                    dispatcher.keep_again()?;
+                    if waited { dispatcher.tell_outcomes(event_id) } else { Ok(()) }
+                }
+                None => Ok(()),
+            };
+            let told = if settled { tell().and_then(|()| table.outbox_acknowledge(event_id)) } else { Ok(()) };
             let Some(engine) = engine.upgrade() else { return };
             match told {
                 Ok(()) => drop(engine.delivering.fetch_sub(1, Ordering::SeqCst)),

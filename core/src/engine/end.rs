@@ -1,12 +1,13 @@
 //! Ends: by id, by request, in bulk; the receipt.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Engine;
 use super::ask::{Wait, now};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::dispatch_config::start_thread;
+use crate::event::{CallbackOutcome, current};
 use crate::id::SessionId;
 use crate::manager::Then;
 use crate::reason::{EndLevel, EndReason, ThreadKind};
@@ -15,6 +16,8 @@ use crate::table::{EndSpec, Ended, Found, SessionRef};
 
 /// Sessions that one step of a bulk change looks at.
 const SCAN: usize = 1024;
+/// How often is looked whether another process has told its callbacks of an end that is waited for.
+const LOOK: Duration = Duration::from_millis(5);
 
 impl Engine {
     pub fn end(self: &Arc<Self>, id: SessionId, options: EndOptions) -> Result<EndOutcome> {
@@ -120,15 +123,37 @@ impl Engine {
         }
     }
 
+    /// How the callbacks of an event went in other processes, waiting for those that have it to tell.
+    fn outcomes_elsewhere(&self, event_id: u64, until: Instant) -> Result<Vec<CallbackOutcome>> {
+        if !self.outlives {
+            return Ok(Vec::new());
+        }
+        let waits = self.config.threads && !current::inside(self.id);
+        while waits && Instant::now() < until && !self.table.telling(event_id)?.is_empty() {
+            std::thread::sleep(LOOK);
+        }
+        self.dispatcher.outcomes_of(event_id)
+    }
+
     fn with_callbacks(&self, mut outcome: EndOutcome, wait: Duration) -> EndOutcome {
         if let EndOutcome::Ended(receipt) | EndOutcome::Gone(receipt) = &mut outcome {
-            let until = std::time::Instant::now() + wait.min(crate::clock::MAX_TIMEOUT);
-            if self.config.threads && !crate::event::current::inside(self.id) {
+            let until = Instant::now() + wait.min(crate::clock::MAX_TIMEOUT);
+            if self.config.threads && !current::inside(self.id) {
                 // Another thread may have taken the event and not handed it over yet.
                 self.handing.wait(until);
             }
-            let left = until.saturating_duration_since(std::time::Instant::now());
-            let outcomes = self.dispatcher.wait_for(receipt.event_id, left);
+            let left = until.saturating_duration_since(Instant::now());
+            let mut outcomes = self.dispatcher.wait_for(receipt.event_id, left);
+            match self.outcomes_elsewhere(receipt.event_id, until) {
+                Ok(all) => {
+                    for outcome in all {
+                        if !outcomes.iter().any(|own| own.class == outcome.class && own.kind == outcome.kind) {
+                            outcomes.push(outcome);
+                        }
+                    }
+                }
+                Err(error) => log::warn!(target: "libsession", "how callbacks of an end went is not known: {error}"),
+            }
             receipt.callbacks = outcomes
                 .into_iter()
                 .map(|outcome| (outcome.class.name.to_string(), outcome.kind.name().to_owned(), outcome.outcome))

@@ -33,7 +33,7 @@ impl Engine {
         self.pump();
         let failures: Vec<_> = self
             .dispatcher
-            .failures_of(id)
+            .failures_of(id)?
             .into_iter()
             .map(|failure| (failure.class.name.to_string(), failure.kind.name().to_owned(), failure.text))
             .collect();
@@ -145,7 +145,6 @@ impl Engine {
         let table = self.table.stats();
         let dispatch = self.dispatcher.stats();
         let health = self.reaper.health(self.config.threads);
-        let letters = self.dispatcher.dead_letters(0, usize::MAX).len() as u64;
         Ok(Stats {
             live: table.live,
             peak: table.peak,
@@ -166,7 +165,7 @@ impl Engine {
             callbacks_delivered: dispatch.delivered,
             callbacks_failed: dispatch.failed,
             callbacks_overrun: dispatch.overrun,
-            dead_letters: letters,
+            dead_letters: dispatch.dead_letters,
             stuck_workers: dispatch.stuck_workers as u64,
             breakers_open: dispatch.breakers_open,
             replaced_token_uses: table.replaced_token_uses,

@@ -95,10 +95,11 @@ impl Engine {
         fork::watch();
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         let mut clock = config.clock.clone();
-        let table = open::open_table(&store, &config, &mut clock)?;
+        let (table, letter_box) = open::open_table(&store, &config, &mut clock)?;
         let timers = Arc::new(Timers::default());
         let applications = config.applications.iter().map(|application| resolve(&config, application)).collect();
-        let dispatcher = Dispatcher::new(dispatch_config(&config, id, table.outlives()), clock.clone(), timers.clone());
+        let dispatch = DispatchConfig { letter_box, ..dispatch_config(&config, id, table.outlives()) };
+        let dispatcher = Dispatcher::new(dispatch, clock.clone(), timers.clone());
         let engine = Arc::new_cyclic(|me| Self {
             id,
             clock,

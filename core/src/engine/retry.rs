@@ -108,6 +108,7 @@ impl Engine {
 
     /// Tells the store what it could not be told before.
     pub(super) fn acknowledge_again(&self) -> Result<(), Error> {
+        self.dispatcher.keep_again()?;
         loop {
             let Some(event_id) = self.retry.unacknowledged.lock().pop() else { return Ok(()) };
             if let Err(error) = self.table.outbox_acknowledge(event_id) {

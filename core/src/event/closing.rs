@@ -71,6 +71,9 @@ impl Dispatcher {
         let undelivered = self.stop();
         let stuck = self.end_threads();
         self.registry.clear();
+        if let Err(error) = self.keep_again() {
+            log::error!(target: "libsession", "dead letters could not be kept: {error}");
+        }
         let report = DispatchReport { delivered_in_grace, undelivered, stuck };
         self.backlog.lock().report = Some(report);
         self.nudge();

@@ -133,6 +133,11 @@ impl DeadLetters {
         taken.into_iter().map(|letter| (letter.shown.class, letter.event)).collect()
     }
 
+    /// How many there are.
+    pub fn len(&self) -> u64 {
+        self.kept.lock().letters.len() as u64
+    }
+
     /// How many there ever were, and how many were given up.
     pub fn counts(&self) -> (u64, u64) {
         let kept = self.kept.lock();

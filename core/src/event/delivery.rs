@@ -37,13 +37,13 @@ pub(crate) enum Origin {
         /// Whether it may have been delivered before.
         again: bool,
     },
-    /// A dead letter.
-    Letter,
+    /// A dead letter: its id where others might take it, else 0.
+    Letter(u64),
 }
 
 impl Origin {
     pub fn redelivered(self) -> bool {
-        matches!(self, Self::Row { again: true } | Self::Letter)
+        matches!(self, Self::Row { again: true } | Self::Letter(_))
     }
 }
 
@@ -157,7 +157,7 @@ impl Dispatcher {
                     if self.is_left(origin, error) {
                         settled = false;
                     } else {
-                        self.give_up(None, class, event, attempt - 1, error);
+                        self.give_up(None, origin, class, event, attempt - 1, error);
                     }
                     self.backlog.lock().record(outcome);
                 }
@@ -179,7 +179,9 @@ impl Dispatcher {
 
     /// Whether what is not delivered is other processes' to deliver: it is no dead letter, and not acknowledged.
     fn is_left(&self, origin: Origin, error: &str) -> bool {
-        self.config.gives_back && error == "shutdown" && matches!(origin, Origin::Row { .. })
+        // A letter that was taken from all is there again when this process is gone.
+        let taken = matches!(origin, Origin::Row { .. }) || matches!(origin, Origin::Letter(id) if id != 0);
+        self.config.gives_back && error == "shutdown" && taken
     }
 
     /// Runs a lane in the calling thread for as long as its head is for callers.
@@ -220,6 +222,7 @@ impl Dispatcher {
             None => "not_registered",
             Some(running) if !running.handles(event.kind) => {
                 running.leave();
+                self.letters.delivered(origin);
                 done.outcome = Some(self.outcome(&class, &event, Cow::Borrowed("delivered")));
                 return Some(done);
             }
@@ -243,7 +246,7 @@ impl Dispatcher {
             }
         };
         done.outcome = Some(self.outcome(&class, &event, Cow::Borrowed(refused)));
-        self.give_up(None, class, event, attempt - 1, refused);
+        self.give_up(None, origin, class, event, attempt - 1, refused);
         Some(done)
     }
 
@@ -318,6 +321,7 @@ impl Dispatcher {
         let (text, retry) = match answer {
             Answer::Verdict(_) => {
                 call.breaker.succeeded();
+                self.letters.delivered(call.origin);
                 self.counters.delivered.fetch_add(1, Ordering::Relaxed);
                 (Cow::Borrowed("delivered"), None)
             }
@@ -347,7 +351,8 @@ impl Dispatcher {
             return Done { lane, call: Some(call), outcome: None, retry };
         }
         if text != "delivered" && !self.is_left(call.origin, &text) {
-            self.give_up(Some(&call), call.class.clone(), call.event.clone(), call.attempt, &text);
+            let (class, event) = (call.class.clone(), call.event.clone());
+            self.give_up(Some(&call), call.origin, class, event, call.attempt, &text);
         }
         let outcome = Some(self.outcome(&call.class, &call.event, text));
         Done { lane, call: Some(call), outcome, retry: None }

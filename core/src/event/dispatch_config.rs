@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::letter_box::LetterBox;
 use crate::clock::Millis;
 
 /// Where callbacks run, unless their class says otherwise.
@@ -74,6 +75,8 @@ pub(crate) struct DispatchConfig {
     pub dead_letter_bytes: usize,
     /// Whether rows of the outbox that are not delivered by the end are other processes' to deliver.
     pub gives_back: bool,
+    /// Where dead letters are that other processes see; `None`: they are this dispatcher's.
+    pub letter_box: Option<Arc<dyn LetterBox>>,
     pub thread_hooks: Option<Arc<dyn ThreadHooks>>,
     /// What thread names begin with.
     pub thread_name: String,
@@ -97,6 +100,7 @@ impl Default for DispatchConfig {
             dead_letters: 100_000,
             dead_letter_bytes: 64 << 20,
             gives_back: false,
+            letter_box: None,
             thread_hooks: None,
             thread_name: "lses".into(),
         }

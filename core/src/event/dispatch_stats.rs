@@ -21,6 +21,8 @@ pub struct DispatchStats {
     pub overrun: u64,
     /// Deliveries that were tried again.
     pub retried: u64,
+    /// Dead letters that are kept.
+    pub dead_letters: u64,
     /// Deliveries that became dead letters.
     pub dead_lettered: u64,
     /// Dead letters that were given up because too many are kept.

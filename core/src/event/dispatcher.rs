@@ -5,7 +5,7 @@
 //! [`watch`](super::watch) gives up at its deadline. What waits or runs is in the [`Backlog`].
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -22,9 +22,10 @@ use super::delivery::apply;
 pub(crate) use super::delivery::{Delivery, Origin};
 pub(crate) use super::dispatch_config::DispatchConfig;
 pub use super::dispatch_config::ThreadHooks;
-use super::dispatch_stats::{CallbackFailure, ClassHealth, DispatchStats};
+use super::dispatch_stats::{CallbackFailure, CallbackOutcome, ClassHealth, DispatchStats};
 use super::event::Event;
 use super::lane::{Item, Taker};
+use super::letter_box::{Letters, NewLetter};
 use super::registry::Registry;
 use super::watch::Watch;
 use crate::clock::{Clock, Millis, Timers};
@@ -35,6 +36,8 @@ use crate::reason::EventKind;
 /// Called when something begins to wait for `dispatch`.
 pub(crate) type Waker = Arc<dyn Fn() + Send + Sync>;
 
+/// How long after a failure the store is told again.
+const KEEP_AGAIN: Millis = 100;
 /// Failures that are remembered for `explain`.
 const MAX_FAILURES: usize = 1024;
 
@@ -58,7 +61,9 @@ pub(crate) struct Dispatcher {
     pub(super) counters: Counters,
     /// Forks of the process that its threads are of.
     pub(super) forks: u64,
-    letters: DeadLetters,
+    pub(super) letters: Letters,
+    /// A timer is set to tell the store of dead letters again.
+    keeps_later: AtomicBool,
     failures: Mutex<VecDeque<(SessionId, CallbackFailure)>>,
 }
 
@@ -87,7 +92,13 @@ impl Dispatcher {
             waker: Mutex::new(None),
             counters: Counters::default(),
             forks: crate::fork::generation(),
-            letters: DeadLetters::new(config.dead_letters, config.dead_letter_bytes),
+            letters: match &config.letter_box {
+                Some(all) => {
+                    Letters::Shared { all: all.clone(), later: Mutex::default(), most: config.dead_letters.max(1) }
+                }
+                None => Letters::Own(DeadLetters::new(config.dead_letters, config.dead_letter_bytes)),
+            },
+            keeps_later: AtomicBool::new(false),
             failures: Mutex::default(),
             config,
         })
@@ -140,7 +151,7 @@ impl Dispatcher {
     }
 
     pub fn stats(&self) -> DispatchStats {
-        let (dead_lettered, dead_letters_lost) = self.letters.counts();
+        let letters = self.letters.counts().unwrap_or_default();
         let open = |health: &ClassHealth| health.breaker != BreakerState::Closed;
         let breakers_open = self.class_health().iter().filter(|health| open(health)).map(name_of).collect();
         let backlog = self.backlog.lock();
@@ -153,8 +164,9 @@ impl Dispatcher {
             failed: self.counters.failed.load(Ordering::Relaxed),
             overrun: self.counters.overrun.load(Ordering::Relaxed),
             retried: self.counters.retried.load(Ordering::Relaxed),
-            dead_lettered,
-            dead_letters_lost,
+            dead_letters: letters.kept,
+            dead_lettered: letters.total,
+            dead_letters_lost: letters.lost,
             completed_late: self.counters.late.load(Ordering::Relaxed),
             stuck_workers: backlog.stuck(),
             workers: backlog.pools.iter().map(|pool| pool.alive).sum(),
@@ -168,27 +180,49 @@ impl Dispatcher {
     }
 
     /// Dead letters with ids after a cursor (0 for the first page), oldest first.
-    pub fn dead_letters(&self, after: u64, limit: usize) -> Vec<DeadLetter> {
+    pub fn dead_letters(&self, after: u64, limit: usize) -> Result<Vec<DeadLetter>> {
         self.letters.list(after, limit)
+    }
+
+    /// Tells the store of dead letters that it could not be told of before.
+    pub fn keep_again(&self) -> Result<()> {
+        self.letters.again()
     }
 
     /// Delivers a dead letter, or all, once more, with the same event id and marked as redelivered. Closes the
     /// breakers of their classes. Tells how many.
-    pub fn redeliver(&self, id: Option<u64>) -> usize {
-        let letters = self.letters.take(id);
+    pub fn redeliver(&self, id: Option<u64>) -> Result<usize> {
+        let letters = self.letters.take(id)?;
         let count = letters.len();
-        for (class, event) in letters {
+        for (origin, class, event) in letters {
             self.registry.look(&class.namespace, &class.name, |class| class.breaker.reset());
             let lane = event.session_id;
-            self.notify(lane, vec![Delivery { class, event, origin: Origin::Letter }], None, false);
+            self.notify(lane, vec![Delivery { class, event, origin }], None, false);
         }
-        count
+        Ok(count)
     }
 
     /// The recent failures of a session's callbacks, oldest first.
-    pub fn failures_of(&self, session: SessionId) -> Vec<CallbackFailure> {
-        let failures = self.failures.lock();
-        failures.iter().filter(|(of, _)| *of == session).map(|(_, failure)| failure.clone()).collect()
+    pub fn failures_of(&self, session: SessionId) -> Result<Vec<CallbackFailure>> {
+        let mut failures = match self.letters.shared() {
+            Some(all) => all.failures(session)?,
+            None => Vec::new(),
+        };
+        let own = self.failures.lock();
+        failures.extend(own.iter().filter(|(of, _)| *of == session).map(|(_, failure)| failure.clone()));
+        Ok(failures)
+    }
+
+    /// How the callbacks of an event went, as other processes told.
+    pub fn outcomes_of(&self, event_id: u64) -> Result<Vec<CallbackOutcome>> {
+        self.letters.shared().map_or_else(|| Ok(Vec::new()), |all| all.outcomes(event_id))
+    }
+
+    /// Has other processes know how the callbacks of an event went here.
+    pub fn tell_outcomes(&self, event_id: u64) -> Result<()> {
+        let Some(all) = self.letters.shared() else { return Ok(()) };
+        let outcomes = self.backlog.lock().outcomes_of(event_id);
+        all.note_outcomes(event_id, &outcomes)
     }
 
     /// Runs at most `max` callbacks that wait for it, in this thread; if there is none, waits for one, in real time.
@@ -291,13 +325,41 @@ impl Dispatcher {
     }
 
     /// Makes a delivery a dead letter.
-    pub(super) fn give_up(&self, call: Option<&Call>, class: ClassRef, event: Arc<Event>, attempts: u32, error: &str) {
+    pub(super) fn give_up(
+        &self,
+        call: Option<&Call>,
+        origin: Origin,
+        class: ClassRef,
+        event: Arc<Event>,
+        attempts: u32,
+        error: &str,
+    ) {
         let (kind, event_id) = (event.kind, event.event_id);
         log::debug!(target: "libsession", "{kind} for class '{}', event {event_id}: {error}", class.name);
-        let letter = self.letters.keep(class, event, attempts, error.to_owned(), self.now());
+        let error = error.to_owned();
+        let letter = self.letters.keep(NewLetter { class, event, origin, attempts, error, at_ms: self.now() });
+        if self.letters.waits() {
+            self.keep_later();
+        }
         if call.is_some_and(|call| call.set_letter(letter)) {
             self.letters.completed_late(letter);
         }
+    }
+
+    /// Tries again soon to tell the store of dead letters.
+    fn keep_later(&self) {
+        if self.keeps_later.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let me = self.me.clone();
+        let again = move || {
+            let Some(dispatcher) = me.upgrade() else { return };
+            dispatcher.keeps_later.store(false, Ordering::Release);
+            if dispatcher.letters.waits() && dispatcher.letters.again().is_err() {
+                dispatcher.keep_later();
+            }
+        };
+        self.timers.set(self.now().saturating_add(KEEP_AGAIN), Box::new(again));
     }
 
     /// A callback answered or returned after it was given up.
@@ -316,6 +378,12 @@ impl Dispatcher {
         log::warn!(target: "libsession", "{kind} of class '{}' failed, event {event_id}: {text}", call.class.name);
         let (class, text) = (call.class.clone(), text.to_owned());
         let failure = CallbackFailure { class, kind, text, at_ms: self.now() };
+        if let Some(all) = self.letters.shared() {
+            match all.note_failure(call.event.session_id, &failure) {
+                Ok(()) => return,
+                Err(error) => log::warn!(target: "libsession", "a failure is known to this process alone: {error}"),
+            }
+        }
         let mut failures = self.failures.lock();
         if failures.len() >= MAX_FAILURES {
             failures.pop_front();

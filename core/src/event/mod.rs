@@ -18,6 +18,7 @@ pub mod event;
 pub mod handler;
 pub(crate) mod id_hash;
 pub(crate) mod lane;
+pub(crate) mod letter_box;
 pub(crate) mod pool;
 pub(crate) mod registry;
 mod undelivered;

@@ -7,7 +7,7 @@ impl Dispatcher {
     /// Keeps deliveries as dead letters without trying them.
     pub fn record_undelivered(&self, _session: SessionId, deliveries: Vec<Delivery>, error: &str) {
         for delivery in deliveries {
-            self.give_up(None, delivery.class, delivery.event, 0, error);
+            self.give_up(None, delivery.origin, delivery.class, delivery.event, 0, error);
         }
     }
 }

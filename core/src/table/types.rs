@@ -333,6 +333,8 @@ pub struct OutboxRow {
     pub attachments: Vec<Attachment>,
     /// Whether it was taken before.
     pub redelivered: bool,
+    /// Whether another process may wait for how its callbacks go.
+    pub waited: bool,
 }
 
 /// A question due: the session's classes are to be asked before its deadline.

@@ -120,6 +120,9 @@ impl Clerk {
             ["register", class, manner @ ..] => self.register(&manager, class, manner),
             ["begin", ..] | ["finish", ..] | ["put", ..] | ["hold", ..] => self.request(&manager, words),
             ["explain", ..]
+            | ["failures", ..]
+            | ["letters"]
+            | ["redeliver", ..]
             | ["requests", ..]
             | ["stats", ..]
             | ["count"]
@@ -226,7 +229,11 @@ fn session(manager: &Manager, words: &[&str]) -> Answer {
             request.finish()?;
             format!("ok {}", token.reveal())
         }
-        ["end", text] => match manager.end(id(text)?, EndOptions::default())? {
+        ["end", text, ref wait @ ..] => match manager.end(id(text)?, end_options(wait))? {
+            EndOutcome::Ended(receipt) if !wait.is_empty() => {
+                let told = receipt.callbacks.iter().map(|(class, kind, outcome)| format!(" {class}.{kind}={outcome}"));
+                format!("ended {}{}", receipt.reason, told.collect::<String>())
+            }
             EndOutcome::Ended(receipt) => format!("ended {}", receipt.reason),
             EndOutcome::Gone(receipt) => format!("gone {}", receipt.reason),
             EndOutcome::Extended { class, .. } => format!("extended {class}"),
@@ -245,6 +252,12 @@ fn session(manager: &Manager, words: &[&str]) -> Answer {
         }
         _ => return Err(Refusal(format!("error unknown {}", words.join(" ")))),
     })
+}
+
+/// How an end is meant: waiting so many milliseconds for its callbacks, if there is a number.
+fn end_options(wait: &[&str]) -> EndOptions {
+    let wait = wait.first().map(|ms| Duration::from_millis(ms.parse().expect("milliseconds")));
+    EndOptions { wait, ..EndOptions::default() }
 }
 
 /// Adds 1 to a number that others add to, too; tells how often another was faster.
@@ -276,9 +289,28 @@ fn see(manager: &Manager, words: &[&str]) -> Answer {
             }
             None => "absent".into(),
         },
+        ["letters"] => {
+            let letters = manager.dead_letters(0, 1000)?;
+            let shown = letters.iter().map(|letter| {
+                let DeadLetter { id, event_id, kind, session_id, class, error, has_snapshot, .. } = letter;
+                let snapshot = if *has_snapshot { "data" } else { "bare" };
+                format!("{id} {}.{kind} {session_id} {event_id} {} {snapshot}", class.name, error.replace(' ', "_"))
+            });
+            format!("ok {}", shown.collect::<Vec<_>>().join(" | "))
+        }
+        ["failures", id] => match manager.explain(SessionId::parse(id)?)? {
+            Some(explain) => {
+                let failures = explain.failures.iter().map(|(class, kind, text)| format!(" {class}.{kind}: {text}"));
+                format!("ok{}", failures.collect::<String>())
+            }
+            None => "absent".into(),
+        },
+        ["redeliver", "all"] => format!("ok {}", manager.redeliver(None)?),
+        ["redeliver", id] => format!("ok {}", manager.redeliver(Some(id.parse().expect("an id")))?),
         ["stats", field] => {
             let stats = manager.stats()?;
             match field {
+                "dead_letters" => stats.dead_letters.to_string(),
                 "in_flight" => stats.in_flight.to_string(),
                 "damaged" => stats.damaged.to_string(),
                 "reaper" => stats.reaper.to_owned(),

@@ -15,6 +15,7 @@ mod faults;
 mod frozen;
 mod golden;
 mod kill;
+mod letters;
 mod link;
 mod openers;
 mod power;

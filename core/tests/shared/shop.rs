@@ -107,6 +107,7 @@ impl Shop {
             // A token that was rotated by a process that was killed before it could say the new one.
             rotation_grace: Duration::from_secs(3600),
             workers: 1,
+            retries: 0,
             callback_deadline: Duration::from_secs(120),
             ..Config::new()
         };

@@ -152,6 +152,7 @@ fn copy(row: &OutboxRow, redelivered: bool) -> OutboxRow {
         snapshot: row.snapshot.clone(),
         attachments: Vec::new(),
         redelivered,
+        waited: row.waited,
     }
 }
 

@@ -36,12 +36,12 @@ fn an_overrun_is_a_dead_letter_at_once_and_its_thread_is_replaced() {
     assert_eq!(seen, ["1", "2", "4"]);
     let stats = world.dispatcher.stats();
     assert_eq!((stats.overrun, stats.stuck_workers, stats.workers), (1, 1, 2));
-    assert!(!world.dispatcher.dead_letters(0, 1)[0].completed_late);
+    assert!(!world.dispatcher.dead_letters(0, 1).expect("letters")[0].completed_late);
 
     latch.open();
     eventually("the stuck one comes back", || world.dispatcher.stats().stuck_workers == 0);
     eventually("the surplus thread ends", || world.dispatcher.stats().workers == 1);
-    assert!(world.dispatcher.dead_letters(0, 1)[0].completed_late);
+    assert!(world.dispatcher.dead_letters(0, 1).expect("letters")[0].completed_late);
     assert_eq!(world.dispatcher.stats().completed_late, 1);
     assert_eq!(world.advance(1), 0);
 }
@@ -108,10 +108,10 @@ fn a_promise_that_never_settles_is_an_overrun_and_a_late_one_is_marked() {
     world.advance(5_000);
     assert_eq!(world.errors(), ["overrun"]);
     eventually("no thread is stuck", || world.dispatcher.stats().stuck_workers == 0);
-    assert!(!world.dispatcher.dead_letters(0, 1)[0].completed_late);
+    assert!(!world.dispatcher.dead_letters(0, 1).expect("letters")[0].completed_late);
     let reply = kept.lock().pop();
     reply.expect("reply").done();
-    assert!(world.dispatcher.dead_letters(0, 1)[0].completed_late);
+    assert!(world.dispatcher.dead_letters(0, 1).expect("letters")[0].completed_late);
     assert_eq!(world.dispatcher.stats().delivered, 0);
 }
 
@@ -141,7 +141,7 @@ fn the_breaker_opens_after_failures_in_a_row_and_a_probe_closes_it() {
     world.drain();
     let stats = world.dispatcher.stats();
     assert_eq!((stats.delivered, stats.breakers_open.len()), (2, 0));
-    world.dispatcher.redeliver(None);
+    world.dispatcher.redeliver(None).expect("redeliver");
     world.drain();
     assert_eq!(world.dispatcher.stats().delivered, 7);
 }

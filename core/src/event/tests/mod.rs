@@ -112,7 +112,7 @@ impl World {
     }
 
     fn errors(&self) -> Vec<String> {
-        self.dispatcher.dead_letters(0, usize::MAX).into_iter().map(|letter| letter.error).collect()
+        self.dispatcher.dead_letters(0, usize::MAX).expect("letters").into_iter().map(|letter| letter.error).collect()
     }
 }
 
@@ -126,7 +126,7 @@ fn id(session: u8) -> SessionId {
     SessionId([session; 16])
 }
 
-fn event(kind: EventKind, session: u8, event_id: u64) -> Arc<Event> {
+pub(crate) fn event(kind: EventKind, session: u8, event_id: u64) -> Arc<Event> {
     Arc::new(Event {
         kind,
         event_id,

@@ -337,6 +337,7 @@ impl MemoryTable {
                 snapshot,
                 attachments: rare.attachments.into_iter().map(|(_, object)| object).collect(),
                 redelivered: false,
+                waited: false,
             });
         }
         drop(guard);

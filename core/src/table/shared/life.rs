@@ -765,6 +765,9 @@ impl SharedTable {
             // Who waits for it; else who made it and most likely knows its classes; else who ended it.
             let prefer = if !spec.here && self.is_here(row.maker) { row.maker } else { self.me };
             ledger.outbox_add(&event, &row.rare.classes, &row.rare.told, prefer)?;
+            if spec.here {
+                ledger.outbox_is_waited(event_id)?;
+            }
             self.map.head().counters.outbox.fetch_add(1, Relaxed);
             self.map.head().counters.offers.fetch_add(1, AcqRel);
         }

@@ -18,6 +18,7 @@ mod due;
 mod keeper;
 mod keys;
 mod layout;
+mod letters;
 mod life;
 mod look;
 mod map;
@@ -83,6 +84,8 @@ pub struct SharedOptions {
     pub hooks: Option<Arc<dyn ThreadHooks>>,
     /// Language and version, for people: at most 64 bytes are kept.
     pub label: String,
+    /// How many dead letters are kept, and of how many bytes of snapshots.
+    pub dead_letters: (usize, usize),
 }
 
 /// The sessions of all processes of a machine that name one directory.

@@ -223,6 +223,7 @@ impl SharedTable {
         self.free_slots(index..head.slots.next.load(Acquire).max(index), generation);
         self.recount_counters()?;
         self.repair_pools()?;
+        self.release_letters()?;
         for batch in down.chunks(BATCH) {
             let writer = self.writer()?;
             let mut due = Vec::with_capacity(batch.len());
@@ -293,6 +294,14 @@ impl SharedTable {
         self.done(writer, false)?;
         self.map.head().counters.damaged.fetch_add(1, Relaxed);
         ::log::error!(target: "libsession", "the record of slot {slot} can't be read: it is in quarantine");
+        done
+    }
+
+    /// What was to be delivered again by processes that are not any more is there again.
+    fn release_letters(&self) -> Result<()> {
+        let writer = self.writer()?;
+        let done = writer.commit(|ledger| ledger.release_all_letters());
+        self.done(writer, false)?;
         done
     }
 

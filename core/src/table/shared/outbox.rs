@@ -87,6 +87,7 @@ impl SharedTable {
                 snapshot,
                 attachments: self.take_attachments_of(event.event_id),
                 redelivered: row.redelivered,
+                waited: row.waited,
             });
         }
         Ok(rows)
@@ -233,6 +234,7 @@ impl SharedTable {
             snapshot: None,
             attachments,
             redelivered: false,
+            waited: false,
         }
     }
 }

@@ -36,6 +36,7 @@ pub(super) fn options() -> SharedOptions {
         threads: true,
         hooks: None,
         label: "test".into(),
+        dead_letters: (1000, 1 << 20),
     }
 }
 

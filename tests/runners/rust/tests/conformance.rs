@@ -50,19 +50,20 @@ fn every_script_does_as_it_says_on_a_shared_table() {
     assert!(failures.is_empty(), "\n{}", failures.join("\n"));
 }
 
-/// What these tell is of one manager: its close, its counters, its native objects, its breakers, dead letters and failures of callbacks, how deep
-/// its callbacks are nested.
-const OF_ONE_MANAGER: [&str; 12] = [
-    "admin/explain_failures",
+/// What these tell is of one manager: its close, its counters, its native objects, its breakers, how deep its callbacks
+/// are nested.
+const OF_ONE_MANAGER: [&str; 13] = [
     "admin/refusals_are_logged",
     "admin/stats",
     "border/closed_session_request_manager",
     "close/",
-    "containment/",
+    "containment/a_breaker_is_its_class_alone",
+    "containment/breaker",
+    "containment/close_inside_a_callback",
+    "containment/recursion_is_capped",
     "events/begin_inside_a_decider_is_reentrant",
     "events/exactly_one_on_end",
     "life/a_refused_creation_leaves_nothing",
-    "life/end_levels_callbacks",
     "timeouts/~negative",
     "~attachments",
 ];

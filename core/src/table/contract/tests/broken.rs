@@ -168,5 +168,6 @@ pub(super) fn twin(row: &OutboxRow) -> OutboxRow {
         snapshot: row.snapshot.clone(),
         attachments: Vec::new(),
         redelivered: row.redelivered,
+        waited: row.waited,
     }
 }

@@ -148,7 +148,8 @@ impl Ledger<'_> {
                 redelivered |= again;
             }
         }
-        Ok((!classes.is_empty()).then_some(EventRow { event, classes, told, redelivered }))
+        let waited = self.is_waited(event_id)?;
+        Ok((!classes.is_empty()).then_some(EventRow { event, classes, told, redelivered, waited }))
     }
 
     /// A process told all classes that it claimed of an event: they are never given out again. Claims that were given to
@@ -165,6 +166,7 @@ impl Ledger<'_> {
     pub fn outbox_release(&mut self, participant: u32, instance: u64) -> Result<usize> {
         let params = params![participant, instance.cast_signed()];
         self.run("DELETE FROM registration WHERE participant = ?1 AND instance = ?2", params)?;
+        self.release_letters(participant, instance)?;
         let sql = "UPDATE event_class SET claimed_by = 0, claimed_instance = 0 \
                    WHERE claimed_by = ?1 AND claimed_by <> 0 AND claimed_instance = ?2";
         self.run(sql, params![participant, instance.cast_signed()])

@@ -10,6 +10,7 @@ mod dead_events;
 mod errors;
 mod gate;
 mod graves;
+mod letters;
 mod licenses;
 mod log;
 mod meta;
@@ -23,6 +24,7 @@ mod seal;
 mod sessions;
 #[cfg(test)]
 mod tests;
+mod told;
 mod wal;
 
 use std::ops::Deref;
@@ -38,6 +40,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 pub(in crate::table) use self::claims::Alive;
 pub(in crate::table) use self::dead_events::DeadEvent;
+pub(in crate::table) use self::letters::{About, Letter, LetterBounds, LetterTotals};
 pub(in crate::table) use self::licenses::PoolAccount;
 pub(in crate::table) use self::names::{CONFIGURATION, Names};
 pub(in crate::table) use self::outbox::{EventRow, NewEvent};

@@ -57,6 +57,8 @@ pub(in crate::table) struct EventRow {
     pub told: Vec<ClassRef>,
     /// Whether any of them was taken before.
     pub redelivered: bool,
+    /// Whether somebody waits for how its callbacks go.
+    pub waited: bool,
 }
 
 fn seal(event: &NewEvent, data: Option<&[u8]>, key: SealKey) -> i64 {
@@ -109,6 +111,13 @@ impl Pages<'_> {
         Ok(self.one(SELECT, [signed(event_id)], |row| read(row, self.key))?.and_then(std::result::Result::ok))
     }
 
+    /// Whether somebody waits for how the callbacks of an event go.
+    pub(super) fn is_waited(&self, event_id: u64) -> Result<bool> {
+        let waited =
+            self.plain("SELECT waited FROM event WHERE event_id = ?1", [signed(event_id)], |row| row.get(0))?;
+        Ok(waited.unwrap_or(false))
+    }
+
     /// Who claimed classes of an event: participant and class, in their order.
     pub fn outbox_claims(&self, event_id: u64) -> Result<Vec<(u32, ClassRef)>> {
         let sql = "SELECT claimed_by, namespace, name, marks FROM event_class WHERE event_id = ?1 ORDER BY position";
@@ -157,6 +166,11 @@ impl Ledger<'_> {
             self.run(sql, params![id, position, &*class.namespace, &*class.name, marks, prefer])?;
         }
         Ok(())
+    }
+
+    /// Somebody waits for how the callbacks of an event go.
+    pub fn outbox_is_waited(&mut self, event_id: u64) -> Result<()> {
+        self.run("UPDATE event SET waited = 1 WHERE event_id = ?1", [signed(event_id)]).map(drop)
     }
 
     /// Puts an event aside that can't be read.

@@ -73,8 +73,9 @@ CREATE TABLE quarantine(number INTEGER PRIMARY KEY, origin TEXT NOT NULL, slot I
 ";
 
 /// A commit costs by the pages that it writes. So `tally` has all that most commits change in one page: the counters of
-/// each pool, under its number, and in row -1 those of the store: the last event, rows in quarantine, dead events and
-/// tombstones. And tombstones lie by their place, which needs no index.
+/// each pool, under its number, in row -1 those of the store: the last event, rows in quarantine, dead events and
+/// tombstones, and in row -2 those of dead letters: the last one, how many are kept, bytes of their snapshots, how many were
+/// given up, and the last failure. And tombstones lie by their place, which needs no index.
 const VERSION_2: &str = "
 CREATE TABLE tally(k INTEGER PRIMARY KEY, a INTEGER NOT NULL DEFAULT 0, b INTEGER NOT NULL DEFAULT 0,
   c INTEGER NOT NULL DEFAULT 0, d INTEGER NOT NULL DEFAULT 0, e INTEGER NOT NULL DEFAULT 0,
@@ -96,6 +97,24 @@ CREATE TABLE grave(
 INSERT OR REPLACE INTO grave SELECT locator, event_id, id, verifier, until, application, reason, level, at, wall, late,
   licensed, user, more, sum FROM grave_1 ORDER BY event_id;
 DROP TABLE grave_1;
+
+ALTER TABLE event ADD COLUMN waited INTEGER NOT NULL DEFAULT 0;
+INSERT INTO tally(k) VALUES(-2);
+CREATE TABLE letter(
+  id INTEGER PRIMARY KEY, event_id INTEGER NOT NULL, kind INTEGER NOT NULL, namespace TEXT NOT NULL,
+  name TEXT NOT NULL, session BLOB NOT NULL, late INTEGER NOT NULL DEFAULT 0, claimed_by INTEGER NOT NULL DEFAULT 0,
+  claimed_instance INTEGER NOT NULL DEFAULT 0, bytes INTEGER NOT NULL, about BLOB NOT NULL, data BLOB,
+  sum INTEGER NOT NULL);
+CREATE INDEX letter_event ON letter(event_id) WHERE event_id <> 0;
+CREATE INDEX letter_claimed ON letter(claimed_by, claimed_instance) WHERE claimed_by <> 0;
+CREATE INDEX letter_data ON letter(id) WHERE bytes > 0;
+CREATE TABLE failure(
+  seq INTEGER PRIMARY KEY, session BLOB NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL, kind INTEGER NOT NULL,
+  text TEXT NOT NULL, at INTEGER NOT NULL);
+CREATE INDEX failure_session ON failure(session);
+CREATE TABLE outcome(
+  event_id INTEGER NOT NULL, seq INTEGER NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL, kind INTEGER NOT NULL,
+  text TEXT NOT NULL, PRIMARY KEY(event_id, seq)) WITHOUT ROWID;
 ";
 
 /// Makes the tables, or brings older ones up to this version. Refuses what is not ours or newer than we are.

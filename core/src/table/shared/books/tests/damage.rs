@@ -11,7 +11,7 @@ use crate::table::shared::books::{Books, FILE, schema};
 use crate::table::shared::testing::Scratch;
 
 /// Changes the file as no library would.
-fn tamper(dir: &Scratch, sql: &str) {
+pub(super) fn tamper(dir: &Scratch, sql: &str) {
     let connection = Connection::open(dir.path().join(FILE)).expect("a connection");
     connection.execute_batch(sql).expect(sql);
 }
@@ -181,7 +181,8 @@ fn an_older_version_is_brought_up_to_this_one() {
          CREATE INDEX grave_locator ON grave(locator); \
          INSERT INTO grave SELECT event_id, locator, id, verifier, until, application, reason, level, at, wall, late, \
            licensed, user, more, sum FROM grave_2; \
-         DROP TABLE grave_2; DROP TABLE tally; PRAGMA user_version = 1;",
+         DROP TABLE grave_2; DROP TABLE tally; DROP TABLE letter; DROP TABLE failure; DROP TABLE outcome; \
+         ALTER TABLE event DROP COLUMN waited; PRAGMA user_version = 1;",
     );
     let books = Books::open(dir.path()).expect("migrated");
     assert_eq!(books.read(|pages| pages.grave(locator)), Ok(Some(grave)));

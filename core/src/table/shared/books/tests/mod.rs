@@ -4,6 +4,7 @@ mod damage;
 mod failing;
 mod forking;
 mod keeping;
+mod letters;
 mod naming;
 mod telling;
 

@@ -65,6 +65,7 @@ fn an_event_is_taken_whole_once_and_goes_when_it_is_acknowledged() {
         classes: vec![class("mail"), class("log"), class("mail2")],
         told: vec![class("mail")],
         redelivered: false,
+        waited: false,
     };
     assert_eq!(rows, [expected]);
     assert_eq!(take(&books, MAKER, &["mail"], 100, &[MAKER]), []);
