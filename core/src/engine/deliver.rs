@@ -5,10 +5,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Engine;
+use super::handing::HandingOver;
+use super::reaper::reaps_here;
 use crate::data::Tree;
 use crate::error::Result;
 use crate::event::dispatcher::{Delivery, Origin};
-use crate::event::{ClassRef, Event, PoolState};
+use crate::event::{ClassRef, DispatchMode, Event, PoolState};
 use crate::id::SessionId;
 use crate::reason::{EndLevel, EndReason, EventKind, ThreadKind};
 use crate::table::{Card, OutboxRow, PoolLevel};
@@ -71,19 +73,23 @@ impl Engine {
 
     fn take_rows(&self) -> Result<()> {
         self.acknowledge_again()?;
-        let _handing_over = self.handing.begin();
+        // A callback that runs here may be left by force: only its own row is out of the table then.
+        let most = if self.config.dispatch == DispatchMode::Inline { 1 } else { ROWS };
         loop {
-            let rows = self.table.outbox_take(ROWS)?;
+            let handing_over = self.handing.begin();
+            let rows = self.table.outbox_take(most)?;
             if rows.is_empty() {
                 return Ok(());
             }
-            for row in rows {
-                self.deliver(row);
+            let rows: Vec<_> = rows.into_iter().map(|row| (row, handing_over.again())).collect();
+            drop(handing_over);
+            for (row, handing_over) in rows {
+                self.deliver(row, handing_over);
             }
         }
     }
 
-    fn deliver(&self, row: OutboxRow) {
+    fn deliver(&self, row: OutboxRow, handing_over: HandingOver<'_>) {
         let mut base = self.event(EventKind::End, row.application, row.session, row.thread);
         base.event_id = row.event_id;
         base.user = row.user.clone();
@@ -137,7 +143,8 @@ impl Engine {
             self.dispatcher.record_undelivered(row.session, deliveries, "killed");
             deliveries = Vec::new();
         }
-        self.dispatcher.notify(row.session, deliveries, Some(after), row.thread != ThreadKind::Reaper);
+        let host_caused = row.thread != ThreadKind::Reaper && !reaps_here();
+        self.dispatcher.hand_over(row.session, deliveries, Some(after), host_caused, handing_over);
     }
 
     /// Tells all of these classes that have a callback for it, in this order.
@@ -151,7 +158,8 @@ impl Engine {
             .map(|class| Delivery { class, event: event.clone(), origin: Origin::Told })
             .collect();
         if !deliveries.is_empty() {
-            self.dispatcher.notify(event.session_id, deliveries, None, event.thread != ThreadKind::Reaper);
+            let host_caused = event.thread != ThreadKind::Reaper && !reaps_here();
+            self.dispatcher.notify(event.session_id, deliveries, None, host_caused);
         }
     }
 

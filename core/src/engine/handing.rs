@@ -15,8 +15,16 @@ pub(super) struct Handing {
     waiting: Mutex<()>,
 }
 
-/// Stands while rows are taken and handed over.
+/// Stands while rows are taken and handed over: not while callbacks run, which may not come back.
 pub(super) struct HandingOver<'a>(&'a AtomicUsize);
+
+impl HandingOver<'_> {
+    /// One more of the same turn.
+    pub fn again(&self) -> Self {
+        self.0.fetch_add(1, SeqCst);
+        Self(self.0)
+    }
+}
 
 impl Drop for HandingOver<'_> {
     fn drop(&mut self) {
@@ -77,7 +85,9 @@ mod tests {
             drop((later, earlier));
             waiter.join().expect("the waiter");
         });
-        let stuck = handing.begin();
+        let taken = handing.begin();
+        let stuck = taken.again();
+        drop(taken);
         let begun = Instant::now();
         handing.wait(begun + Duration::from_millis(5));
         assert!(begun.elapsed() < long);

@@ -1,5 +1,6 @@
 //! The one thread that keeps time, and the one that watches it.
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -196,8 +197,18 @@ fn spawn_reaper(plan: &mut Plan, engine: Weak<Engine>) -> bool {
     spawn(plan, "lses-reaper", move || keep_time(&engine, epoch))
 }
 
+thread_local! {
+    static REAPS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this is a reaper's thread: no callback runs on it, as it would hold up all ends.
+pub(super) fn reaps_here() -> bool {
+    REAPS.get()
+}
+
 /// The reaper's thread: does what is due, sleeps until the next instant.
 fn keep_time(engine: &Weak<Engine>, mut epoch: u64) {
+    REAPS.set(true);
     loop {
         let Some(strong) = engine.upgrade() else { return };
         let reaper = strong.reaper.clone();

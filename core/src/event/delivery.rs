@@ -77,6 +77,18 @@ impl Dispatcher {
     /// `after` runs when the last of these was delivered or given up. `host_caused` tells a host's call in this
     /// thread from the reaper.
     pub fn notify(&self, lane: SessionId, deliveries: Vec<Delivery>, after: Option<After>, host_caused: bool) {
+        self.hand_over(lane, deliveries, after, host_caused, ());
+    }
+
+    /// As [`notify`](Self::notify); `handed` is dropped when the lane has them, before a callback runs.
+    pub fn hand_over<H>(
+        &self,
+        lane: SessionId,
+        deliveries: Vec<Delivery>,
+        after: Option<After>,
+        host_caused: bool,
+        handed: H,
+    ) {
         if deliveries.is_empty() && after.is_none() {
             return;
         }
@@ -97,7 +109,7 @@ impl Dispatcher {
             items.push((place, Item::After(after)));
         }
         if !items.is_empty() {
-            self.enqueue(lane, items);
+            self.enqueue(lane, items, handed);
         }
     }
 
@@ -115,7 +127,7 @@ impl Dispatcher {
         place
     }
 
-    fn enqueue(&self, lane: SessionId, items: Vec<(Place, Item)>) {
+    fn enqueue<H>(&self, lane: SessionId, items: Vec<(Place, Item)>, handed: H) {
         let (rest, job, wake, error) = {
             let mut backlog = self.backlog.lock();
             if backlog.closed {
@@ -135,6 +147,7 @@ impl Dispatcher {
                 (rest, job, Some(backlog.wake()), "queue_full")
             }
         };
+        drop(handed);
         if let Some(wake) = wake {
             self.wake(wake);
         }
