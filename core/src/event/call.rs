@@ -10,7 +10,7 @@ use crate::sync::{Condvar, Mutex};
 
 use super::breaker::Breaker;
 use super::class::ClassRef;
-use super::current::Stack;
+use super::current::{Stack, here};
 use super::decider::Then;
 use super::delivery::Origin;
 use super::dispatcher::Dispatcher;
@@ -104,7 +104,8 @@ thread_local! {
 
 /// Whether this call runs on this thread.
 pub(crate) fn is_on_this_thread(id: u64) -> bool {
-    STACK.with_borrow(|stack| stack.any(|&call| call == id))
+    let at = here();
+    STACK.with_borrow_mut(|stack| stack.at(at).any(|&call| call == id))
 }
 
 impl Call {
@@ -164,16 +165,17 @@ impl Call {
         state.on_stack
     }
 
-    /// Runs `body`, which calls the handler.
+    /// Runs `body`, which calls the handler. Not inlined, so that each has a place of its own on the stack.
+    #[inline(never)]
     pub fn on_stack<R>(&self, body: impl FnOnce() -> R) -> R {
-        struct Pop;
-        impl Drop for Pop {
+        struct Leave(usize);
+        impl Drop for Leave {
             fn drop(&mut self) {
-                STACK.with_borrow_mut(Stack::pop);
+                STACK.with_borrow_mut(|stack| stack.leave(self.0));
             }
         }
-        STACK.with_borrow_mut(|stack| stack.push(self.id));
-        let _pop = Pop;
+        let at = here();
+        let _leave = Leave(STACK.with_borrow_mut(|stack| stack.enter(self.id, at)));
         body()
     }
 
