@@ -1,4 +1,4 @@
-//! Callbacks over several processes: at least once across a crash, by whoever registered the class.
+//! CB-10: callbacks over several processes: at least once across a crash, by whoever registered the class.
 
 use std::collections::BTreeMap;
 use std::time::Instant;

@@ -1,4 +1,4 @@
-//! Time over restarts, on the manual clock that a store for tests keeps.
+//! EXP-04: time over restarts, on the manual clock that a store for tests keeps.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Files that are not what was written: whatever is damaged is put away and counted, the rest is served, nobody panics.
+//! CRASH-03: files that are not what was written: whatever is damaged is put away and counted, the rest is served, nobody panics.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};

@@ -1,4 +1,4 @@
-//! kill -9 at any moment: nothing acknowledged is lost, nothing ended comes back, no unit is stranded.
+//! CRASH-01: kill -9 at any moment: nothing acknowledged is lost, nothing ended comes back, no unit is stranded.
 
 use std::time::{Duration, Instant};
 

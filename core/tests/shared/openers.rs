@@ -1,4 +1,4 @@
-//! Who may open a store, and what the others are told.
+//! CRASH-06: who may open a store, and what the others are told.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;

@@ -1,4 +1,4 @@
-//! A power cut: what the disk has at some moment is a copy of the image that a file system lies in, mounted elsewhere.
+//! CRASH-02: a power cut: what the disk has at some moment is a copy of the image that a file system lies in, mounted elsewhere.
 //!
 //! What the page cache has and the disk has not is not in the copy.
 

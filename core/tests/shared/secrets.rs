@@ -1,4 +1,4 @@
-//! No token lies in a file, a log or an error: whoever reads the store has no session.
+//! SEC-02: no token lies in a file, a log or an error: whoever reads the store has no session.
 
 use std::fs;
 use std::sync::Mutex;
