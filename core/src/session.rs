@@ -240,7 +240,7 @@ pub struct SessionInfo {
     pub in_flight: u32,
     /// Who is charged, and in which pool; `None` without a license.
     pub license: Option<(Arc<str>, Arc<str>)>,
-    /// Bytes of its data; `None` if they can't be read.
+    /// Bytes of its data; `None` if they can't be read, or a process holds the session that does not go on.
     pub data_bytes: Option<usize>,
     /// Facts of its beginning.
     pub client: Client,

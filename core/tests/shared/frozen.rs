@@ -94,6 +94,7 @@ fn a_process_stopped_in_a_transaction_is_named_and_holds_up_only_who_writes() {
         assert_eq!(reader.ask("finish r"), "ok");
         assert_eq!(reader.ask(&format!("get {plain} n")), "ok 1");
         assert!(reader.ask("usage").ends_with("/1000"));
+        assert_eq!(reader.ok("ids").len(), 5, "the scribe's session is listed, too");
         // What is overdue is seen by nobody, though nobody can end it yet.
         reader.ask_until(&format!("touch {brief}"), "gone idle_timeout");
         assert_eq!(reader.ask(&format!("begin b {brief} 0")), "gone idle_timeout");

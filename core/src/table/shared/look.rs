@@ -45,7 +45,7 @@ impl SharedTable {
                 let pool = self.config.pools[charge.pool as usize].name.clone();
                 (holder_name(id, &charge.holder), pool)
             }),
-            data_bytes: self.tree(held).ok().map(|tree| tree.bytes_used()),
+            data_bytes: if held.peeks() { None } else { self.tree(held).ok().map(|tree| tree.bytes_used()) },
             client: row.rare.client.clone(),
         }
     }
@@ -123,6 +123,17 @@ impl SharedTable {
         })
     }
 
+    /// Holds a slot to look at it; one that another process holds and does not go on is looked at all the same.
+    fn hold_or_peek(&self, index: u32) -> Result<Option<Held<'_>>> {
+        let _less = Less::is_tried_again();
+        match self.hold(index) {
+            Err(error) if error.kind() == crate::ErrorKind::Unavailable => {
+                Ok(self.map.slot(index).map(|slot| Held::peek(self, index, slot)))
+            }
+            held => held,
+        }
+    }
+
     pub(super) fn page(&self, at: At, filter: &Filter, cursor: u64, limit: usize, scan: usize) -> Result<Listed> {
         self.after_dead_writer();
         let mut found = Vec::new();
@@ -137,7 +148,7 @@ impl SharedTable {
             if !known {
                 continue;
             }
-            let Some(held) = self.hold(here)?.filter(Held::taken) else { continue };
+            let Some(held) = self.hold_or_peek(here)?.filter(Held::taken) else { continue };
             looked += 1;
             match self.row(&held) {
                 Ok(row) => {

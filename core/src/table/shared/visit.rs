@@ -20,6 +20,8 @@ pub(super) struct Held<'a> {
     pub slot: &'a SharedSlot,
     /// Somebody may go on when the lock is free.
     freed: bool,
+    /// The lock is another's: what is seen may be in the middle of a change, and nothing is changed.
+    peeks: bool,
 }
 
 impl std::ops::Deref for Held<'_> {
@@ -32,6 +34,9 @@ impl std::ops::Deref for Held<'_> {
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
+        if self.peeks {
+            return;
+        }
         let watched = self.freed && self.waiters() > 0;
         if watched {
             self.slot.tail.flags.fetch_and(flags::WAITER - 1, Relaxed);
@@ -47,7 +52,17 @@ impl Drop for Held<'_> {
 impl<'a> Held<'a> {
     /// The lock is had already.
     pub fn new(table: &'a SharedTable, index: u32, slot: &'a SharedSlot) -> Self {
-        Self { table, index, slot, freed: false }
+        Self { table, index, slot, freed: false, peeks: false }
+    }
+
+    /// To look at a slot that another process holds and does not go on.
+    pub fn peek(table: &'a SharedTable, index: u32, slot: &'a SharedSlot) -> Self {
+        Self { table, index, slot, freed: false, peeks: true }
+    }
+
+    /// Whether the lock is another's.
+    pub fn peeks(&self) -> bool {
+        self.peeks
     }
 
     /// The session that lies here.
