@@ -290,7 +290,7 @@ fn see(manager: &Manager, words: &[&str]) -> Answer {
             None => "absent".into(),
         },
         ["letters"] => {
-            let letters = manager.dead_letters(0, 1000)?;
+            let letters = manager.dead_letters(0, 100_000)?;
             let shown = letters.iter().map(|letter| {
                 let DeadLetter { id, event_id, kind, session_id, class, error, has_snapshot, .. } = letter;
                 let snapshot = if *has_snapshot { "data" } else { "bare" };

@@ -1,5 +1,8 @@
 //! Dead letters of a store are those of all its processes: none is lost with the one whose callback failed.
 
+use std::collections::BTreeSet;
+use std::time::Instant;
+
 use super::death::create;
 use super::*;
 
@@ -108,4 +111,42 @@ fn whoever_ends_a_session_hears_how_callbacks_of_other_processes_went() {
     bad.leave();
     let (id, _) = create(&mut ends);
     assert_eq!(ends.ask(&format!("end {id} 1")), "ended ended");
+}
+
+#[test]
+fn every_end_whose_callback_fails_is_one_dead_letter_whoever_is_killed() {
+    let dir = Dir::new();
+    let shop = shop(&dir);
+    let mut seed = Seed::new("letters");
+    let mut stays = Process::clerk(&shop);
+    assert_eq!(stays.ask("register audit fails"), "ok");
+    let mut made = BTreeSet::new();
+    for _ in 0..rounds(20, 1000) {
+        let mut victim = Process::clerk(&shop);
+        assert_eq!(victim.ask("register audit fails"), "ok");
+        let ids: Vec<String> = (0..8).map(|_| create(&mut victim).0).collect();
+        ids.iter().for_each(|id| victim.tell(&format!("end {id}")));
+        for _ in 0..seed.below(8) {
+            assert_eq!(victim.answer(), "ended ended");
+        }
+        let until = Instant::now() + Duration::from_micros(seed.below(2000) as u64);
+        while Instant::now() < until {
+            std::hint::spin_loop();
+        }
+        victim.kill();
+        for id in &ids {
+            let answer = stays.ask(&format!("end {id}"));
+            assert!(["ended ended", "gone ended"].contains(&&*answer), "{answer}");
+        }
+        made.extend(ids);
+    }
+    wait_until("each has its dead letter", || {
+        assert_eq!(stays.ok("drain 20000"), ["true"]);
+        letters(&mut stays).len() >= made.len()
+    });
+    let letters = letters(&mut stays);
+    let of: BTreeSet<String> = letters.iter().map(|letter| letter[2].clone()).collect();
+    assert_eq!((letters.len(), &of), (made.len(), &made));
+    assert_eq!(stays.ask("stats dead_letters"), made.len().to_string());
+    assert_eq!(stays.ask("check"), "ok");
 }
