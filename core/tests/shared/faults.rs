@@ -1,4 +1,4 @@
-//! CRASH-05 and RACE-04: every call that changes a file fails once, in every way, and every call is where the process is killed once: nothing
+//! CRASH-05, and RACE-04: every call that changes a file fails once, in every way, and every call is where the process is killed once: nothing
 //! is acknowledged that is not so, nobody panics, the next opening has it all.
 
 use std::path::PathBuf;

@@ -21,6 +21,7 @@ mod openers;
 mod power;
 mod process;
 mod race;
+mod rotate;
 mod secrets;
 mod seed;
 mod shop;
