@@ -88,6 +88,7 @@ fn in_time(bound: Duration, what: &str, mut attempt: impl FnMut() -> Duration) {
     let mut took = Vec::new();
     for _ in 0..3 {
         let this = attempt();
+        println!("{what}: after {this:?}");
         if this <= bound {
             return;
         }
