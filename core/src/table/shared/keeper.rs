@@ -31,6 +31,12 @@ const CHECKPOINT: Duration = Duration::from_millis(250);
 const RESTART: Duration = Duration::from_secs(5);
 /// Pages of the log that are not worth the trouble.
 const FEW_PAGES: u64 = 1000;
+/// Pages of the log from which on it is to be used from its beginning again: 16 MB.
+const MANY_PAGES: u64 = 4000;
+/// So many pages at most are moved while nobody commits: some milliseconds.
+const LAST_PAGES: u64 = 1000;
+/// How often a round moves the log, until so few are left.
+const PASSES: usize = 4;
 /// A process that reaps beside others and was not seen for so long is stopped.
 const FROZEN: Duration = Duration::from_millis(900);
 /// How long a keeper sleeps that could not do something.
@@ -286,11 +292,33 @@ impl SharedTable {
             due
         };
         if !restarts {
-            return self.books.move_log();
+            return self.move_log();
         }
         let writer = self.writer()?;
         let done = self.books.checkpoint();
         self.done(writer, false).and(done)
+    }
+
+    /// While commits go on there is always one that is not moved yet: the log would only grow, and what makes a file longer
+    /// takes the disk longer than what writes it anew. So, once few pages are left, they are moved while nobody commits, and
+    /// the next commit goes to the log's beginning. Whoever reads is not waited for.
+    fn move_log(&self) -> Result<()> {
+        let committed = &self.map.head().writing.committed;
+        let mut seen = 0;
+        for _ in 0..PASSES {
+            let before = committed.load(Acquire);
+            let log = self.books.move_log()?;
+            if log.pages < MANY_PAGES || log.moved < log.pages || committed.load(Acquire) == before {
+                return Ok(());
+            }
+            if log.pages.saturating_sub(seen) <= LAST_PAGES {
+                let writer = self.writer()?;
+                let done = self.books.move_log().map(drop);
+                return self.done(writer, false).and(done);
+            }
+            seen = log.pages;
+        }
+        Ok(())
     }
 
     /// Writes touches and traces into the books that no commit took along.

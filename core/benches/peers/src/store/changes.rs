@@ -61,8 +61,6 @@ pub fn measure(report: &mut Report, sessions: usize, rounds: usize) {
         end.take(&mut ours);
         raw_end.take(&mut raw);
         many.take(&mut ours);
-        ours.wait();
-        let mut ours = Child::start(&["change-durable", &dir.at("")]);
         create_synced.take(&mut ours);
         raw_create_synced.take(&mut raw);
         ours.wait();
@@ -90,7 +88,7 @@ fn turn(steps: usize, run: impl FnOnce()) {
     child::say(&[(process_ns() - cpu) as f64 / 1000.0 / steps as f64, wall / steps as f64]);
 }
 
-/// In a process of its own: creates, ends, ends with many callers that share syncs.
+/// In a process of its own: creates, ends, ends with many callers that share syncs, creates durably.
 pub fn ours(dir: &Path) {
     let ours = Ours::open(config(dir));
     child::say(&["ready"]);
@@ -102,22 +100,18 @@ pub fn ours(dir: &Path) {
     let next = || left.lock().expect("the rest").pop();
     let end = || std::iter::from_fn(next).for_each(|created| ours.end(&created));
     turn(STEPS - SYNCED, || std::thread::scope(|scope| (0..CALLERS).for_each(|_| drop(scope.spawn(end)))));
-    ours.manager.close(Duration::ZERO);
-}
-
-/// The same where a creation, too, is on the disk when it returns.
-pub fn durable(dir: &Path) {
-    let ours = Ours::open(config(dir).durability(Durability::Durable));
-    child::say(&["ready"]);
+    // Where a creation, too, is on the disk when it returns.
+    let durable = Ours::open(config(dir).durability(Durability::Durable));
     let mut made: Vec<Created> = Vec::with_capacity(SYNCED);
-    turn(SYNCED, || made.extend((0..SYNCED).map(|_| ours.create_with(BYTES, None))));
+    turn(SYNCED, || made.extend((0..SYNCED).map(|_| durable.create_with(BYTES, None))));
     made.iter().for_each(|created| ours.end(created));
+    durable.manager.close(Duration::ZERO);
     ours.manager.close(Duration::ZERO);
 }
 
 /// The same by SQLite alone.
 pub fn raw(dir: &Path, sessions: usize) {
-    let raw = Raw::open(dir, Duration::from_secs(10));
+    let raw = Raw::open(dir, Duration::from_secs(10)).checkpointing();
     let keeper = Keeper::start(dir);
     let ids = ids(sessions + STEPS + SYNCED);
     let (made, synced) = ids[sessions..].split_at(STEPS);

@@ -93,7 +93,7 @@ pub fn ours(dir: &str) {
 
 /// The same with SQLite's own waiting.
 pub fn raw(dir: &str) {
-    let raw = Raw::open(dir.as_ref(), Duration::from_secs(20)).full();
+    let raw = Raw::open(dir.as_ref(), Duration::from_secs(20)).full().checkpointing();
     let mut random = Random::new(u64::from(std::process::id()));
     let mut id = 0;
     write(|commit| {

@@ -58,7 +58,6 @@ pub fn child(words: &[&str]) {
         ["mix", dir, tokens] => mix::ours(dir, tokens),
         ["redis", way, port, sessions] => mix::redis(way, number(port), number(sessions)),
         ["change", dir] => changes::ours(dir.as_ref()),
-        ["change-durable", dir] => changes::durable(dir.as_ref()),
         ["change-raw", dir, sessions] => changes::raw(dir.as_ref(), number(sessions)),
         ["write", dir] => fairness::ours(dir),
         ["write-raw", dir] => fairness::raw(dir),

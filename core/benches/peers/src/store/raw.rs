@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rusqlite::{Connection, params};
 
@@ -23,9 +23,7 @@ CREATE TABLE data(id INTEGER PRIMARY KEY, v BLOB NOT NULL);
 CREATE TABLE pool(pool INTEGER PRIMARY KEY, used INTEGER NOT NULL, capacity INTEGER NOT NULL);
 INSERT INTO pool VALUES(1, 0, 4000000);";
 const FILE: &str = "raw.db";
-/// As the keeper of a store does it.
 const SYNC: Duration = Duration::from_millis(50);
-const CHECKPOINT: Duration = Duration::from_millis(250);
 
 /// One connection.
 pub struct Raw {
@@ -49,6 +47,12 @@ impl Raw {
     /// Every commit is on the disk when it returns, by SQLite's own means.
     pub fn full(self) -> Self {
         self.connection.execute_batch("PRAGMA synchronous = FULL").expect("the pragma");
+        self
+    }
+
+    /// Commits move the log into the file by themselves, as SQLite does unless it is told otherwise.
+    pub fn checkpointing(self) -> Self {
+        self.connection.execute_batch("PRAGMA wal_autocheckpoint = 1000").expect("the pragma");
         self
     }
 
@@ -127,7 +131,7 @@ fn connect(path: &Path, busy: Duration) -> Connection {
     connection
 }
 
-/// Does beside the writer what a store's keeper does: syncs every 50 ms, moves the log into the file.
+/// Puts the log onto the disk every 50 ms, as the keeper of a store does.
 pub struct Keeper {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -139,14 +143,9 @@ impl Keeper {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let thread = std::thread::spawn(move || {
-            let mut checkpointed = Instant::now();
             while !stopped.load(Ordering::Relaxed) {
                 std::thread::sleep(SYNC);
                 raw.sync();
-                if checkpointed.elapsed() >= CHECKPOINT {
-                    checkpointed = Instant::now();
-                    raw.checkpoint();
-                }
             }
         });
         Self { stop, thread: Some(thread) }

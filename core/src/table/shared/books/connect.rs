@@ -13,7 +13,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::belt::{self, FileId};
 use super::seal::SealKey;
-use super::wal::{self, Wal};
+use super::wal::{self, Moved, Wal};
 use super::{FILE, Pages, errors, gate, schema};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::{Condvar, Mutex};
@@ -165,7 +165,7 @@ impl Desk {
         log.map_or(Ok(()), |log| self.wal.sync(&log))
     }
 
-    pub fn checkpoint(&self, restart: bool) -> Result<()> {
+    pub fn checkpoint(&self, restart: bool) -> Result<Moved> {
         let _inside = gate::enter();
         self.check_open()?;
         let mut held = self.checkpointer.lock();

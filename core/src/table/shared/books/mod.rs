@@ -36,6 +36,7 @@ use rusqlite::{Connection, Params, Row};
 
 use self::connect::Desk;
 use self::seal::SealKey;
+use self::wal::Moved;
 use crate::error::{Error, ErrorKind, Result};
 
 pub(in crate::table) use self::claims::Alive;
@@ -123,11 +124,12 @@ impl Books {
     /// Moves commits from the log into the file, as far as nobody reads them: never waits. Beyond 256 MB of log it waits
     /// 100 ms for readers so that the log begins anew; the caller then holds the writer word (see [`Books::wants_restart`]).
     pub fn checkpoint(&self) -> Result<()> {
-        self.desk.checkpoint(self.wants_restart())
+        self.desk.checkpoint(self.wants_restart()).map(drop)
     }
 
-    /// The same without ever beginning anew, however long the log is.
-    pub fn move_log(&self) -> Result<()> {
+    /// The same without ever beginning anew, however long the log is. If all is moved, the next commit goes to the log's
+    /// beginning.
+    pub fn move_log(&self) -> Result<Moved> {
         self.desk.checkpoint(false)
     }
 

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Row};
 
 use super::errors;
 use crate::error::{Error, ErrorKind, Result};
@@ -73,11 +73,21 @@ impl Wal {
     }
 }
 
+/// What a checkpoint found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::table::shared) struct Moved {
+    /// Pages in the log.
+    pub pages: u64,
+    /// So many of them are in the file now.
+    pub moved: u64,
+}
+
 /// Moves the log into the file. Who reads or writes meanwhile is not disturbed, unless it is to begin anew.
-pub(super) fn checkpoint(connection: &Connection, dir: &Path, mode: &str) -> Result<()> {
-    let done = connection
-        .prepare_cached(&format!("PRAGMA wal_checkpoint({mode})"))
-        .and_then(|mut statement| statement.query_row([], |row| row.get::<_, i64>(0)));
-    // Busy is no error: the next one gets further.
-    done.map(drop).map_err(|error| errors::explain(error, dir))
+pub(super) fn checkpoint(connection: &Connection, dir: &Path, mode: &str) -> Result<Moved> {
+    let done = connection.prepare_cached(&format!("PRAGMA wal_checkpoint({mode})")).and_then(|mut statement| {
+        // Whether it was busy is no error: the next one gets further.
+        let number = |row: &Row<'_>, at| row.get::<_, i64>(at).map(|number| u64::try_from(number).unwrap_or(0));
+        statement.query_row([], |row| Ok(Moved { pages: number(row, 1)?, moved: number(row, 2)? }))
+    });
+    done.map_err(|error| errors::explain(error, dir))
 }
