@@ -33,9 +33,12 @@ pub fn measure(report: &mut Report) {
         let what = format!("SQLite's busy handler, {with}: mean over slowest");
         report.value(GROUP, what, median(&mut busy.uneven), "");
         report.at_most(GROUP, format!("{with}: mean over slowest"), median(&mut fair.uneven), "", 1.25);
-        let what = format!("{with}: longest wait");
-        let base = ("SQLite's busy handler", median(&mut busy.longest));
-        report.against(GROUP, what, median(&mut fair.longest), "ms", base, 0.1);
+        // A disk that stops for all of a window says nothing about who waits for whom.
+        let calmest = |turns: &Turns| turns.longest.iter().copied().fold(f64::INFINITY, f64::min);
+        let what = format!("{with}: longest wait, in the calmest of {TURNS} windows");
+        let base = ("SQLite's busy handler", calmest(&busy));
+        report.against(GROUP, what, calmest(&fair), "ms", base, 0.1);
+        report.value(GROUP, format!("{with}: longest wait, in the middle one"), median(&mut fair.longest), "ms");
     }
 }
 
