@@ -839,6 +839,32 @@ typedef struct lses_application {
 } lses_application;
 
 /**
+ * Units of a pool that are set apart for some. Begin with LSES_RESERVATION_INIT.
+ */
+typedef struct lses_reservation {
+  /**
+   * For whom: users by name, or "user:NAME", and groups as "group:NAME". Who is in several reservations has the first.
+   */
+  const struct lses_str *members;
+  /**
+   * How many: at least 1.
+   */
+  size_t member_count;
+  /**
+   * How many units: at least 1.
+   */
+  uint64_t units;
+  /**
+   * Whether others may use the units: then only who used them is told in the accounts. 0: LSES_NO.
+   */
+  uint32_t soft;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+} lses_reservation;
+
+/**
  * A limited set of license units. Begin with LSES_POOL_INIT.
  */
 typedef struct lses_pool {
@@ -887,9 +913,77 @@ typedef struct lses_pool {
    */
   uint32_t holder_per_client;
   /**
-   * 0.
+   * Whether a unit that lingers (but not one within `min_hold_ms`) is given to somebody else when no other is free. 0:
+   * LSES_YES.
    */
-  uint32_t reserved;
+  uint32_t reclaim;
+  /**
+   * `on_pool_recovered` when so many units are available again after it was low or exhausted; until then neither is told
+   * again. Default: `low`, at least 1.
+   */
+  int64_t recovered;
+  /**
+   * How long a user keeps a unit that no session of theirs needs any more, in ms, to come back to it free. Default 0.
+   * A session that is its own holder can't come back, and a unit that is traded goes along: neither lingers.
+   */
+  int64_t linger_ms;
+  /**
+   * How long a unit is held at least, in ms, from when it was taken. Default 0.
+   */
+  int64_t min_hold_ms;
+  /**
+   * The same for `anonymous` sessions. Default: `min_hold_ms`.
+   */
+  int64_t anonymous_min_hold_ms;
+  /**
+   * Units that may be in use beyond the capacity. Default 0. Not with `overdraft_percent`.
+   */
+  int64_t overdraft;
+  /**
+   * The same as so many of a hundred of the capacity, rounded down. Default 0.
+   */
+  int64_t overdraft_percent;
+  /**
+   * For how long in ms units may be given beyond the capacity, from when it was passed until use is back within it; who
+   * has one then keeps it. Default: any time.
+   */
+  int64_t overdraft_time_ms;
+  /**
+   * Units of the capacity that only `administrators` get, when they find no other. Default 0.
+   */
+  int64_t break_glass;
+  /**
+   * Units set apart for some, at most 64 reservations; with `break_glass` no more units than the capacity.
+   */
+  const struct lses_reservation *reservations;
+  /**
+   * How many.
+   */
+  size_t reservation_count;
+  /**
+   * For whom `break_glass` is: members as in a reservation. They are in no reservation.
+   */
+  const struct lses_str *administrators;
+  /**
+   * How many.
+   */
+  size_t administrator_count;
+  /**
+   * The only users that are let in, members as in a reservation. Default: none named, everybody.
+   */
+  const struct lses_str *include;
+  /**
+   * How many.
+   */
+  size_t include_count;
+  /**
+   * Users that are not let in, even if `include` names them.
+   */
+  const struct lses_str *exclude;
+  /**
+   * How many.
+   */
+  size_t exclude_count;
 } lses_pool;
 
 /**
@@ -928,6 +1022,14 @@ typedef struct lses_usage {
    * How many holders there are.
    */
   uint64_t holders;
+  /**
+   * Units among those in use that no session needs any more: they linger, or are held for their minimal time.
+   */
+  uint64_t lingering;
+  /**
+   * Units in use beyond the capacity.
+   */
+  uint64_t overdrawn;
 } lses_usage;
 
 /**
@@ -2024,8 +2126,9 @@ LSES_API lses_status lses_config_add_pool(struct lses_config *config, const stru
 
 /**
  * The use of a pool. `out_usage` takes the numbers, `out_json` (a buffer to free) all of it; either may be NULL:
- * `{"pool","capacity","in_use","available","high_water","high_water_at","denials","holders":[{"holder","kind" ("user" or
- * "session"),"connections","units","active_ms"}]}`.
+ * `{"pool","capacity","in_use","available","lingering","overdrawn","high_water","high_water_at","denials","holders":
+ * [{"holder","kind" ("user"; "session", one that is its own holder; "lingering", one whose units all linger; "mixed", a user
+ * some of whose units linger),"connections","units","active_ms","lingering","release_ms" (null if none lingers)}]}`.
  *
  * Threads: any. Does not block, may be called from a callback. Errors: LSES_E_INVALID names an unknown pool. Since 0.1.0.
  */
@@ -2051,8 +2154,9 @@ LSES_API lses_status lses_manager_audit(struct lses_manager *manager, const char
 
 /**
  * The accounts of a pool after position `after` (0: from the oldest that is kept), at most `limit`, as JSON list in a
- * buffer to free: `[{"seq","at_ms","kind" ("grant","denial","trade","release"),"session_id","holder","before","after",
- * "reason"}]`. The last `seq` is the next call's `after`.
+ * buffer to free: `[{"seq","at_ms","kind" ("grant","denial","trade","release","linger","reclaim"),"session_id","holder",
+ * "before","after","reason","why" (null, or what made it possible: "lingering","reclaimed","reserved","break_glass",
+ * "overdraft","lingered")}]`. The last `seq` is the next call's `after`.
  *
  * Threads: any. Does not block, may be called from a callback. Errors: LSES_E_INVALID names an unknown pool. Since 0.1.0.
  */
@@ -2591,6 +2695,25 @@ LSES_API lses_status lses_request_login(struct lses_request *request, const char
     char *out_token, lses_status *out_trade);
 
 /**
+ * As lses_request_login(), of a user who belongs to `group_count` groups (at most 256, each 1 to 256 bytes): reservations and
+ * lists of the pool may name them.
+ *
+ * Threads: any; calls of one request take turns. Blocks for `on_login`, at most its deadline. May be called from a
+ * callback. Errors: as lses_request_login(). Since 0.1.0.
+ */
+LSES_API lses_status lses_request_login_as(struct lses_request *request, const char *user, size_t user_len,
+    const struct lses_str *groups, size_t group_count, char *out_token, lses_status *out_trade);
+
+/**
+ * As lses_request_trade(), of a user who belongs to these groups: they are not remembered from the login.
+ *
+ * Threads: any; calls of one request take turns. Does not block. May be called from a callback. Errors: LSES_GONE,
+ * LSES_E_CLOSED, LSES_E_LICENSE_DENIED, LSES_E_INVALID. Since 0.1.0.
+ */
+LSES_API lses_status lses_request_trade_as(struct lses_request *request, const struct lses_str *groups,
+    size_t group_count);
+
+/**
  * Tries the license trade again after a login whose trade was denied.
  *
  * Threads: any; calls of one request take turns. Does not block. May be called from a callback. Errors: LSES_GONE,
@@ -2867,7 +2990,10 @@ LSES_API lses_status lses_request_unlock(struct lses_request *request, int32_t s
   { sizeof(lses_application), LSES_STR_NONE, LSES_STR_NONE, LSES_STR_NONE, NULL, 0, NULL, 0, LSES_UNSET, LSES_UNSET, \
     LSES_UNSET, LSES_UNSET, LSES_UNSET, LSES_UNSET, 0, 0, 0, 0, 0, 0, 0, 0 }
 #define LSES_POOL_INIT \
-  { sizeof(lses_pool), LSES_STR_NONE, 0, LSES_UNSET, LSES_UNSET, LSES_UNSET, LSES_UNSET, LSES_UNSET, 0, 0, 0, 0 }
+  { sizeof(lses_pool), LSES_STR_NONE, 0, LSES_UNSET, LSES_UNSET, LSES_UNSET, LSES_UNSET, LSES_UNSET, 0, 0, 0, 0, \
+    LSES_UNSET, LSES_UNSET, LSES_UNSET, LSES_UNSET, LSES_UNSET, LSES_UNSET, LSES_UNSET, LSES_UNSET, \
+    NULL, 0, NULL, 0, NULL, 0, NULL, 0 }
+#define LSES_RESERVATION_INIT { NULL, 0, 0, 0, 0 }
 #define LSES_CREATE_OPTIONS_INIT \
   { sizeof(lses_create_options), LSES_STR_NONE, LSES_STR_NONE, LSES_STR_NONE, LSES_STR_NONE, LSES_STR_NONE, \
     LSES_UNSET, LSES_UNSET, 0, 0 }
@@ -2879,7 +3005,7 @@ LSES_API lses_status lses_request_unlock(struct lses_request *request, int32_t s
 #define LSES_RECEIPT_INIT { sizeof(lses_receipt), 0, 0, 0, LSES_UNSET, LSES_UNSET, LSES_UNSET, 0, 0 }
 #define LSES_PROGRESS_INIT { sizeof(lses_progress), 0, 0, 0, 0 }
 #define LSES_CLOSE_REPORT_INIT { sizeof(lses_close_report), 0, 0, 0, 0, 0, 0 }
-#define LSES_USAGE_INIT { sizeof(lses_usage), 0, 0, 0, 0, 0, 0, 0 }
+#define LSES_USAGE_INIT { sizeof(lses_usage), 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 #define LSES_STATS_INIT \
   { sizeof(lses_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
     { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 } }

@@ -278,6 +278,11 @@ template <class E>
 std::uint32_t code(const std::optional<E>& it) noexcept {
   return it ? static_cast<std::uint32_t>(*it) : 0;
 }
+inline std::vector<lses_str> strs(const std::vector<std::string>& texts) {
+  std::vector<lses_str> all;
+  for (const auto& text : texts) all.push_back(str(std::string_view(text)));
+  return all;
+}
 inline std::uint32_t choice(const std::optional<bool>& it) noexcept { return it ? (*it ? LSES_YES : LSES_NO) : 0; }
 
 template <class H, void (*Free)(H*)>
@@ -417,6 +422,13 @@ struct application {
   std::optional<bool> debug;
 };
 
+/// Units of a pool that are set apart for some: users by name, or "user:NAME", and groups as "group:NAME".
+struct reservation {
+  std::vector<std::string> members;
+  std::uint64_t units = 0;
+  bool soft = false;  ///< Whether others may use the units.
+};
+
 /// A license pool; what is not given has the default of lses_pool.
 struct pool {
   std::string name;
@@ -429,6 +441,19 @@ struct pool {
   std::optional<std::int64_t> audit_records;
   std::optional<bool> holder_per_client;
   bool refuse_login_on_trade_failure = false;
+  std::optional<std::int64_t> recovered;
+  std::optional<milliseconds> linger;
+  std::optional<milliseconds> min_hold;
+  std::optional<milliseconds> anonymous_min_hold;
+  std::optional<bool> reclaim;
+  std::optional<std::int64_t> overdraft;
+  std::optional<std::int64_t> overdraft_percent;
+  std::optional<milliseconds> overdraft_time;
+  std::vector<reservation> reservations;
+  std::optional<std::int64_t> break_glass;
+  std::vector<std::string> administrators;
+  std::vector<std::string> include;
+  std::vector<std::string> exclude;
 };
 
 /// How a session is made; what is not given has the default of lses_create_options.
@@ -728,10 +753,11 @@ class request_ref {
   }
   void finish() { try_finish().value(); }
   /// Tries the license trade again after a login whose trade was denied.
-  result<void> try_trade() {
-    return detail::check(lses_request_trade(handle_));
+  result<void> try_trade(const std::vector<std::string>& groups = {}) {
+    auto all = detail::strs(groups);
+    return detail::check(lses_request_trade_as(handle_, all.data(), all.size()));
   }
-  void trade() { try_trade().value(); }
+  void trade(const std::vector<std::string>& groups = {}) { try_trade(groups).value(); }
   /// Frees the lock early.
   result<void> try_unlock(bool save = false) {
     return detail::check(lses_request_unlock(handle_, save));
@@ -781,16 +807,20 @@ class request_ref {
   }
   std::string rotate() { return try_rotate().value(); }
   /// The host has authenticated a user.
-  result<libsession::login> try_login(std::string_view user) {
+  result<libsession::login> try_login(std::string_view user, const std::vector<std::string>& groups = {}) {
     char token[LSES_TOKEN_SIZE];
     lses_status trade = LSES_OK;
-    auto status = lses_request_login(handle_, user.data(), user.size(), token, &trade);
+    auto all = detail::strs(groups);
+    auto status =
+        lses_request_login_as(handle_, user.data(), user.size(), all.data(), all.size(), token, &trade);
     if (status != LSES_OK) return failure::last(status);
     libsession::login it{token, {}};
     if (trade != LSES_OK) it.trade_denied = static_cast<deny_reason>(lses_last_error_deny_reason());
     return it;
   }
-  libsession::login login(std::string_view user) { return try_login(user).value(); }
+  libsession::login login(std::string_view user, const std::vector<std::string>& groups = {}) {
+    return try_login(user, groups).value();
+  }
   /// The user leaves; the new token, or none if the session ended for want of a unit.
   result<std::optional<std::string>> try_logout(bool force = false) {
     char token[LSES_TOKEN_SIZE];
@@ -1225,12 +1255,7 @@ class config {
   config& idle_counts_suspend(bool it) { return took(lses_config_set_idle_counts_suspend(get(), it)); }
   config& debug(bool it) { return took(lses_config_set_debug(get(), it)); }
   config& add(const application& it) {
-    auto list = [](const std::vector<std::string>& names) {
-      std::vector<lses_str> all;
-      for (const auto& name : names) all.push_back(detail::str(std::string_view(name)));
-      return all;
-    };
-    auto classes = list(it.event_classes), required = list(it.required_event_classes);
+    auto classes = detail::strs(it.event_classes), required = detail::strs(it.required_event_classes);
     lses_application raw = LSES_APPLICATION_INIT;
     raw.name = detail::str(std::string_view(it.name));
     raw.name_space = detail::str(std::string_view(it.name_space));
@@ -1266,6 +1291,36 @@ class config {
     raw.unit_rule = detail::code(it.unit_rule);
     raw.trade_failure = it.refuse_login_on_trade_failure ? LSES_TRADE_FAILURE_REFUSE : LSES_TRADE_FAILURE_KEEP;
     raw.holder_per_client = detail::choice(it.holder_per_client);
+    raw.recovered = it.recovered.value_or(LSES_UNSET);
+    raw.linger_ms = detail::ms(it.linger);
+    raw.min_hold_ms = detail::ms(it.min_hold);
+    raw.anonymous_min_hold_ms = detail::ms(it.anonymous_min_hold);
+    raw.reclaim = detail::choice(it.reclaim);
+    raw.overdraft = it.overdraft.value_or(LSES_UNSET);
+    raw.overdraft_percent = it.overdraft_percent.value_or(LSES_UNSET);
+    raw.overdraft_time_ms = detail::ms(it.overdraft_time);
+    raw.break_glass = it.break_glass.value_or(LSES_UNSET);
+    std::vector<std::vector<lses_str>> members;
+    std::vector<lses_reservation> reservations;
+    for (const auto& one : it.reservations) {
+      members.push_back(detail::strs(one.members));
+      lses_reservation reserved = LSES_RESERVATION_INIT;
+      reserved.members = members.back().data();
+      reserved.member_count = members.back().size();
+      reserved.units = one.units;
+      reserved.soft = detail::choice(one.soft);
+      reservations.push_back(reserved);
+    }
+    auto administrators = detail::strs(it.administrators);
+    auto include = detail::strs(it.include), exclude = detail::strs(it.exclude);
+    raw.reservations = reservations.data();
+    raw.reservation_count = reservations.size();
+    raw.administrators = administrators.data();
+    raw.administrator_count = administrators.size();
+    raw.include = include.data();
+    raw.include_count = include.size();
+    raw.exclude = exclude.data();
+    raw.exclude_count = exclude.size();
     return took(lses_config_add_pool(get(), &raw));
   }
 

@@ -217,11 +217,11 @@ export declare class NativeRequest {
   /** A new token for the same session. */
   rotate(): string
   /** The host has authenticated `user`. */
-  login(user: string): Login
+  login(user: string, groups: Array<string>): Login
   /** As `login`, for the promise `id`. */
-  loginLater(id: number, user: string): unknown | null
+  loginLater(id: number, user: string, groups: Array<string>): unknown | null
   /** Tries the license trade again. */
-  trade(): void
+  trade(groups: Array<string>): void
   /** The user leaves. */
   logout(force: boolean): Logout
   /** As `logout`, for the promise `id`. */
@@ -306,6 +306,7 @@ export interface AuditRecord {
   before: number
   after: number
   reason: string | null
+  why: string | null
 }
 
 /** How one callback of an end went. */
@@ -417,6 +418,8 @@ export interface HolderUsage {
   connections: number
   units: number
   activeMs: number
+  lingering: number
+  releaseMs: number | null
 }
 
 /** How a session is ended. */
@@ -525,6 +528,18 @@ export interface PoolOptions {
   anonymousCap?: number
   holderPerClient?: boolean
   low?: number
+  recovered?: number
+  lingerMs?: number
+  minHoldMs?: number
+  anonymousMinHoldMs?: number
+  reclaim?: boolean
+  overdraft?: string
+  overdraftTimeMs?: number
+  reservations?: Array<ReservationOptions>
+  breakGlass?: number
+  administrators?: Array<string>
+  include?: Array<string>
+  exclude?: Array<string>
   tradeFailure?: string
   auditRecords?: number
 }
@@ -575,6 +590,13 @@ export interface RequestInfo {
   touch: string
   lock: string | null
   process: number
+}
+
+/** Units of a pool that are set apart for some. */
+export interface ReservationOptions {
+  members: Array<string>
+  units: number
+  hard?: boolean
 }
 
 /** Which sessions are meant. */
@@ -652,6 +674,8 @@ export interface Usage {
   capacity: number
   inUse: number
   available: number
+  lingering: number
+  overdrawn: number
   highWater: number
   highWaterAt: number
   denials: number

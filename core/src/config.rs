@@ -1,5 +1,7 @@
 //! Every option with its default, unit and bounds, in one place.
 
+mod pool;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,8 +10,10 @@ use crate::data::Quotas;
 use crate::error::{Error, Result};
 use crate::event::class::{check_name, check_namespace};
 use crate::event::{DispatchMode, ThreadHooks};
-use crate::reason::{ApplicationTimeout, LicenseClass, LockMode, UnitRule};
+use crate::reason::{ApplicationTimeout, LicenseClass, LockMode};
 use crate::store::{Durability, Store};
+
+pub use self::pool::{Overdraft, Pool, Reservation, TradeFailure};
 
 /// Default idle timeout: 15 minutes.
 pub const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(900);
@@ -47,16 +51,6 @@ impl Profile {
             _ => Err(Error::invalid(format!("there is no profile '{name}'; the profiles are default and iris"))),
         }
     }
-}
-
-/// What becomes of a login whose license can't be traded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum TradeFailure {
-    /// The user is set, the session keeps its unit as its own holder, the result carries the denial.
-    #[default]
-    Keep,
-    /// The login fails and nothing changes.
-    Refuse,
 }
 
 /// A named part of a product with its own defaults.
@@ -153,74 +147,6 @@ impl Application {
     pub fn license_class(mut self, class: LicenseClass) -> Self {
         self.license_class = Some(class);
         self
-    }
-}
-
-/// A limited set of license units.
-#[derive(Clone, Debug)]
-pub struct Pool {
-    /// Its name: 1 to 128 bytes.
-    pub name: String,
-    /// Units there are.
-    pub capacity: u64,
-    /// How a holder with several sessions is charged. Default `staircase`.
-    pub unit_rule: UnitRule,
-    /// The step of the staircase, the cliff of `iris`, the limit of `hard`: 1 to 1,000,000. Default 25.
-    pub max_connections: u32,
-    /// Most sessions of one holder; `None` is any number. Default `None`.
-    pub max_sessions_per_holder: Option<u32>,
-    /// Most units that `anonymous` sessions may hold together. Default `None`: as many as there are.
-    pub anonymous_cap: Option<u64>,
-    /// Whether a user at several clients is several holders, `user@client`. Default false.
-    pub holder_per_client: bool,
-    /// `on_pool_low` when fewer units than this are available. Default 0: never.
-    pub low: u64,
-    /// What becomes of a login whose license can't be traded. Default `keep`.
-    pub trade_failure: TradeFailure,
-    /// How many audit records are kept. Default 10,000.
-    pub audit_records: usize,
-}
-
-impl Pool {
-    /// A pool with the defaults.
-    pub fn new(name: impl Into<String>, capacity: u64) -> Self {
-        Self {
-            name: name.into(),
-            capacity,
-            unit_rule: UnitRule::Staircase,
-            max_connections: 25,
-            max_sessions_per_holder: None,
-            anonymous_cap: None,
-            holder_per_client: false,
-            low: 0,
-            trade_failure: TradeFailure::Keep,
-            audit_records: 10_000,
-        }
-    }
-
-    fn check(&self) -> Result<()> {
-        check_name("pool", &self.name)?;
-        if self.capacity > 1 << 32 {
-            return Err(Error::invalid(format!(
-                "capacity {} of pool '{}' is over the bound of {}",
-                self.capacity,
-                self.name,
-                1u64 << 32
-            )));
-        }
-        if !(1..=1_000_000).contains(&self.max_connections) {
-            return Err(Error::invalid(format!(
-                "max_connections {} of pool '{}' is not between 1 and 1,000,000",
-                self.max_connections, self.name
-            )));
-        }
-        if self.max_sessions_per_holder == Some(0) {
-            return Err(Error::invalid(format!(
-                "max_sessions_per_holder 0 of pool '{}' would admit nobody; leave it out for no limit",
-                self.name
-            )));
-        }
-        Ok(())
     }
 }
 

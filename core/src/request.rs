@@ -12,7 +12,7 @@ use crate::event::class::{check_name, check_namespace};
 use crate::id::{SessionId, Token};
 use crate::manager::Then;
 use crate::reason::LockMode;
-use crate::session::{EndOptions, EndOutcome, Login, Logout, SessionInfo};
+use crate::session::{EndOptions, EndOutcome, Login, LoginOptions, Logout, SessionInfo};
 use crate::table::{Card, ClassChange};
 
 /// A request in flight, or, for an `on_start` callback, the draft of a session. Cheap to clone: all clones are one.
@@ -210,15 +210,23 @@ impl Request {
     /// The host has authenticated `user`: asks `on_login`, then changes user and holder and rotates, in one step.
     /// Errors: `denied` by a callback, `invalid`; nothing changed.
     pub fn login(&self, user: &str) -> Result<Login> {
-        now(|then| self.0.engine.login(Wait::Blocking, self, user, then))
+        self.login_with(user, LoginOptions::default())
     }
-    /// As [`login`](Self::login); asynchronous callbacks are awaited.
-    pub fn login_async(&self, user: &str, then: Then<Login>) {
-        self.0.engine.login(Wait::Async, self, user, then);
+    /// As [`login`](Self::login), of a user who belongs to groups: reservations and lists of the pool may name them.
+    pub fn login_with(&self, user: &str, options: LoginOptions) -> Result<Login> {
+        now(|then| self.0.engine.login(Wait::Blocking, self, user, options, then))
+    }
+    /// As [`login_with`](Self::login_with); asynchronous callbacks are awaited.
+    pub fn login_async(&self, user: &str, options: LoginOptions, then: Then<Login>) {
+        self.0.engine.login(Wait::Async, self, user, options, then);
     }
     /// Tries the license trade again after a login whose trade was denied.
     pub fn trade(&self) -> Result<()> {
-        self.0.engine.trade(self)
+        self.trade_with(LoginOptions::default())
+    }
+    /// As [`trade`](Self::trade), with the groups that the user belongs to: they are not remembered from the login.
+    pub fn trade_with(&self, options: LoginOptions) -> Result<()> {
+        self.0.engine.trade(self, &options)
     }
     /// The user leaves; the session lives on under a new token, its own holder again. Errors: `denied` by `on_logout`, unless `force`.
     pub fn logout(&self, force: bool) -> Result<Logout> {

@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use crate::clock::Millis;
 use crate::data::Value;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::id::{SessionId, Token};
 use crate::reason::{EndLevel, EndReason, LicenseClass, LockMode, TouchKind};
 use crate::request::Request;
+
+/// Most groups of one user.
+const MAX_GROUPS: usize = 256;
 
 /// The immutable facts of a session's beginning.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -168,6 +171,29 @@ pub struct Receipt {
     pub event_id: u64,
     /// How each callback went, if waited for: class, kind, outcome.
     pub callbacks: Vec<(String, String, String)>,
+}
+
+/// What else is known of who logs in.
+#[derive(Clone, Debug, Default)]
+pub struct LoginOptions {
+    /// The groups that the user belongs to: at most 256, each 1 to 256 bytes. Reservations and lists of a pool may name them.
+    pub groups: Vec<String>,
+}
+
+impl LoginOptions {
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.groups.len() > MAX_GROUPS {
+            let count = self.groups.len();
+            return Err(Error::invalid(format!("{count} groups of one user are over the bound of {MAX_GROUPS}")));
+        }
+        self.groups.iter().try_for_each(|group| {
+            let valid = !group.is_empty() && group.len() <= crate::config::MAX_USER;
+            valid.then_some(()).ok_or_else(|| {
+                let (len, most) = (group.len(), crate::config::MAX_USER);
+                Error::invalid(format!("the name of a group has {len} bytes: it must have 1 to {most}"))
+            })
+        })
+    }
 }
 
 /// The outcome of a login.

@@ -145,7 +145,7 @@ pub(crate) fn optional_count<N: TryFrom<i64>>(value: i64, what: &str) -> Result<
 ///
 /// # Safety
 /// `list` is NULL or has `count` texts, each as in [`crate::bytes::bytes`].
-unsafe fn texts(list: *const lses_str, count: usize, what: &str) -> Result<Vec<String>> {
+pub(crate) unsafe fn texts(list: *const lses_str, count: usize, what: &str) -> Result<Vec<String>> {
     if count == 0 {
         return Ok(Vec::new());
     }

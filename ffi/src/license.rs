@@ -1,19 +1,40 @@
 //! License pools: how they are configured, and what they tell.
 
 use std::ffi::c_char;
+use std::time::Duration;
 
-use libsession_core::config::{Pool, TradeFailure};
+use libsession_core::config::{Overdraft, Pool, Reservation, TradeFailure};
 use libsession_core::license::{Audit, AuditRecord, Usage};
 use libsession_core::{Error, Result, UnitRule};
 
 use crate::bytes::{LSES_UNSET, Out, Sized32, SizedOut, lses_buf, lses_str, member, ms, optional_member, read, text};
-use crate::config::{choice, lses_config, optional_count};
+use crate::config::{choice, lses_config, optional_count, texts as text_list};
 use crate::guard::done;
 use crate::handle::{self, lock};
 use crate::json::{self, int, list, map, opt_text, texts, uint};
 use crate::manager::{lses_manager, open};
 use crate::names::{LSES_TRADE_FAILURE_KEEP, LSES_TRADE_FAILURE_REFUSE};
 use crate::status::lses_status;
+
+/// Units of a pool that are set apart for some. Begin with LSES_RESERVATION_INIT.
+#[repr(C)]
+#[derive(Clone, Copy)]
+#[allow(non_camel_case_types)]
+pub struct lses_reservation {
+    /// For whom: users by name, or "user:NAME", and groups as "group:NAME". Who is in several reservations has the first.
+    pub members: *const lses_str,
+    /// How many: at least 1.
+    pub member_count: usize,
+    /// How many units: at least 1.
+    pub units: u64,
+    /// Whether others may use the units: then only who used them is told in the accounts. 0: LSES_NO.
+    pub soft: u32,
+    /// 0.
+    pub reserved: u32,
+}
+
+/// Most reservations that are read; the engine's own bound is lower.
+const MOST_RESERVATIONS: usize = 10_000;
 
 /// A limited set of license units. Begin with LSES_POOL_INIT.
 #[repr(C)]
@@ -42,14 +63,50 @@ pub struct lses_pool {
     pub trade_failure: u32,
     /// Whether a user at several clients is several holders, `user@client`. 0: LSES_NO.
     pub holder_per_client: u32,
-    /// 0.
-    pub reserved: u32,
+    /// Whether a unit that lingers (but not one within `min_hold_ms`) is given to somebody else when no other is free. 0:
+    /// LSES_YES.
+    pub reclaim: u32,
+    /// `on_pool_recovered` when so many units are available again after it was low or exhausted; until then neither is told
+    /// again. Default: `low`, at least 1.
+    pub recovered: i64,
+    /// How long a user keeps a unit that no session of theirs needs any more, in ms, to come back to it free. Default 0.
+    /// A session that is its own holder can't come back, and a unit that is traded goes along: neither lingers.
+    pub linger_ms: i64,
+    /// How long a unit is held at least, in ms, from when it was taken. Default 0.
+    pub min_hold_ms: i64,
+    /// The same for `anonymous` sessions. Default: `min_hold_ms`.
+    pub anonymous_min_hold_ms: i64,
+    /// Units that may be in use beyond the capacity. Default 0. Not with `overdraft_percent`.
+    pub overdraft: i64,
+    /// The same as so many of a hundred of the capacity, rounded down. Default 0.
+    pub overdraft_percent: i64,
+    /// For how long in ms units may be given beyond the capacity, from when it was passed until use is back within it; who
+    /// has one then keeps it. Default: any time.
+    pub overdraft_time_ms: i64,
+    /// Units of the capacity that only `administrators` get, when they find no other. Default 0.
+    pub break_glass: i64,
+    /// Units set apart for some, at most 64 reservations; with `break_glass` no more units than the capacity.
+    pub reservations: *const lses_reservation,
+    /// How many.
+    pub reservation_count: usize,
+    /// For whom `break_glass` is: members as in a reservation. They are in no reservation.
+    pub administrators: *const lses_str,
+    /// How many.
+    pub administrator_count: usize,
+    /// The only users that are let in, members as in a reservation. Default: none named, everybody.
+    pub include: *const lses_str,
+    /// How many.
+    pub include_count: usize,
+    /// Users that are not let in, even if `include` names them.
+    pub exclude: *const lses_str,
+    /// How many.
+    pub exclude_count: usize,
 }
 
 // SAFETY: repr(C), ends on 8 bytes without padding (asserted in the layout test), and any bits are numbers or pointers.
 unsafe impl Sized32 for lses_pool {
     const NAME: &'static str = "lses_pool";
-    const FIRST: usize = size_of::<Self>();
+    const FIRST: usize = std::mem::offset_of!(Self, recovered);
 
     fn unset() -> Self {
         Self {
@@ -64,7 +121,23 @@ unsafe impl Sized32 for lses_pool {
             unit_rule: 0,
             trade_failure: 0,
             holder_per_client: 0,
-            reserved: 0,
+            reclaim: 0,
+            recovered: LSES_UNSET,
+            linger_ms: LSES_UNSET,
+            min_hold_ms: LSES_UNSET,
+            anonymous_min_hold_ms: LSES_UNSET,
+            overdraft: LSES_UNSET,
+            overdraft_percent: LSES_UNSET,
+            overdraft_time_ms: LSES_UNSET,
+            break_glass: LSES_UNSET,
+            reservations: std::ptr::null(),
+            reservation_count: 0,
+            administrators: std::ptr::null(),
+            administrator_count: 0,
+            include: std::ptr::null(),
+            include_count: 0,
+            exclude: std::ptr::null(),
+            exclude_count: 0,
         }
     }
 }
@@ -92,7 +165,55 @@ impl lses_pool {
             LSES_TRADE_FAILURE_REFUSE => TradeFailure::Refuse,
             other => member(None, "trade_failure", other)?,
         };
+        let time = |ms, what| Ok(optional_count::<u64>(ms, what)?.map(Duration::from_millis));
+        pool.recovered = optional_count(self.recovered, "recovered")?;
+        pool.linger = time(self.linger_ms, "linger_ms")?.unwrap_or_default();
+        pool.min_hold = time(self.min_hold_ms, "min_hold_ms")?.unwrap_or_default();
+        pool.anonymous_min_hold = time(self.anonymous_min_hold_ms, "anonymous_min_hold_ms")?;
+        pool.reclaim = choice(self.reclaim, "reclaim")?.unwrap_or(true);
+        let units = optional_count(self.overdraft, "overdraft")?;
+        let percent = optional_count(self.overdraft_percent, "overdraft_percent")?;
+        pool.overdraft = match (units, percent) {
+            (None, None) => Overdraft::None,
+            (Some(units), None) => Overdraft::Units(units),
+            (None, Some(percent)) => Overdraft::Percent(percent),
+            (Some(units), Some(percent)) => {
+                return Err(Error::invalid(format!(
+                    "overdraft {units} and overdraft_percent {percent} are both set: name one of them"
+                )));
+            }
+        };
+        pool.overdraft_time = time(self.overdraft_time_ms, "overdraft_time_ms")?;
+        pool.break_glass = optional_count(self.break_glass, "break_glass")?.unwrap_or(0);
+        // SAFETY: as the caller says.
+        unsafe {
+            pool.reservations = self.reservations()?;
+            pool.administrators = text_list(self.administrators, self.administrator_count, "administrators")?;
+            pool.include = text_list(self.include, self.include_count, "users to include")?;
+            pool.exclude = text_list(self.exclude, self.exclude_count, "users to exclude")?;
+        }
         Ok(pool)
+    }
+
+    /// # Safety
+    /// As in [`Self::to_core`].
+    unsafe fn reservations(&self) -> Result<Vec<Reservation>> {
+        if self.reservation_count > 0 && self.reservations.is_null() {
+            return Err(Error::invalid("the list of reservations is NULL"));
+        }
+        if self.reservation_count > MOST_RESERVATIONS {
+            let count = self.reservation_count;
+            return Err(Error::invalid(format!("{count} reservations are over the bound of {MOST_RESERVATIONS}")));
+        }
+        let read = |at| {
+            // SAFETY: the host passes so many reservations, whose texts are as the caller says.
+            let (members, units, soft) = unsafe {
+                let one = self.reservations.add(at).read_unaligned();
+                (text_list(one.members, one.member_count, "members of a reservation")?, one.units, one.soft)
+            };
+            Ok(Reservation { members, units, hard: !choice(soft, "soft")?.unwrap_or(false) })
+        };
+        (0..self.reservation_count).map(read).collect()
     }
 }
 
@@ -134,12 +255,16 @@ pub struct lses_usage {
     pub denials: u64,
     /// How many holders there are.
     pub holders: u64,
+    /// Units among those in use that no session needs any more: they linger, or are held for their minimal time.
+    pub lingering: u64,
+    /// Units in use beyond the capacity.
+    pub overdrawn: u64,
 }
 
 // SAFETY: repr(C), words only.
 unsafe impl Sized32 for lses_usage {
     const NAME: &'static str = "lses_usage";
-    const FIRST: usize = size_of::<Self>();
+    const FIRST: usize = std::mem::offset_of!(Self, lingering);
 
     fn unset() -> Self {
         Self {
@@ -151,13 +276,16 @@ unsafe impl Sized32 for lses_usage {
             high_water_at: 0,
             denials: 0,
             holders: 0,
+            lingering: 0,
+            overdrawn: 0,
         }
     }
 }
 
 /// The use of a pool. `out_usage` takes the numbers, `out_json` (a buffer to free) all of it; either may be NULL:
-/// `{"pool","capacity","in_use","available","high_water","high_water_at","denials","holders":[{"holder","kind" ("user" or
-/// "session"),"connections","units","active_ms"}]}`.
+/// `{"pool","capacity","in_use","available","lingering","overdrawn","high_water","high_water_at","denials","holders":
+/// [{"holder","kind" ("user"; "session", one that is its own holder; "lingering", one whose units all linger; "mixed", a user
+/// some of whose units linger),"connections","units","active_ms","lingering","release_ms" (null if none lingers)}]}`.
 ///
 /// Threads: any. Does not block, may be called from a callback. Errors: LSES_E_INVALID names an unknown pool. Since 0.1.0.
 #[unsafe(no_mangle)]
@@ -186,6 +314,8 @@ pub unsafe extern "C" fn lses_manager_usage(
             high_water_at: usage.high_water_at,
             denials: usage.denials,
             holders: usage.holders.len() as u64,
+            lingering: usage.lingering,
+            overdrawn: usage.overdrawn,
         });
         Ok(())
     })
@@ -199,6 +329,8 @@ fn usage_json(usage: &Usage) -> json::Value {
             ("connections", uint(holder.connections)),
             ("units", uint(holder.units)),
             ("active_ms", int(ms(holder.active))),
+            ("lingering", uint(holder.lingering)),
+            ("release_ms", json::opt_ms(holder.release_in)),
         ])
     });
     map([
@@ -206,6 +338,8 @@ fn usage_json(usage: &Usage) -> json::Value {
         ("capacity", uint(usage.capacity)),
         ("in_use", uint(usage.in_use)),
         ("available", uint(usage.available)),
+        ("lingering", uint(usage.lingering)),
+        ("overdrawn", uint(usage.overdrawn)),
         ("high_water", uint(usage.high_water)),
         ("high_water_at", int(usage.high_water_at)),
         ("denials", uint(usage.denials)),
@@ -257,8 +391,9 @@ fn audit_json(audit: &Audit) -> json::Value {
 }
 
 /// The accounts of a pool after position `after` (0: from the oldest that is kept), at most `limit`, as JSON list in a
-/// buffer to free: `[{"seq","at_ms","kind" ("grant","denial","trade","release"),"session_id","holder","before","after",
-/// "reason"}]`. The last `seq` is the next call's `after`.
+/// buffer to free: `[{"seq","at_ms","kind" ("grant","denial","trade","release","linger","reclaim"),"session_id","holder",
+/// "before","after","reason","why" (null, or what made it possible: "lingering","reclaimed","reserved","break_glass",
+/// "overdraft","lingered")}]`. The last `seq` is the next call's `after`.
 ///
 /// Threads: any. Does not block, may be called from a callback. Errors: LSES_E_INVALID names an unknown pool. Since 0.1.0.
 #[unsafe(no_mangle)]
@@ -290,5 +425,6 @@ fn record_json(record: &AuditRecord) -> json::Value {
         ("before", uint(record.before)),
         ("after", uint(record.after)),
         ("reason", opt_text(record.reason.map(|reason| reason.name()))),
+        ("why", opt_text(Some(record.why.name()).filter(|why| !why.is_empty()))),
     ])
 }

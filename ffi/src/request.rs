@@ -2,12 +2,13 @@
 
 use std::ffi::{c_char, c_void};
 
-use libsession_core::session::{EndOutcome, Logout};
+use libsession_core::session::{EndOutcome, LoginOptions, Logout};
 use libsession_core::{LockMode, Request, Result};
 
 use crate::bytes::{
-    Out, duration, flag, lses_buf, member, optional_duration, optional_text, put_text, read, text, timeout,
+    Out, duration, flag, lses_buf, lses_str, member, optional_duration, optional_text, put_text, read, text, timeout,
 };
+use crate::config::texts;
 use crate::guard::{done, guard, quiet};
 use crate::handle::{self, Pinned, Table, Tables, Tenant};
 use crate::json::{self, list, map};
@@ -286,6 +287,50 @@ pub unsafe extern "C" fn lses_request_login(
         put_text::<LSES_TOKEN_SIZE>(out_token, &login.token.reveal());
         Out::optional(out_trade).set(login.trade_denied.as_ref().map_or(LSES_OK, fail));
         Ok(())
+    })
+}
+
+/// As lses_request_login(), of a user who belongs to `group_count` groups (at most 256, each 1 to 256 bytes): reservations and
+/// lists of the pool may name them.
+///
+/// Threads: any; calls of one request take turns. Blocks for `on_login`, at most its deadline. May be called from a
+/// callback. Errors: as lses_request_login(). Since 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lses_request_login_as(
+    request: *mut lses_request,
+    user: *const c_char,
+    user_len: usize,
+    groups: *const lses_str,
+    group_count: usize,
+    out_token: *mut c_char,
+    out_trade: *mut lses_status,
+) -> lses_status {
+    done(|| {
+        Out::required(out_token, "out_token")?;
+        let request = in_flight(request)?;
+        // SAFETY: the host passes a text with its length, and so many texts.
+        let (user, groups) = unsafe { (text(user, user_len, "user")?, texts(groups, group_count, "groups")?) };
+        let login = request.login_with(user, LoginOptions { groups })?;
+        put_text::<LSES_TOKEN_SIZE>(out_token, &login.token.reveal());
+        Out::optional(out_trade).set(login.trade_denied.as_ref().map_or(LSES_OK, fail));
+        Ok(())
+    })
+}
+
+/// As lses_request_trade(), of a user who belongs to these groups: they are not remembered from the login.
+///
+/// Threads: any; calls of one request take turns. Does not block. May be called from a callback. Errors: LSES_GONE,
+/// LSES_E_CLOSED, LSES_E_LICENSE_DENIED, LSES_E_INVALID. Since 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lses_request_trade_as(
+    request: *mut lses_request,
+    groups: *const lses_str,
+    group_count: usize,
+) -> lses_status {
+    done(|| {
+        // SAFETY: the host passes so many texts.
+        let groups = unsafe { texts(groups, group_count, "groups") }?;
+        in_flight(request)?.trade_with(LoginOptions { groups })
     })
 }
 

@@ -61,6 +61,7 @@ fn argument(of: &str) -> String {
         "void *" => "NULL".into(),
         "lses_subscript *" | "lses_value *" if of.starts_with("const") => format!("({bare})node()"),
         "lses_buf *" => "buffer()".into(),
+        "lses_str *" if of.starts_with("const") => "texts()".into(),
         "int32_t" | "lses_status" | "uint32_t" | "int64_t" | "uint64_t" => format!("({bare})number()"),
         _ if bare.ends_with('*') => format!("({bare})place()"),
         _ => panic!("what is a {of}?"),
@@ -116,6 +117,8 @@ static uint64_t number(void) {
     default: return next() % 8;
   }
 }
+/* As many as a list may have: its count is a random one. */
+static const lses_str *texts(void) { static lses_str all[10000]; return next() % 4 == 0 ? NULL : all; }
 static void *place(void) { static uint64_t room[64]; return next() % 4 == 0 ? NULL : room; }
 static void *sized(void) {
   static uint64_t room[8300];

@@ -141,6 +141,22 @@ export interface ApplicationOptions {
   debug?: boolean
 }
 
+/** Units of a pool that are set apart for some. */
+export interface Reservation {
+  /** Users by name, or `user:NAME`, and groups as `group:NAME`. Who is in several reservations has the first. */
+  members: string[]
+  /** 1 up to the capacity. */
+  units: number
+  /** Whether nobody else may use them meanwhile. Default true. */
+  hard?: boolean
+}
+
+/** What else is known of who logs in. */
+export interface LoginOptions {
+  /** The groups that the user belongs to, at most 256: reservations and lists of a pool may name them. */
+  groups?: string[]
+}
+
 export interface PoolOptions {
   name: string
   /** Units there are. */
@@ -156,6 +172,33 @@ export interface PoolOptions {
   holderPerClient?: boolean
   /** `onPoolLow` when fewer units than this are available. */
   low?: number
+  /** `onPoolRecovered` when so many units are available again after it was low or exhausted. Default `low`, at least 1. */
+  recovered?: number
+  /**
+   * How long a user keeps a unit that no session of theirs needs any more, to come back to it free. Default 0. A session that
+   * is its own holder can't come back, and a unit that is traded goes along: neither lingers.
+   */
+  lingerMs?: number
+  /** How long a unit is held at least, from when it was taken. Default 0. */
+  minHoldMs?: number
+  /** The same for `anonymous` sessions. Default `minHoldMs`. */
+  anonymousMinHoldMs?: number
+  /** Whether a unit that lingers (but not one within `minHoldMs`) is given to somebody else when no other is free. Default true. */
+  reclaim?: boolean
+  /** Units that may be in use beyond the capacity: a number, or of a hundred of the capacity as `'10%'`. Default 0. */
+  overdraft?: number | `${number}%`
+  /** For how long units may be given beyond the capacity, from when it was passed until use is back within it. Default any time. */
+  overdraftTimeMs?: number
+  /** Units set apart for some: at most 64 reservations; with `breakGlass` no more units than the capacity. */
+  reservations?: Reservation[]
+  /** Units of the capacity that only `administrators` get, when they find no other. Default 0. */
+  breakGlass?: number
+  /** For whom `breakGlass` is: members as in a reservation. They are in no reservation. */
+  administrators?: string[]
+  /** The only users that are let in, members as in a reservation. Default: everybody. */
+  include?: string[]
+  /** Users that are not let in, even if `include` names them. */
+  exclude?: string[]
   /** What becomes of a login whose license can't be traded. Default `keep`. */
   tradeFailure?: 'keep' | 'refuse'
   auditRecords?: number
@@ -408,15 +451,32 @@ export interface Stats {
   replacedTokenUses: number
 }
 
+export interface HolderUsage {
+  holder: string
+  /** `session` is its own holder; of a `lingering` one all units linger, of a `mixed` one some. */
+  kind: 'user' | 'session' | 'mixed' | 'lingering'
+  connections: number
+  units: number
+  activeMs: number
+  /** Those of its units that linger. */
+  lingering: number
+  /** After what time those are free, if it does not come back. */
+  releaseMs: number | null
+}
+
 export interface Usage {
   pool: string
   capacity: number
   inUse: number
   available: number
+  /** Units among those in use that no session needs any more: they linger, or are held for their minimal time. */
+  lingering: number
+  /** Units in use beyond the capacity. */
+  overdrawn: number
   highWater: number
   highWaterAt: number
   denials: number
-  holders: { holder: string; kind: 'user' | 'session'; connections: number; units: number; activeMs: number }[]
+  holders: HolderUsage[]
 }
 
 export interface Audit { pool: string; counted: number; recounted: number; differences: string[] }
@@ -424,12 +484,14 @@ export interface Audit { pool: string; counted: number; recounted: number; diffe
 export interface AuditRecord {
   seq: number
   atMs: number
-  kind: 'grant' | 'denial' | 'trade' | 'release'
+  kind: 'grant' | 'denial' | 'trade' | 'release' | 'linger' | 'reclaim'
   sessionId: string
   holder: string
   before: number
   after: number
   reason: DenyReason | null
+  /** What made it possible, or brought it about. */
+  why: 'lingering' | 'reclaimed' | 'reserved' | 'break_glass' | 'overdraft' | 'lingered' | null
 }
 
 export interface LogEntry { seq: number; atMs: number; sessionId: string; what: string; detail: string }
@@ -586,8 +648,9 @@ export class Session implements Disposable, AsyncDisposable {
   /** A new token for the same session; the old one works for the grace. */
   rotate(): string
   /** The host has authenticated `user`. Throws `denied`. */
-  login(user: string): Login
-  trade(): void
+  login(user: string, options?: LoginOptions): Login
+  /** The groups are not remembered from the login. */
+  trade(options?: LoginOptions): void
   /** The session lives on without a user, under a new token. Throws `denied` by `onLogout`, unless forced. */
   logout(options?: { force?: boolean }): Logout
   /** Puts a class to the front of the session's list. */
@@ -612,7 +675,7 @@ export class Session implements Disposable, AsyncDisposable {
   readonly async: {
     finish(): Promise<void>
     lock(mode?: LockMode, options?: WaitOptions): Promise<void>
-    login(user: string): Promise<Login>
+    login(user: string, options?: LoginOptions): Promise<Login>
     logout(options?: { force?: boolean }): Promise<Logout>
     end(options?: EndOptions & { waitMs?: number }): Promise<EndOutcome>
   }

@@ -70,6 +70,19 @@ function take(checks, options, what) {
   return taken
 }
 
+/** Several of a kind: an array, or an object with their names as keys. */
+const several = (checks, what, needs) => (value, name) => {
+  const keyed = value !== null && typeof value === 'object' && !Array.isArray(value)
+  const all = keyed ? Object.keys(value).map((key) => ({ ...value[key], name: key })) : value
+  return list((one, place) => {
+    const taken = take(checks, one, place)
+    for (const need of needs) {
+      if (taken[need] === undefined) throw invalid(`${place} has no ${need}, which every ${what} needs`)
+    }
+    return taken
+  })(all, name)
+}
+
 const application = {
   name: text,
   enabled: flag,
@@ -100,21 +113,20 @@ const pool = {
   anonymousCap: big,
   holderPerClient: flag,
   low: big,
+  recovered: big,
+  lingerMs: ms,
+  minHoldMs: ms,
+  anonymousMinHoldMs: ms,
+  reclaim: flag,
+  overdraft: (value, name) => (typeof value === 'number' ? String(big(value, name)) : text(value, name)),
+  overdraftTimeMs: ms,
+  reservations: several({ members: list(text), units: big, hard: flag }, 'reservation', ['members', 'units']),
+  breakGlass: big,
+  administrators: list(text),
+  include: list(text),
+  exclude: list(text),
   tradeFailure: oneOf('keep', 'refuse'),
   auditRecords: count,
-}
-
-/** Several of a kind: an array, or an object with their names as keys. */
-const several = (checks, what, needs) => (value, name) => {
-  const keyed = value !== null && typeof value === 'object' && !Array.isArray(value)
-  const all = keyed ? Object.keys(value).map((key) => ({ ...value[key], name: key })) : value
-  return list((one, place) => {
-    const taken = take(checks, one, place)
-    for (const need of needs) {
-      if (taken[need] === undefined) throw invalid(`${place} has no ${need}, which every ${what} needs`)
-    }
-    return taken
-  })(all, name)
 }
 
 const manager = {
@@ -182,6 +194,8 @@ const filter = {
   immortal: flag,
 }
 
+const login = { groups: list(text) }
+
 const eventClass = { namespace: text, deadlineMs: ms, compatVeto: flag }
 
 module.exports = {
@@ -192,5 +206,5 @@ module.exports = {
   big,
   ms,
   timeout,
-  schemas: { manager, create, begin, wait, end, filter, eventClass, page: { cursor: big, limit: count } },
+  schemas: { manager, create, begin, wait, end, login, filter, eventClass, page: { cursor: big, limit: count } },
 }

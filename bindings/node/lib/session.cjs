@@ -7,6 +7,8 @@ const words = require('./words.cjs')
 
 const name = (value) => (value === undefined || value === null ? null : text(value, 'name'))
 
+const groups = (options, what) => (options === undefined ? [] : (take(schemas.login, options, what).groups ?? []))
+
 /** A session with a request in flight. Leaving the scope, `finish` or dispose commits and ends the request. */
 class Session {
   #native
@@ -113,12 +115,12 @@ class Session {
     return this.#native.rotate()
   }
 
-  login(user) {
-    return this.#native.login(text(user, 'user'))
+  login(user, options) {
+    return this.#native.login(text(user, 'user'), groups(options, 'login'))
   }
 
-  trade() {
-    this.#native.trade()
+  trade(options) {
+    this.#native.trade(groups(options, 'trade'))
   }
 
   logout({ force = false } = {}) {
@@ -206,9 +208,10 @@ class AsyncSession {
     return later((id) => this.#native.lockLater(id, code, lockTimeoutMs), () => undefined, { signal, undo })
   }
 
-  login(user) {
+  login(user, options) {
     const given = text(user, 'user')
-    return later((id) => this.#native.loginLater(id, given), (login) => login)
+    const all = groups(options, 'login')
+    return later((id) => this.#native.loginLater(id, given, all), (login) => login)
   }
 
   logout({ force = false } = {}) {

@@ -132,6 +132,8 @@ pub struct Usage {
     pub capacity: f64,
     pub in_use: f64,
     pub available: f64,
+    pub lingering: f64,
+    pub overdrawn: f64,
     pub high_water: f64,
     pub high_water_at: f64,
     pub denials: f64,
@@ -139,13 +141,15 @@ pub struct Usage {
 }
 
 /// What one holder is charged.
-#[napi(object)]
+#[napi(object, use_nullable = true)]
 pub struct HolderUsage {
     pub holder: String,
     pub kind: String,
     pub connections: f64,
     pub units: f64,
     pub active_ms: f64,
+    pub lingering: f64,
+    pub release_ms: Option<f64>,
 }
 
 impl From<license::Usage> for Usage {
@@ -155,6 +159,8 @@ impl From<license::Usage> for Usage {
             capacity: usage.capacity as f64,
             in_use: usage.in_use as f64,
             available: usage.available as f64,
+            lingering: usage.lingering as f64,
+            overdrawn: usage.overdrawn as f64,
             high_water: usage.high_water as f64,
             high_water_at: usage.high_water_at as f64,
             denials: usage.denials as f64,
@@ -167,6 +173,8 @@ impl From<license::Usage> for Usage {
                     connections: holder.connections as f64,
                     units: holder.units as f64,
                     active_ms: ms(holder.active),
+                    lingering: holder.lingering as f64,
+                    release_ms: holder.release_in.map(ms),
                 })
                 .collect(),
         }
@@ -204,6 +212,7 @@ pub struct AuditRecord {
     pub before: f64,
     pub after: f64,
     pub reason: Option<String>,
+    pub why: Option<String>,
 }
 
 impl From<license::AuditRecord> for AuditRecord {
@@ -217,6 +226,7 @@ impl From<license::AuditRecord> for AuditRecord {
             before: record.before as f64,
             after: record.after as f64,
             reason: record.reason.map(|reason| reason.name().into()),
+            why: Some(record.why.name()).filter(|why| !why.is_empty()).map(Into::into),
         }
     }
 }

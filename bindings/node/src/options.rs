@@ -2,7 +2,7 @@
 
 use libsession_core::Durability;
 use libsession_core::clock::{Clock, ManualClock};
-use libsession_core::config::{Application, Config, Pool, Profile, TradeFailure};
+use libsession_core::config::{Application, Config, Overdraft, Pool, Profile, Reservation, TradeFailure};
 use libsession_core::error::{Error, Result};
 use libsession_core::event::DispatchMode;
 use libsession_core::reason::{ApplicationTimeout, LicenseClass, LockMode, UnitRule};
@@ -44,8 +44,28 @@ pub struct PoolOptions {
     pub anonymous_cap: Option<f64>,
     pub holder_per_client: Option<bool>,
     pub low: Option<f64>,
+    pub recovered: Option<f64>,
+    pub linger_ms: Option<f64>,
+    pub min_hold_ms: Option<f64>,
+    pub anonymous_min_hold_ms: Option<f64>,
+    pub reclaim: Option<bool>,
+    pub overdraft: Option<String>,
+    pub overdraft_time_ms: Option<f64>,
+    pub reservations: Option<Vec<ReservationOptions>>,
+    pub break_glass: Option<f64>,
+    pub administrators: Option<Vec<String>>,
+    pub include: Option<Vec<String>>,
+    pub exclude: Option<Vec<String>>,
     pub trade_failure: Option<String>,
     pub audit_records: Option<u32>,
+}
+
+/// Units of a pool that are set apart for some.
+#[napi(object)]
+pub struct ReservationOptions {
+    pub members: Vec<String>,
+    pub units: f64,
+    pub hard: Option<bool>,
 }
 
 /// Quotas of one session's data.
@@ -152,10 +172,25 @@ impl PoolOptions {
             pool.max_connections => self.max_connections;
             pool.holder_per_client => self.holder_per_client;
             pool.low => self.low.map(|low| low as u64);
+            pool.linger => self.linger_ms.map(duration);
+            pool.min_hold => self.min_hold_ms.map(duration);
+            pool.reclaim => self.reclaim;
+            pool.overdraft => self.overdraft.as_deref().map(Overdraft::parse).transpose()?;
+            pool.break_glass => self.break_glass.map(|units| units as u64);
+            pool.administrators => self.administrators;
+            pool.include => self.include;
+            pool.exclude => self.exclude;
             pool.trade_failure => word("tradeFailure", self.trade_failure, trade_failure)?;
             pool.audit_records => self.audit_records.map(|records| records as usize);
         }
         pool.max_sessions_per_holder = self.max_sessions_per_holder;
+        pool.recovered = self.recovered.map(|units| units as u64);
+        pool.anonymous_min_hold = self.anonymous_min_hold_ms.map(duration);
+        pool.overdraft_time = self.overdraft_time_ms.map(duration);
+        let reservations = self.reservations.unwrap_or_default().into_iter();
+        pool.reservations = reservations
+            .map(|one| Reservation { members: one.members, units: one.units as u64, hard: one.hard.unwrap_or(true) })
+            .collect();
         pool.anonymous_cap = self.anonymous_cap.map(|cap| cap as u64);
         Ok(pool)
     }

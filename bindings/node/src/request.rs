@@ -8,6 +8,7 @@ use std::time::Duration;
 use libsession_core::error::Result;
 use libsession_core::reason::LockMode;
 use libsession_core::request::Request;
+use libsession_core::session::LoginOptions;
 use napi::Env;
 use napi::bindgen_prelude::Unknown;
 use napi_derive::napi;
@@ -222,23 +223,29 @@ impl NativeRequest {
 
     /// The host has authenticated `user`.
     #[napi]
-    pub fn login(&self, env: &Env, user: String) -> napi::Result<outcome::Login> {
-        self.call(env, || self.request.login(&user).map(Into::into))
+    pub fn login(&self, env: &Env, user: String, groups: Vec<String>) -> napi::Result<outcome::Login> {
+        self.call(env, || self.request.login_with(&user, LoginOptions { groups }).map(Into::into))
     }
 
     /// As `login`, for the promise `id`.
     #[napi]
-    pub fn login_later<'env>(&self, env: &'env Env, id: u32, user: String) -> napi::Result<Option<Unknown<'env>>> {
+    pub fn login_later<'env>(
+        &self,
+        env: &'env Env,
+        id: u32,
+        user: String,
+        groups: Vec<String>,
+    ) -> napi::Result<Option<Unknown<'env>>> {
         later(env, &self.isolate, id, login_later, |then| {
-            self.request.login_async(&user, then);
+            self.request.login_async(&user, LoginOptions { groups }, then);
             Ok(())
         })
     }
 
     /// Tries the license trade again.
     #[napi]
-    pub fn trade(&self, env: &Env) -> napi::Result<()> {
-        self.call(env, || self.request.trade())
+    pub fn trade(&self, env: &Env, groups: Vec<String>) -> napi::Result<()> {
+        self.call(env, || self.request.trade_with(LoginOptions { groups }))
     }
 
     /// The user leaves.

@@ -193,6 +193,34 @@ test('usage, accounts and the lifecycle log', async () => {
   await manager.close()
 })
 
+test('a pool has policies', async () => {
+  const users = { capacity: 2, lingerMs: 1000, overdraft: '50%', reservations: [{ units: 1, members: ['group:leads'] }] }
+  const manager = shop({ pools: { users }, clock: 'manual' })
+  const session = manager.beginNew()
+  assert.equal((await session.async.login('ann', { groups: ['leads'] })).tradeDenied, null)
+  session.trade({ groups: ['leads'] })
+  assert.throws(() => session.login('ann', { groups: 'leads' }), { kind: 'invalid', message: /groups/ })
+  assert.throws(() => session.login('ann', { group: ['leads'] }), { kind: 'invalid', message: /group/ })
+  session.end()
+  const usage = manager.usage('users')
+  assert.deepEqual([usage.inUse, usage.lingering, usage.overdrawn], [1, 1, 0])
+  const [ann] = usage.holders
+  assert.deepEqual([ann.kind, ann.connections, ann.lingering, ann.releaseMs], ['lingering', 0, 1, 1000])
+  await manager.clock.advance(1000)
+  assert.deepEqual(manager.usage('users').holders, [])
+  const whys = manager.auditRecords('users').map(({ kind, why }) => [kind, why])
+  assert.deepEqual(whys, [['grant', null], ['trade', 'reserved'], ['linger', null], ['release', 'lingered']])
+  for (const [wrong, told] of [
+    [{ overdraft: '10 %' }, /10 %/],
+    [{ reservations: [{ units: 2 , members: ['ann'] }] }, /2 units/],
+    [{ reservations: [{ units: 1 }] }, /members/],
+    [{ breakGlass: 1 }, /administrators/],
+  ]) {
+    assert.throws(() => shop({ pools: { users: { capacity: 1, ...wrong } } }), { kind: 'invalid', message: told })
+  }
+  await manager.close()
+})
+
 test('the log goes to a diagnostics channel, without a token in it', async () => {
   const lines = []
   const listen = (line) => lines.push(line)

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use libsession_core::clock::Clock;
-use libsession_core::{Application, Config, DispatchMode, Durability, Pool, Profile, TradeFailure};
+use libsession_core::{
+    Application, Config, DispatchMode, Durability, Overdraft, Pool, Profile, Reservation, TradeFailure,
+};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::clock::ManualClock;
-use crate::duration::{duration, given_timeout};
+use crate::duration::{duration, given_timeout, optional};
 use crate::errors::{invalid, raise};
 use crate::handler::Attach;
 use crate::options::{count, required_text, text};
@@ -132,6 +134,20 @@ fn pool(pair: &Bound<'_, PyAny>) -> PyResult<Pool> {
     pool.anonymous_cap = number("anonymous_cap", &field("anonymous_cap")?)?;
     pool.holder_per_client = field("holder_per_client")?.extract()?;
     pool.low = count("low", &field("low")?)?;
+    pool.recovered = number("recovered", &field("recovered")?)?;
+    pool.linger = duration("linger", &field("linger")?)?;
+    pool.min_hold = duration("min_hold", &field("min_hold")?)?;
+    pool.anonymous_min_hold = optional("anonymous_min_hold", Some(&field("anonymous_min_hold")?))?;
+    pool.reclaim = field("reclaim")?.extract()?;
+    pool.overdraft =
+        Overdraft::parse(&field("overdraft")?.str()?.to_string()).map_err(|error| raise(pair.py(), &error))?;
+    pool.overdraft_time = optional("overdraft_time", Some(&field("overdraft_time")?))?;
+    pool.reservations = each(&field("reservations")?, reservation)?;
+    pool.break_glass = count("break_glass", &field("break_glass")?)?;
+    let members = |name: &str| each(&field(name)?, |member| required_text(name, member));
+    pool.administrators = members("administrators")?;
+    pool.include = members("include")?;
+    pool.exclude = members("exclude")?;
     pool.audit_records = count("audit_records", &field("audit_records")?)?;
     pool.trade_failure = match required_text("trade_failure", &field("trade_failure")?)?.as_str() {
         "keep" => TradeFailure::Keep,
@@ -139,6 +155,13 @@ fn pool(pair: &Bound<'_, PyAny>) -> PyResult<Pool> {
         other => return Err(invalid(pair.py(), format!("trade_failure is keep or refuse, not '{other}'"))),
     };
     Ok(pool)
+}
+
+/// A `Reservation`.
+fn reservation(options: &Bound<'_, PyAny>) -> PyResult<Reservation> {
+    let members = each(&options.getattr("members")?, |member| required_text("a member", member))?;
+    let units = count("units", &options.getattr("units")?)?;
+    Ok(Reservation { members, units, hard: options.getattr("hard")?.extract()? })
 }
 
 fn number<T: for<'a> FromPyObject<'a, 'a>>(what: &str, object: &Bound<'_, PyAny>) -> PyResult<Option<T>> {

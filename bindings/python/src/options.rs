@@ -1,6 +1,6 @@
 //! Options of calls, read from keyword arguments.
 
-use libsession_core::{BeginOptions, Client, CreateOptions, EndOptions, EndReason, Filter, State};
+use libsession_core::{BeginOptions, Client, CreateOptions, EndOptions, EndReason, Filter, LoginOptions, State};
 use libsession_core::{EndLevel, SessionId};
 use pyo3::Borrowed;
 use pyo3::prelude::*;
@@ -119,6 +119,15 @@ pub fn end(
         note: text("note", note)?,
         wait: optional("wait", wait)?,
     })
+}
+
+/// The groups of who logs in.
+pub fn login(groups: Option<&Bound<'_, PyAny>>) -> PyResult<LoginOptions> {
+    let groups = match groups {
+        Some(groups) => groups.try_iter()?.map(|group| required_text("a group", &group?)).collect::<PyResult<_>>()?,
+        None => Vec::new(),
+    };
+    Ok(LoginOptions { groups })
 }
 
 /// Which sessions are meant; an unknown name is `Invalid` and named.

@@ -261,6 +261,8 @@ pub fn usage<'py>(py: Python<'py>, usage: &Usage) -> PyResult<Bound<'py, PyAny>>
         capacity: usage.capacity,
         in_use: usage.in_use,
         available: usage.available,
+        lingering: usage.lingering,
+        overdrawn: usage.overdrawn,
         high_water: usage.high_water,
         high_water_at: instant(py, usage.high_water_at)?,
         denials: usage.denials,
@@ -275,6 +277,8 @@ fn holder_usage<'py>(py: Python<'py>, holder: &HolderUsage) -> PyResult<Bound<'p
         connections: holder.connections,
         units: holder.units,
         active: holder.active,
+        lingering: holder.lingering,
+        release_in: holder.release_in,
     })
 }
 
@@ -299,6 +303,7 @@ pub fn audit_record<'py>(py: Python<'py>, record_: &AuditRecord) -> PyResult<Bou
         before: record_.before,
         after: record_.after,
         reason: record_.reason.map(|reason| word(py, "DenyReason", reason.name())).transpose()?,
+        why: Some(record_.why.name()).filter(|why| !why.is_empty()),
     })
 }
 

@@ -288,26 +288,40 @@ impl Session {
     }
 
     /// The host has authenticated `user`.
-    fn login<'py>(&self, py: Python<'py>, user: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        let user = options::required_text("user", user)?;
-        let login = asking(py, self.manager.deciders(), || self.request.login(&user))?;
+    #[pyo3(signature = (user, *, groups=None))]
+    fn login<'py>(
+        &self,
+        py: Python<'py>,
+        user: &Bound<'py, PyAny>,
+        groups: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (user, groups) = (options::required_text("user", user)?, options::login(groups)?);
+        let login = asking(py, self.manager.deciders(), || self.request.login_with(&user, groups))?;
         records::login(py, &login)
     }
 
     /// As `login`; an awaitable.
-    fn alogin<'py>(&self, py: Python<'py>, user: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        let user = options::required_text("user", user)?;
+    #[pyo3(signature = (user, *, groups=None))]
+    fn alogin<'py>(
+        &self,
+        py: Python<'py>,
+        user: &Bound<'py, PyAny>,
+        groups: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (user, groups) = (options::required_text("user", user)?, options::login(groups)?);
         future(
             py,
             self.manager.deciders(),
             |py, login| records::login(py, &login).map(Bound::unbind),
-            |then| self.request.login_async(&user, then),
+            |then| self.request.login_async(&user, groups, then),
         )
     }
 
     /// Tries the license trade again.
-    fn trade(&self, py: Python<'_>) -> PyResult<()> {
-        attached(py, || self.request.trade())
+    #[pyo3(signature = (*, groups=None))]
+    fn trade(&self, py: Python<'_>, groups: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        let groups = options::login(groups)?;
+        attached(py, || self.request.trade_with(groups))
     }
 
     /// The user leaves; the session lives on.

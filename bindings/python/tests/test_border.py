@@ -95,12 +95,37 @@ def test_a_panic_is_an_error_and_the_next_call_works(capfd: pytest.CaptureFixtur
         ({"applications": [("a", ls.Application()), ("a", ls.Application())]}, "a"),
         ({"pools": {"p": ls.Pool(capacity=-1)}}, "capacity"),
         ({"pools": {"p": ls.Pool(capacity=1, max_connections=0)}}, "max_connections"),
+        ({"pools": {"p": ls.Pool(capacity=1, overdraft="10 %")}}, "10 %"),
+        ({"pools": {"p": ls.Pool(capacity=1, linger=-1)}}, "linger"),
+        ({"pools": {"p": ls.Pool(capacity=1, reservations=[ls.Reservation(2, ["ann"])])}}, "2 units"),
+        ({"pools": {"p": ls.Pool(capacity=1, break_glass=1)}}, "administrators"),
         ({"pools": {"p": ls.Pool(capacity=1, trade_failure="shout")}}, "shout"),  # type: ignore[arg-type]
     ],
 )
 def test_a_bad_option_is_invalid_and_named(options: dict[str, Any], named: str) -> None:
     with pytest.raises(ls.Invalid, match=named):
         ls.Manager(**options)
+
+
+def test_a_pool_has_policies() -> None:
+    pool = ls.Pool(capacity=2, linger=timedelta(seconds=1), overdraft="50%", reservations=[ls.Reservation(1, ["group:leads"])])
+    with ls.ManualClock() as clock, ls.Manager(pools={"users": pool}) as manager:
+        with manager.begin_new() as session:
+            assert session.login("ann", groups=("leads",)).trade_denied is None
+            session.trade(groups=["leads"])
+            with pytest.raises(ls.Invalid, match="group"):
+                session.login("ann", groups=[""])
+            session.end()
+        usage = manager.usage("users")
+        assert (usage.in_use, usage.lingering, usage.overdrawn) == (1, 1, 0)
+        (ann,) = usage.holders
+        assert (ann.kind, ann.connections, ann.lingering, ann.release_in) == ("lingering", 0, 1, timedelta(seconds=1))
+        clock.advance(seconds=1)
+        assert manager.usage("users").holders == ()
+        whys = [(record.kind, record.why) for record in manager.audit_records("users")]
+        assert whys == [
+            ("grant", None), ("trade", "reserved"), ("linger", None), ("release", "lingered"),
+        ]  # fmt: skip
 
 
 def test_an_unknown_option_is_refused() -> None:

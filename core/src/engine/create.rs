@@ -267,7 +267,7 @@ impl Engine {
 
     /// When a unit may come back: at the earliest deadline of all sessions.
     pub(super) fn retry_after(&self, reason: DenyReason) -> Option<std::time::Duration> {
-        if reason == DenyReason::HolderLimit {
+        if matches!(reason, DenyReason::HolderLimit | DenyReason::Excluded) {
             return None;
         }
         let due = self.table.next_due(self.clock.now())?;

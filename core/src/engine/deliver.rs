@@ -169,6 +169,7 @@ impl Engine {
                 PoolLevel::Low => EventKind::PoolLow,
                 PoolLevel::Exhausted => EventKind::PoolExhausted,
                 PoolLevel::Recovered => EventKind::PoolRecovered,
+                PoolLevel::Overdraft => EventKind::PoolOverdraft,
             };
             let config = self.pool_config(pool);
             let mut event = self.event(kind, 0, SessionId::NIL, ThreadKind::Request);

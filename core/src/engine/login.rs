@@ -8,10 +8,11 @@ use crate::clock::millis;
 use crate::config::{TradeFailure, check_user};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::Token;
+use crate::license::policy::Rank;
 use crate::manager::Then;
 use crate::reason::{EndLevel, EndReason, EventKind, ThreadKind};
 use crate::request::Request;
-use crate::session::{EndOptions, Login, Logout};
+use crate::session::{EndOptions, Login, LoginOptions, Logout};
 use crate::table::{Card, ChangeRefused, EndSpec, Ended, Holder, HolderChange, HolderChanged};
 
 /// How often a change is tried again when the user changed meanwhile.
@@ -32,6 +33,12 @@ impl Engine {
         }
     }
 
+    /// What a user is to the pool of this session.
+    fn rank(&self, card: &Card, user: &str, options: &LoginOptions) -> Rank {
+        let pool = card.charge.as_ref().map(|charge| self.pool_config(charge.pool));
+        pool.map_or(Rank::Ordinary, |pool| pool.rank(user, &options.groups))
+    }
+
     fn client_of(&self, request: &Request) -> Result<Option<String>> {
         let looked = self.table.look(self.at(), request.0.session).look()?;
         Ok(looked.and_then(|(info, _)| info.client.address))
@@ -44,6 +51,7 @@ impl Engine {
                 user: card.user.clone(),
                 expected: card.user.clone(),
                 holder: card.charge.as_ref().map_or(Holder::Session, |charge| charge.holder.clone()),
+                rank: Rank::Ordinary,
                 keep_on_denial: true,
                 rotate: Some(millis(self.config.rotation_grace)),
                 trade_only: false,
@@ -72,8 +80,15 @@ impl Engine {
         }
     }
 
-    pub fn login(self: &Arc<Self>, wait: Wait, request: &Request, user: &str, then: Then<Login>) {
-        let card = match check_user(user).and_then(|()| self.card_of(request)) {
+    pub fn login(
+        self: &Arc<Self>,
+        wait: Wait,
+        request: &Request,
+        user: &str,
+        options: LoginOptions,
+        then: Then<Login>,
+    ) {
+        let card = match check_user(user).and_then(|()| options.check()).and_then(|()| self.card_of(request)) {
             Ok(card) => card,
             Err(error) => return then(Err(error)),
         };
@@ -91,18 +106,19 @@ impl Engine {
                 let refused = answers.iter().find_map(|(class, answer)| refusal(EventKind::Login, class, answer));
                 then(match refused {
                     Some(error) => Err(error),
-                    None => engine.log_in(&request, &card, user),
+                    None => engine.log_in(&request, &card, user, &options),
                 });
             }),
         );
     }
 
-    fn log_in(&self, request: &Request, card: &Card, user: Arc<str>) -> Result<Login> {
+    fn log_in(&self, request: &Request, card: &Card, user: Arc<str>, options: &LoginOptions) -> Result<Login> {
         let client = self.client_of(request)?;
         let keep =
             card.charge.as_ref().is_none_or(|charge| self.pool_config(charge.pool).trade_failure == TradeFailure::Keep);
         let change = HolderChange {
             holder: self.holder(card, &user, client.as_deref()),
+            rank: self.rank(card, &user, options),
             user: Some(user),
             expected: card.user.clone(),
             keep_on_denial: keep,
@@ -120,7 +136,8 @@ impl Engine {
         Ok(Login { token, trade_denied })
     }
 
-    pub fn trade(&self, request: &Request) -> Result<()> {
+    pub fn trade(&self, request: &Request, options: &LoginOptions) -> Result<()> {
+        options.check()?;
         let card = self.card_of(request)?;
         let Some(user) = card.user.clone() else {
             return Err(Error::invalid("nobody is logged in: there is nothing to trade"));
@@ -128,6 +145,7 @@ impl Engine {
         let client = self.client_of(request)?;
         let change = HolderChange {
             holder: self.holder(&card, &user, client.as_deref()),
+            rank: self.rank(&card, &user, options),
             user: Some(user.clone()),
             expected: Some(user),
             keep_on_denial: false,
@@ -170,6 +188,7 @@ impl Engine {
                 user: None,
                 expected: card.user.clone(),
                 holder: Holder::Session,
+                rank: Rank::Ordinary,
                 keep_on_denial: false,
                 rotate: Some(0),
                 trade_only: false,

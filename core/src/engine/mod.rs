@@ -29,6 +29,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::dispatcher::{DispatchConfig, Dispatcher};
 use crate::event::{ClassRef, EventClass};
 use crate::fork;
+use crate::license::policy::Reserved;
 use crate::license::rules::PoolRule;
 use crate::reason::LicenseClass;
 use crate::session::CloseReport;
@@ -366,6 +367,19 @@ fn table_config(config: &Config, clock: &Clock) -> TableConfig {
                 },
                 anonymous_cap: pool.anonymous_cap,
                 low: pool.low,
+                recovered: pool.recovered.unwrap_or(pool.low.max(1)),
+                linger: millis(pool.linger),
+                min_hold: millis(pool.min_hold),
+                anonymous_min_hold: millis(pool.anonymous_min_hold.unwrap_or(pool.min_hold)),
+                reclaim: pool.reclaim,
+                overdraft: pool.overdraft.units(pool.capacity),
+                overdraft_time: pool.overdraft_time.map_or(NEVER, millis),
+                reservations: pool
+                    .reservations
+                    .iter()
+                    .map(|reservation| Reserved { units: reservation.units, hard: reservation.hard })
+                    .collect(),
+                break_glass: pool.break_glass,
                 audit_records: pool.audit_records,
             })
             .collect(),

@@ -1,13 +1,15 @@
 //! The books of one pool: counters, holders and records under one lock, exact at every instant.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::convert::Infallible;
 use std::sync::Arc;
 
 use crate::sync::Mutex;
 
-use super::audit::{AuditKind, AuditRecord, Usage};
-use super::ledger::{self, AuditEntry, Ledger, Totals, UserHolder, Verdict};
+use super::audit::{AuditKind, AuditRecord, AuditWhy, Usage};
+use super::books::{AuditEntry, Ledger, Lingering, Orphan, Totals, UserHolder};
+use super::ledger::{self, Verdict};
+use super::policy::Rank;
 use super::recount::{self, Charged, holder_name};
 use crate::clock::Millis;
 use crate::id::SessionId;
@@ -26,6 +28,14 @@ pub(crate) struct Account {
 struct State {
     totals: Totals,
     users: HashMap<Arc<str>, UserHolder>,
+    /// Users with lingering units, by when those are free.
+    fading: BTreeSet<(Millis, Arc<str>)>,
+    /// The same, by when they took a unit last.
+    longest: BTreeSet<(Millis, Arc<str>)>,
+    /// Units that outlive their sessions, by when they are free.
+    orphans: BTreeMap<(Millis, u64), Orphan>,
+    /// Numbers of those so far: they are free in the order in which they began to linger.
+    orphaned: u64,
     seq: u64,
     /// The most records that are kept.
     keep: usize,
@@ -43,6 +53,7 @@ struct Record {
     before: u64,
     after: u64,
     reason: Option<DenyReason>,
+    why: AuditWhy,
 }
 
 /// Changes of level that wait to be told.
@@ -72,21 +83,64 @@ impl Ledger for State {
     }
 
     fn set_holder(&mut self, user: &Arc<str>, holder: Option<UserHolder>) -> Result<(), Infallible> {
-        match holder {
+        let before = match holder {
             Some(holder) => self.users.insert(user.clone(), holder),
             None => self.users.remove(user),
         };
+        let lingers = |holder: &Option<UserHolder>| {
+            holder.filter(|holder| holder.lingering > 0).map(|holder| (holder.until, holder.acquired))
+        };
+        let (before, after) = (lingers(&before), lingers(&holder));
+        if before == after {
+            return Ok(());
+        }
+        if let Some((until, acquired)) = before {
+            self.fading.remove(&(until, user.clone()));
+            self.longest.remove(&(acquired, user.clone()));
+        }
+        if let Some((until, acquired)) = after {
+            self.fading.insert((until, user.clone()));
+            self.longest.insert((acquired, user.clone()));
+        }
+        Ok(())
+    }
+
+    fn first_lingering(&mut self) -> Result<Option<(Millis, Lingering)>, Infallible> {
+        let user = self.fading.first().map(|(until, user)| (*until, Lingering::User(user.clone())));
+        let orphan = self.orphans.first_key_value().map(|((until, _), orphan)| (*until, Lingering::Orphan(*orphan)));
+        Ok(match (user, orphan) {
+            (Some(user), Some(orphan)) => Some(if orphan.0 < user.0 { orphan } else { user }),
+            (user, orphan) => user.or(orphan),
+        })
+    }
+
+    fn lingering(&mut self, skip: usize, limit: usize) -> Result<Vec<Arc<str>>, Infallible> {
+        Ok(self.longest.iter().skip(skip).take(limit).map(|(_, user)| user.clone()).collect())
+    }
+
+    fn add_orphan(&mut self, orphan: &Orphan) -> Result<(), Infallible> {
+        self.orphaned += 1;
+        self.orphans.insert((orphan.until, self.orphaned), *orphan);
+        Ok(())
+    }
+
+    fn remove_orphan(&mut self, orphan: &Orphan) -> Result<(), Infallible> {
+        let mut those = self.orphans.range((orphan.until, 0)..=(orphan.until, u64::MAX));
+        let key = those.find(|(_, known)| *known == orphan).map(|(key, _)| *key);
+        if let Some(key) = key {
+            self.orphans.remove(&key);
+        }
         Ok(())
     }
 
     #[inline]
     fn record(&mut self, entry: &AuditEntry<'_>) -> Result<(), Infallible> {
-        let AuditEntry { at, kind, session, holder, before, after, reason } = *entry;
+        let AuditEntry { at, kind, session, holder, before, after, reason, why } = *entry;
         self.seq += 1;
         if self.records.len() >= self.keep {
             self.records.pop_front();
         }
-        self.records.push_back(Record { at, kind, session, holder: holder.clone(), before, after, reason });
+        self.records.push_back(Record { at, kind, session, holder: holder.clone(), before, after, reason, why });
         Ok(())
     }
 
@@ -107,22 +161,35 @@ impl Account {
     /// Charges one session more, or tells why not.
     pub fn acquire(&self, at: At, session: SessionId, charge: &Charge) -> Verdict {
         let mut state = self.state.lock();
-        let Ok(verdict) = ledger::acquire(&mut *state, &self.definition, at, session, charge);
+        let Ok(verdict) = ledger::acquire(&mut *state, &self.definition, at, session, charge, Rank::Ordinary);
         verdict.inspect(|()| state.note_move(session, Some(&charge.holder)))
     }
 
-    /// Frees what a session was charged.
-    pub fn release(&self, at: At, session: SessionId, charge: &Charge) {
+    /// Frees what a session was charged that was made then, or lets it linger.
+    pub fn release(&self, at: At, session: SessionId, charge: &Charge, since: Millis) {
         let mut state = self.state.lock();
-        let Ok(()) = ledger::release(&mut *state, &self.definition, at, session, charge);
+        let Ok(()) = ledger::release(&mut *state, &self.definition, at, session, charge, since);
         state.note_move(session, None);
     }
 
     /// Moves a session from one holder to another in one step; on a denial nothing changed.
-    pub fn trade(&self, at: At, session: SessionId, from: &Charge, to: &Charge) -> Verdict {
+    pub fn trade(&self, at: At, session: SessionId, from: &Charge, to: &Charge, rank: Rank) -> Verdict {
         let mut state = self.state.lock();
-        let Ok(verdict) = ledger::trade(&mut *state, &self.definition, at, session, from, to);
+        let Ok(verdict) = ledger::trade(&mut *state, &self.definition, at, session, from, to, rank);
         verdict.inspect(|()| state.note_move(session, Some(&to.holder)))
+    }
+
+    /// Frees what has lingered long enough; tells when the next is free.
+    pub fn expire(&self, at: At) -> Option<Millis> {
+        let mut state = self.state.lock();
+        let Ok(next) = ledger::expire(&mut *state, &self.definition, at);
+        next
+    }
+
+    /// When the first lingering unit is free.
+    pub fn next_free(&self) -> Option<Millis> {
+        let Ok(first) = self.state.lock().first_lingering();
+        first.map(|(until, _)| until)
     }
 
     /// Changes of level since the last call.
@@ -153,6 +220,7 @@ impl Account {
                 before: record.before,
                 after: record.after,
                 reason: record.reason,
+                why: record.why,
             })
             .collect()
     }
@@ -161,7 +229,8 @@ impl Account {
     pub fn usage(&self, at: At, sessions: Vec<Charged>) -> Usage {
         let state = self.state.lock();
         let users = state.users.iter().map(|(user, holder)| (user.clone(), *holder));
-        recount::usage(&self.definition, at, &state.totals, users, sessions)
+        let orphans = state.orphans.values().copied();
+        recount::usage(&self.definition, at, &state.totals, users, orphans, sessions)
     }
 
     /// Compares the books with a recount: `scan` finds every charged session, and what moves meanwhile is taken as it is
@@ -173,10 +242,10 @@ impl Account {
         let mut state = self.state.lock();
         let moved = state.moved.take().unwrap_or_default();
         let still = charged.iter().filter(|one| !moved.contains_key(&one.session)).map(|one| &one.holder);
-        let in_use = state.totals.in_use;
         let users = state.users.iter().map(|(user, holder)| (&**user, *holder));
-        let (recounted, differences) =
-            recount::recount(&self.definition, in_use, users, still.chain(moved.values().flatten()));
-        (in_use, recounted, differences)
+        let sessions = still.chain(moved.values().flatten());
+        let orphans = state.orphans.len() as u64;
+        let (recounted, differences) = recount::recount(&self.definition, &state.totals, users, orphans, sessions);
+        (state.totals.in_use, recounted, differences)
     }
 }

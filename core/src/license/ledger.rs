@@ -1,92 +1,23 @@
-//! The arithmetic of a pool's books over whatever keeps them: units, admission, levels, records.
+//! The arithmetic of a pool's books over whatever keeps them: units, admission, lingering, levels, records.
 //!
 //! Each change is worked out before anything of it is written: a denial writes the count of denials and its record, and
 //! nothing ever needs undoing. Whoever calls holds the pool: nobody else reads or changes it meanwhile.
 
 use std::sync::Arc;
 
-use super::audit::AuditKind;
+use super::audit::{AuditKind, AuditWhy};
+use super::books::{AuditEntry, Ledger, Lingering, Orphan, Totals, UserHolder};
+use super::policy::{self, Rank};
 use super::rules;
 use crate::clock::Millis;
 use crate::id::SessionId;
 use crate::reason::{DenyReason, LicenseClass};
-use crate::table::{At, Charge, Holder, PoolDefinition, PoolLevel};
+use crate::table::{At, Charge, Holder, PoolDefinition};
 
 /// Units of a session that is its own holder: every rule charges one connection with one.
 pub(super) const OWN: u64 = 1;
-
-/// The counters of one pool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Totals {
-    /// Units charged.
-    pub in_use: u64,
-    /// Those of anonymous sessions among them.
-    pub anonymous: u64,
-    /// The most there ever were in use.
-    pub high_water: u64,
-    /// When that was: wall time.
-    pub high_water_at: i64,
-    /// Sessions refused so far.
-    pub denials: u64,
-    /// The level that was told last.
-    pub level: PoolLevel,
-}
-
-impl Default for Totals {
-    fn default() -> Self {
-        Self { in_use: 0, anonymous: 0, high_water: 0, high_water_at: 0, denials: 0, level: PoolLevel::Recovered }
-    }
-}
-
-/// What a user is charged; one who has no connection is not in the books.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct UserHolder {
-    /// Sessions.
-    pub connections: u64,
-    /// Units of them together.
-    pub units: u64,
-    /// Engine time since when without a break.
-    pub since: Millis,
-}
-
-/// A record to be kept.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct AuditEntry<'a> {
-    /// Engine time.
-    pub at: Millis,
-    /// What was done.
-    pub kind: AuditKind,
-    /// The session.
-    pub session: SessionId,
-    /// Who is charged afterwards; for a release, who was.
-    pub holder: &'a Holder,
-    /// Units in use before.
-    pub before: u64,
-    /// Units in use after.
-    pub after: u64,
-    /// For a denial.
-    pub reason: Option<DenyReason>,
-}
-
-/// What keeps the books of one pool.
-pub(crate) trait Ledger {
-    /// Why reading or writing fails.
-    type Error;
-
-    /// The counters, in place. What is changed in them counts once [`keep_totals`](Self::keep_totals) returned; after an
-    /// error nothing of the whole step counts.
-    fn totals(&mut self) -> &mut Totals;
-    /// Keeps the counters as they are now.
-    fn keep_totals(&mut self) -> Result<(), Self::Error>;
-    /// What a user is charged.
-    fn holder(&mut self, user: &Arc<str>) -> Result<Option<UserHolder>, Self::Error>;
-    /// Charges a user otherwise; `None` is no longer charged.
-    fn set_holder(&mut self, user: &Arc<str>, holder: Option<UserHolder>) -> Result<(), Self::Error>;
-    /// Keeps a record as the last; not called for a pool that keeps none.
-    fn record(&mut self, entry: &AuditEntry<'_>) -> Result<(), Self::Error>;
-    /// The level changed, with so many units in use: to be told.
-    fn level(&mut self, level: PoolLevel, in_use: u64) -> Result<(), Self::Error>;
-}
+/// Users whose lingering units are looked at in one go.
+const AT_ONCE: usize = 16;
 
 /// Whether units were given, or why not.
 pub(crate) type Verdict = Result<(), DenyReason>;
@@ -98,37 +29,44 @@ pub(crate) fn acquire<L: Ledger>(
     at: At,
     session: SessionId,
     charge: &Charge,
+    rank: Rank,
 ) -> Result<Verdict, L::Error> {
+    expire(ledger, pool, at)?;
     let held = held(ledger, &charge.holder)?;
-    let totals = ledger.totals();
-    let desk = Desk { pool, at, session, holder: &charge.holder, before: totals.in_use };
-    match desk.join(totals, charge.class, held) {
-        Ok(holder) => {
-            hold(ledger, &charge.holder, holder)?;
-            desk.settle(ledger, AuditKind::Grant, None)?;
+    let desk = Desk { pool, at, session, holder: &charge.holder, before: ledger.totals().in_use };
+    let totals = ledger.totals().clone();
+    match desk.join(ledger, totals, Joining { charge, rank, held, left: None })? {
+        Ok(joined) => {
+            desk.apply(ledger, joined, AuditKind::Grant)?;
             Ok(Ok(()))
         }
         Err(reason) => desk.deny(ledger, reason),
     }
 }
 
-/// Frees what a session was charged.
+/// Frees what a session was charged that is its own holder since an instant, or lets it linger.
 pub(crate) fn release<L: Ledger>(
     ledger: &mut L,
     pool: &PoolDefinition,
     at: At,
     session: SessionId,
     charge: &Charge,
+    since: Millis,
 ) -> Result<(), L::Error> {
+    expire(ledger, pool, at)?;
     let held = held(ledger, &charge.holder)?;
+    let desk = Desk { pool, at, session, holder: &charge.holder, before: ledger.totals().in_use };
+    let least = policy::least(pool, charge.class);
     let totals = ledger.totals();
-    let desk = Desk { pool, at, session, holder: &charge.holder, before: totals.in_use };
-    let rest = desk.leave(totals, charge, held);
-    hold(ledger, &charge.holder, rest)?;
-    desk.settle(ledger, AuditKind::Release, None)
+    let left = desk.leave(totals, charge, held, Some(since.saturating_add(least)));
+    hold(ledger, &charge.holder, left.rest)?;
+    if let Some(orphan) = &left.orphan {
+        ledger.add_orphan(orphan)?;
+    }
+    desk.settle(ledger, if left.lingers { AuditKind::Linger } else { AuditKind::Release }, None, AuditWhy::Nothing)
 }
 
-/// Moves a session from one holder to another in one step; on a denial nothing changed.
+/// Moves a session from one holder to another in one step; on a denial nothing changed. Nothing lingers: the unit goes along.
 pub(crate) fn trade<L: Ledger>(
     ledger: &mut L,
     pool: &PoolDefinition,
@@ -136,25 +74,61 @@ pub(crate) fn trade<L: Ledger>(
     session: SessionId,
     from: &Charge,
     to: &Charge,
+    rank: Rank,
 ) -> Result<Verdict, L::Error> {
+    expire(ledger, pool, at)?;
     let leaves = held(ledger, &from.holder)?;
     let same = from.holder == to.holder;
     let joins = if same { None } else { held(ledger, &to.holder)? };
-    let mut totals = *ledger.totals();
+    let mut totals = ledger.totals().clone();
     let desk = Desk { pool, at, session, holder: &to.holder, before: totals.in_use };
-    let rest = desk.leave(&mut totals, from, leaves);
-    match desk.join(&mut totals, to.class, if same { rest } else { joins }) {
-        Ok(holder) => {
-            *ledger.totals() = totals;
+    let rest = desk.leave(&mut totals, from, leaves, None).rest;
+    let left = match &from.holder {
+        Holder::User(user) => Some(user),
+        Holder::Session => None,
+    };
+    let held = if same { rest } else { joins };
+    match desk.join(ledger, totals, Joining { charge: to, rank, held, left })? {
+        Ok(joined) => {
             if !same {
                 hold(ledger, &from.holder, rest)?;
             }
-            hold(ledger, &to.holder, holder)?;
-            desk.settle(ledger, AuditKind::Trade, None)?;
+            desk.apply(ledger, joined, AuditKind::Trade)?;
             Ok(Ok(()))
         }
         Err(reason) => desk.deny(ledger, reason),
     }
+}
+
+/// Frees what has lingered long enough; every other step does it first. Tells when the next comes.
+pub(crate) fn expire<L: Ledger>(ledger: &mut L, pool: &PoolDefinition, at: At) -> Result<Option<Millis>, L::Error> {
+    // Nothing lingers in most pools at most times: one comparison.
+    while ledger.totals().lingering > 0 {
+        let Some((until, lingering)) = ledger.first_lingering()? else { return Ok(None) };
+        if until > at.now.ms {
+            return Ok(Some(until));
+        }
+        let before = ledger.totals().in_use;
+        let (session, holder) = match lingering {
+            Lingering::User(user) => {
+                let Some(mut held) = ledger.holder(&user)? else { return Ok(None) };
+                held.dismiss(ledger.totals());
+                ledger.set_holder(&user, held.kept())?;
+                (held.last, Holder::User(user))
+            }
+            Lingering::Orphan(orphan) => {
+                ledger.remove_orphan(&orphan)?;
+                let totals = ledger.totals();
+                totals.lingering = totals.lingering.saturating_sub(OWN);
+                totals.in_use = totals.in_use.saturating_sub(OWN);
+                totals.anonymous = totals.anonymous.saturating_sub(u64::from(orphan.anonymous));
+                (orphan.session, Holder::Session)
+            }
+        };
+        let desk = Desk { pool, at, session, holder: &holder, before };
+        desk.settle(ledger, AuditKind::Release, None, AuditWhy::Lingered)?;
+    }
+    Ok(None)
 }
 
 fn held<L: Ledger>(ledger: &mut L, holder: &Holder) -> Result<Option<UserHolder>, L::Error> {
@@ -182,80 +156,222 @@ struct Desk<'a> {
     before: u64,
 }
 
+/// Who joins.
+struct Joining<'a> {
+    charge: &'a Charge,
+    rank: Rank,
+    held: Option<UserHolder>,
+    /// Whom the session comes from.
+    left: Option<&'a Arc<str>>,
+}
+
+/// What a join would change, worked out and not yet written.
+struct Joined {
+    totals: Totals,
+    holder: Option<UserHolder>,
+    /// Those whose lingering units are taken from them, and how many.
+    reclaimed: Vec<(Arc<str>, UserHolder, u64)>,
+    why: AuditWhy,
+}
+
+/// What a leave changed.
+struct Left {
+    rest: Option<UserHolder>,
+    orphan: Option<Orphan>,
+    lingers: bool,
+}
+
 impl Desk<'_> {
-    /// Counts one connection more: the holder with it, or why it is refused, with nothing counted.
-    fn join(
+    /// Works out one connection more, or why it is refused.
+    fn join<L: Ledger>(
         &self,
-        totals: &mut Totals,
-        class: LicenseClass,
-        held: Option<UserHolder>,
-    ) -> Result<Option<UserHolder>, DenyReason> {
-        let available = self.pool.capacity.saturating_sub(totals.in_use);
-        let holder = match self.holder {
-            Holder::Session => {
-                if available < OWN {
-                    return Err(DenyReason::PoolExhausted);
+        ledger: &mut L,
+        mut totals: Totals,
+        joining: Joining<'_>,
+    ) -> Result<Result<Joined, DenyReason>, L::Error> {
+        let now = self.at.now.ms;
+        let Joining { charge, rank, held, left } = joining;
+        let mut holder = match &charge.holder {
+            Holder::Session => None,
+            Holder::User(_) if rank == Rank::Excluded => return Ok(Err(DenyReason::Excluded)),
+            Holder::User(_) => Some(held.unwrap_or_else(|| UserHolder::new(now))),
+        };
+        let anonymous = holder.is_none() && charge.class == LicenseClass::Anonymous;
+        if anonymous && self.pool.anonymous_cap.is_some_and(|cap| totals.anonymous >= cap) {
+            // Full for everybody is the better reason.
+            let full = policy::room(self.pool, &totals, self.pool.capacity, Rank::Ordinary).free == 0;
+            return Ok(Err(if full { DenyReason::PoolExhausted } else { DenyReason::Reserved }));
+        }
+        let mut why = AuditWhy::Nothing;
+        let (wanted, rank) = match &mut holder {
+            None => (OWN, Rank::Ordinary),
+            Some(holder) => {
+                let needs = match rules::needs(self.pool.rule, holder.connections, holder.needed()) {
+                    Ok(needs) => needs,
+                    Err(reason) => return Ok(Err(reason)),
+                };
+                let again = needs.saturating_sub(holder.needed()).min(holder.lingering);
+                if again > 0 {
+                    why = AuditWhy::Lingering;
+                    holder.lingering -= again;
+                    totals.lingering = totals.lingering.saturating_sub(again);
                 }
-                if class == LicenseClass::Anonymous {
-                    if self.pool.anonymous_cap.is_some_and(|cap| totals.anonymous >= cap) {
-                        return Err(DenyReason::Reserved);
-                    }
-                    totals.anonymous += OWN;
-                }
-                totals.in_use += OWN;
-                None
-            }
-            Holder::User(_) => {
-                let held = held.unwrap_or(UserHolder { connections: 0, units: 0, since: self.at.now.ms });
-                let units = rules::admit(self.pool.rule, held.connections, held.units, available)?;
-                totals.in_use = totals.in_use.saturating_add(units).saturating_sub(held.units);
-                Some(UserHolder { connections: held.connections.saturating_add(1), units, since: held.since })
+                // A holder with lingering units left keeps them until they end.
+                (needs.saturating_sub(holder.needed()), rank)
             }
         };
+        let mut reclaimed = Vec::new();
+        if wanted > 0 {
+            let own = match &charge.holder {
+                Holder::User(user) => Some(user),
+                Holder::Session => None,
+            };
+            let limit = policy::limit(self.pool, &totals, now);
+            let mut room = policy::room(self.pool, &totals, self.pool.capacity, rank);
+            let mut skip = 0;
+            while room.all() < wanted && self.pool.reclaim && totals.lingering > 0 {
+                let users = ledger.lingering(skip, AT_ONCE)?;
+                skip += users.len();
+                if users.is_empty() {
+                    break;
+                }
+                for user in users.iter().filter(|user| Some(*user) != own && Some(*user) != left) {
+                    let Some(mut other) = ledger.holder(user)? else { continue };
+                    if other.acquired.saturating_add(self.pool.min_hold) > now || room.all() >= wanted {
+                        continue;
+                    }
+                    let mut after = totals.clone();
+                    let units = other.dismiss(&mut after);
+                    let with = policy::room(self.pool, &after, self.pool.capacity, rank);
+                    if with.all() > room.all() {
+                        (totals, room) = (after, with);
+                        reclaimed.push((user.clone(), other, units));
+                    }
+                }
+            }
+            if room.all() < wanted && limit > self.pool.capacity {
+                room = policy::room(self.pool, &totals, limit, rank);
+            }
+            if room.all() < wanted {
+                let exhausted = room.free < wanted;
+                return Ok(Err(if exhausted { DenyReason::PoolExhausted } else { DenyReason::Reserved }));
+            }
+            let (reserved, seat) = room.reserved(rank, wanted);
+            totals.in_use = totals.in_use.saturating_add(wanted);
+            totals.ceiling = limit.max(self.pool.capacity);
+            if let Some(holder) = &mut holder {
+                holder.units = holder.units.saturating_add(wanted);
+                holder.acquired = now;
+                if reserved > 0 {
+                    let more = UserHolder { seat, reserved, ..*holder };
+                    more.count_reserved(&mut totals.reserved);
+                    (holder.seat, holder.reserved) = (seat, holder.reserved.saturating_add(reserved));
+                    why = if rank == Rank::Administrator { AuditWhy::BreakGlass } else { AuditWhy::Reserved };
+                }
+            }
+            if anonymous {
+                totals.anonymous += OWN;
+            }
+            if totals.in_use > self.pool.capacity {
+                why = AuditWhy::Overdraft;
+            } else if why == AuditWhy::Nothing && !reclaimed.is_empty() {
+                why = AuditWhy::Reclaimed;
+            }
+        }
+        if let Some(holder) = &mut holder {
+            holder.connections = holder.connections.saturating_add(1);
+        }
         if totals.in_use > totals.high_water {
             totals.high_water = totals.in_use;
             totals.high_water_at = self.at.wall;
         }
-        Ok(holder)
+        Ok(Ok(Joined { totals, holder, reclaimed, why }))
     }
 
-    /// Counts one connection less: the holder without it.
-    fn leave(&self, totals: &mut Totals, charge: &Charge, held: Option<UserHolder>) -> Option<UserHolder> {
-        let mut freed = 0;
-        let mut rest = None;
+    /// Writes what a join worked out.
+    fn apply<L: Ledger>(&self, ledger: &mut L, joined: Joined, kind: AuditKind) -> Result<(), L::Error> {
+        *ledger.totals() = joined.totals;
+        let mut before = self.before;
+        for (user, rest, units) in joined.reclaimed {
+            let last = rest.last;
+            ledger.set_holder(&user, rest.kept())?;
+            let after = before.saturating_sub(units);
+            let holder = Holder::User(user);
+            if self.pool.audit_records > 0 {
+                ledger.record(&AuditEntry {
+                    at: self.at.now.ms,
+                    kind: AuditKind::Reclaim,
+                    session: last,
+                    holder: &holder,
+                    before,
+                    after,
+                    reason: None,
+                    why: AuditWhy::Nothing,
+                })?;
+            }
+            before = after;
+        }
+        hold(ledger, self.holder, joined.holder)?;
+        Desk { before, ..*self }.settle(ledger, kind, None, joined.why)
+    }
+
+    /// Counts one connection less: the holder without it. What nobody needs any more is kept until `least` at the earliest, and
+    /// a user's lingers; with `None` it is free at once.
+    fn leave(&self, totals: &mut Totals, charge: &Charge, held: Option<UserHolder>, least: Option<Millis>) -> Left {
+        let now = self.at.now.ms;
+        let anonymous = charge.class == LicenseClass::Anonymous;
         match (&charge.holder, held) {
             (Holder::Session, _) => {
-                freed = OWN;
-                if charge.class == LicenseClass::Anonymous {
-                    totals.anonymous = totals.anonymous.saturating_sub(OWN);
+                if let Some(until) = least.filter(|least| *least > now) {
+                    totals.lingering += OWN;
+                    let orphan = Orphan { session: self.session, anonymous, until };
+                    return Left { rest: None, orphan: Some(orphan), lingers: true };
                 }
+                totals.anonymous = totals.anonymous.saturating_sub(if anonymous { OWN } else { 0 });
+                totals.in_use = totals.in_use.saturating_sub(OWN);
+                Left { rest: None, orphan: None, lingers: false }
             }
-            (Holder::User(_), Some(held)) => {
-                let connections = held.connections.saturating_sub(1);
-                let units = rules::units(self.pool.rule, connections, held.units);
-                freed = held.units.saturating_sub(units);
-                rest = (connections > 0).then_some(UserHolder { connections, units, since: held.since });
+            (Holder::User(_), Some(mut held)) => {
+                let needed = held.needed();
+                held.connections = held.connections.saturating_sub(1);
+                held.last = self.session;
+                let spare = needed.saturating_sub(rules::units(self.pool.rule, held.connections, needed));
+                let until = now.saturating_add(self.pool.linger).max(held.acquired.saturating_add(self.pool.min_hold));
+                let lingers = spare > 0 && least.is_some() && until > now;
+                if lingers {
+                    held.lingering += spare;
+                    held.until = held.until.max(until);
+                    totals.lingering += spare;
+                } else {
+                    held.free(totals, spare);
+                }
+                Left { rest: held.kept(), orphan: None, lingers }
             }
-            (Holder::User(_), None) => {}
+            (Holder::User(_), None) => Left { rest: None, orphan: None, lingers: false },
         }
-        // A counter that is too small already is for the recount to tell.
-        totals.in_use = totals.in_use.saturating_sub(freed);
-        rest
     }
 
     fn deny<L: Ledger>(&self, ledger: &mut L, reason: DenyReason) -> Result<Verdict, L::Error> {
         let totals = ledger.totals();
         totals.denials = totals.denials.saturating_add(1);
-        self.settle(ledger, AuditKind::Denial, Some(reason))?;
+        self.settle(ledger, AuditKind::Denial, Some(reason), AuditWhy::Nothing)?;
         Ok(Err(reason))
     }
 
     /// Tells the level, keeps the counters and the record.
     #[inline(always)]
-    fn settle<L: Ledger>(&self, ledger: &mut L, kind: AuditKind, reason: Option<DenyReason>) -> Result<(), L::Error> {
+    fn settle<L: Ledger>(
+        &self,
+        ledger: &mut L,
+        kind: AuditKind,
+        reason: Option<DenyReason>,
+        why: AuditWhy,
+    ) -> Result<(), L::Error> {
+        let now = self.at.now.ms;
         let totals = ledger.totals();
         let after = totals.in_use;
-        let level = level(self.pool, after);
+        totals.overdrawn = (after > self.pool.capacity).then(|| totals.overdrawn.unwrap_or(now));
+        let level = policy::level(self.pool, totals.level, after);
         if level != totals.level {
             totals.level = level;
             ledger.level(level, after)?;
@@ -264,152 +380,7 @@ impl Desk<'_> {
         if self.pool.audit_records == 0 {
             return Ok(());
         }
-        let (at, session, holder) = (self.at.now.ms, self.session, self.holder);
-        ledger.record(&AuditEntry { at, kind, session, holder, before: self.before, after, reason })
-    }
-}
-
-/// The level of a pool with so many units in use.
-fn level(pool: &PoolDefinition, in_use: u64) -> PoolLevel {
-    let available = pool.capacity.saturating_sub(in_use);
-    if available == 0 && pool.capacity > 0 {
-        PoolLevel::Exhausted
-    } else if available < pool.low {
-        PoolLevel::Low
-    } else {
-        PoolLevel::Recovered
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::HashMap;
-
-    use super::super::rules::PoolRule;
-    use super::*;
-    use crate::clock::Now;
-    use crate::reason::UnitRule;
-
-    /// Books that count what is written into them, and fail at a chosen call.
-    #[derive(Default)]
-    struct Books {
-        totals: Totals,
-        users: HashMap<Arc<str>, UserHolder>,
-        records: Vec<(AuditKind, u64, u64, Option<DenyReason>)>,
-        levels: Vec<(PoolLevel, u64)>,
-        holders_written: u32,
-        calls: u32,
-        fail_at: Option<u32>,
-    }
-
-    impl Books {
-        fn call(&mut self) -> Result<(), &'static str> {
-            self.calls += 1;
-            if self.fail_at == Some(self.calls) { Err("the disk is full") } else { Ok(()) }
-        }
-    }
-
-    impl Ledger for Books {
-        type Error = &'static str;
-
-        fn totals(&mut self) -> &mut Totals {
-            &mut self.totals
-        }
-
-        fn keep_totals(&mut self) -> Result<(), Self::Error> {
-            self.call()
-        }
-
-        fn holder(&mut self, user: &Arc<str>) -> Result<Option<UserHolder>, Self::Error> {
-            self.call().map(|()| self.users.get(user).copied())
-        }
-
-        fn set_holder(&mut self, user: &Arc<str>, holder: Option<UserHolder>) -> Result<(), Self::Error> {
-            self.call()?;
-            self.holders_written += 1;
-            match holder {
-                Some(holder) => self.users.insert(user.clone(), holder),
-                None => self.users.remove(user),
-            };
-            Ok(())
-        }
-
-        fn record(&mut self, entry: &AuditEntry<'_>) -> Result<(), Self::Error> {
-            self.call().map(|()| self.records.push((entry.kind, entry.before, entry.after, entry.reason)))
-        }
-
-        fn level(&mut self, level: PoolLevel, in_use: u64) -> Result<(), Self::Error> {
-            self.call().map(|()| self.levels.push((level, in_use)))
-        }
-    }
-
-    fn pool(unit_rule: UnitRule, capacity: u64) -> PoolDefinition {
-        PoolDefinition {
-            name: "main".into(),
-            capacity,
-            rule: PoolRule { unit_rule, max_connections: 2, max_sessions_per_holder: None },
-            anonymous_cap: Some(1),
-            low: 2,
-            audit_records: 10,
-        }
-    }
-
-    fn at(ms: Millis) -> At {
-        At { now: Now { ms, ..Now::default() }, wall: 1000 + ms as i64 }
-    }
-
-    fn charge(user: &str) -> Charge {
-        let holder = if user.is_empty() { Holder::Session } else { Holder::User(user.into()) };
-        Charge { pool: 0, class: LicenseClass::Named, holder }
-    }
-
-    fn session(number: u8) -> SessionId {
-        SessionId([number; 16])
-    }
-
-    #[test]
-    fn a_denied_trade_writes_the_denial_and_nothing_else() {
-        let (mut books, pool) = (Books::default(), pool(UnitRule::Iris, 3));
-        let acquire = |books: &mut Books, number, user| acquire(books, &pool, at(1), session(number), &charge(user));
-        for (number, user) in [(1, "ada"), (2, "ada"), (3, "bob"), (4, "bob")] {
-            assert_eq!(acquire(&mut books, number, user), Ok(Ok(())));
-        }
-        let (totals, written, users) = (books.totals, books.holders_written, books.users.clone());
-        // The third connection of one holder costs three units: one is free, and one comes free.
-        let verdict = trade(&mut books, &pool, at(2), session(3), &charge("bob"), &charge("ada"));
-        assert_eq!(verdict, Ok(Err(DenyReason::PoolExhausted)));
-        assert_eq!(books.totals, Totals { denials: 1, ..totals });
-        assert_eq!((books.holders_written, &books.users), (written, &users));
-        assert_eq!(books.records.last(), Some(&(AuditKind::Denial, 2, 2, Some(DenyReason::PoolExhausted))));
-    }
-
-    #[test]
-    fn a_full_pool_trades_the_unit_that_becomes_free() {
-        let (mut books, pool) = (Books::default(), pool(UnitRule::User, 1));
-        assert_eq!(acquire(&mut books, &pool, at(1), session(1), &charge("")), Ok(Ok(())));
-        assert_eq!(trade(&mut books, &pool, at(5), session(1), &charge(""), &charge("ada")), Ok(Ok(())));
-        assert_eq!(books.users.get("ada"), Some(&UserHolder { connections: 1, units: 1, since: 5 }));
-        assert_eq!(trade(&mut books, &pool, at(7), session(1), &charge("ada"), &charge("ada")), Ok(Ok(())));
-        assert_eq!(books.users.get("ada"), Some(&UserHolder { connections: 1, units: 1, since: 7 }));
-        assert_eq!(release(&mut books, &pool, at(9), session(1), &charge("ada")), Ok(()));
-        assert_eq!((books.totals.in_use, books.users.len()), (0, 0));
-        assert_eq!((books.totals.high_water, books.totals.high_water_at), (1, 1001));
-        assert_eq!(books.levels, [(PoolLevel::Exhausted, 1), (PoolLevel::Low, 0)]);
-    }
-
-    #[test]
-    fn each_failure_of_the_books_is_told() {
-        let pool = pool(UnitRule::Session, 3);
-        for fail_at in 1.. {
-            let mut books = Books { fail_at: Some(fail_at), ..Books::default() };
-            let done = acquire(&mut books, &pool, at(1), session(1), &charge("ada"))
-                .and_then(|_| trade(&mut books, &pool, at(2), session(1), &charge("ada"), &charge("bob")))
-                .and_then(|_| release(&mut books, &pool, at(3), session(1), &charge("bob")));
-            if books.calls < fail_at {
-                assert_eq!((done, books.totals.in_use), (Ok(()), 0));
-                break;
-            }
-            assert_eq!(done, Err("the disk is full"));
-        }
+        let (session, holder) = (self.session, self.holder);
+        ledger.record(&AuditEntry { at: now, kind, session, holder, before: self.before, after, reason, why })
     }
 }

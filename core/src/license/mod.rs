@@ -2,8 +2,12 @@
 
 pub(crate) mod account;
 pub mod audit;
+pub(crate) mod books;
 pub(crate) mod ledger;
+pub mod policy;
 pub(crate) mod recount;
 pub mod rules;
+#[cfg(test)]
+mod tests;
 
-pub use audit::{Audit, AuditKind, AuditRecord, HolderUsage, Usage};
+pub use audit::{Audit, AuditKind, AuditRecord, AuditWhy, HolderUsage, Usage};

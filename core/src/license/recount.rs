@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::audit::{HolderUsage, Usage};
-use super::ledger::{OWN, Totals, UserHolder};
+use super::books::{Orphan, Totals, UserHolder};
+use super::ledger::OWN;
 use super::rules;
 use crate::clock::Millis;
 use crate::id::SessionId;
@@ -29,23 +30,31 @@ pub(crate) fn holder_name(session: SessionId, holder: &Holder) -> Arc<str> {
     }
 }
 
-/// The use at one instant: of all users in the books and of the charged sessions, of which only those that are their own
-/// holders count.
+/// The use at one instant: of all users in the books, of the units that outlived their sessions, and of the charged
+/// sessions, of which only those that are their own holders count.
 pub(crate) fn usage(
     pool: &PoolDefinition,
     at: At,
     totals: &Totals,
     users: impl Iterator<Item = (Arc<str>, UserHolder)>,
+    orphans: impl Iterator<Item = Orphan>,
     sessions: impl IntoIterator<Item = Charged>,
 ) -> Usage {
     let active = |since: Millis| Duration::from_millis(at.now.ms.saturating_sub(since));
+    let left = |until: Millis| Duration::from_millis(until.saturating_sub(at.now.ms));
     let mut holders: Vec<HolderUsage> = users
         .map(|(user, holder)| HolderUsage {
             holder: user,
-            kind: "user",
+            kind: match holder {
+                UserHolder { connections: 0, .. } => "lingering",
+                UserHolder { lingering: 0, .. } => "user",
+                _ => "mixed",
+            },
             connections: holder.connections,
             units: holder.units,
             active: active(holder.since),
+            lingering: holder.lingering,
+            release_in: (holder.lingering > 0).then(|| left(holder.until)),
         })
         .collect();
     let own = sessions.into_iter().filter(|charged| charged.holder == Holder::Session);
@@ -55,6 +64,17 @@ pub(crate) fn usage(
         connections: 1,
         units: OWN,
         active: active(charged.created),
+        lingering: 0,
+        release_in: None,
+    }));
+    holders.extend(orphans.map(|orphan| HolderUsage {
+        holder: holder_name(orphan.session, &Holder::Session),
+        kind: "lingering",
+        connections: 0,
+        units: OWN,
+        active: Duration::ZERO,
+        lingering: OWN,
+        release_in: Some(left(orphan.until)),
     }));
     holders.sort_by(|a, b| (a.kind, &a.holder).cmp(&(b.kind, &b.holder)));
     Usage {
@@ -62,6 +82,8 @@ pub(crate) fn usage(
         capacity: pool.capacity,
         in_use: totals.in_use,
         available: pool.capacity.saturating_sub(totals.in_use),
+        lingering: totals.lingering,
+        overdrawn: totals.in_use.saturating_sub(pool.capacity),
         high_water: totals.high_water,
         high_water_at: totals.high_water_at,
         denials: totals.denials,
@@ -69,24 +91,35 @@ pub(crate) fn usage(
     }
 }
 
-/// What a user should be charged who has so many sessions, as far as one can tell from what is known.
-pub(crate) fn holder(pool: &PoolDefinition, connections: u64, known: Option<UserHolder>) -> UserHolder {
-    let (held, since) = known.map_or((0, 0), |known| (known.units, known.since));
-    UserHolder { connections, units: rules::units(pool.rule, connections, held), since }
+/// What a user should be charged who has so many sessions, as far as one can tell from what is known; `None` is nothing.
+pub(crate) fn holder(
+    pool: &PoolDefinition,
+    now: Millis,
+    connections: u64,
+    known: Option<UserHolder>,
+) -> Option<UserHolder> {
+    let mut holder = known.unwrap_or_else(|| UserHolder::new(now));
+    holder.connections = connections;
+    holder.units = rules::units(pool.rule, connections, holder.needed()).saturating_add(holder.lingering);
+    holder.reserved = holder.reserved.min(holder.units);
+    holder.kept()
 }
 
 /// Recounts from the holders of all charged sessions: the units they hold, and each difference from the books in words.
 ///
-/// `users` are all in the books. Sessions and books must be of one instant.
+/// `users` are all in the books, `orphans` the units that outlived their sessions. Sessions and books must be of one instant.
 pub(crate) fn recount<'a>(
     pool: &PoolDefinition,
-    in_use: u64,
+    totals: &Totals,
     users: impl IntoIterator<Item = (&'a str, UserHolder)>,
+    orphans: u64,
     sessions: impl IntoIterator<Item = &'a Holder>,
 ) -> (u64, Vec<String>) {
     let mut differences = Vec::new();
     let mut connections: HashMap<&str, u64> = HashMap::new();
-    let mut recounted: u64 = 0;
+    let mut recounted = orphans;
+    let mut lingering = orphans;
+    let mut reserved = vec![0; totals.reserved.len()];
     for holder in sessions {
         match holder {
             Holder::Session => recounted = recounted.saturating_add(OWN),
@@ -94,24 +127,44 @@ pub(crate) fn recount<'a>(
         }
     }
     for (user, holder) in users {
-        let Some(count) = connections.remove(user) else {
+        let count = connections.remove(user).unwrap_or(0);
+        if count == 0 && holder.connections == 0 && holder.lingering == 0 {
             differences.push(format!("holder '{user}' is charged and has no session"));
             continue;
-        };
-        if holder.connections != count {
-            differences.push(format!("holder '{user}' has {count} sessions and is booked with {}", holder.connections));
         }
-        recounted = recounted.saturating_add(rules::units(pool.rule, count, holder.units));
+        if holder.connections != count {
+            differences.push(if count == 0 {
+                format!("holder '{user}' is charged and has no session")
+            } else {
+                format!("holder '{user}' has {count} sessions and is booked with {}", holder.connections)
+            });
+        }
+        lingering = lingering.saturating_add(holder.lingering);
+        let units = rules::units(pool.rule, count, holder.needed());
+        recounted = recounted.saturating_add(units).saturating_add(holder.lingering);
+        if let Some(used) = usize::from(holder.seat).checked_sub(1).and_then(|seat| reserved.get_mut(seat)) {
+            *used += holder.reserved;
+        }
     }
     for (user, count) in connections {
         differences.push(format!("holder '{user}' has {count} sessions and is booked with 0"));
         recounted = recounted.saturating_add(rules::units(pool.rule, count, 0));
     }
-    if recounted != in_use {
-        differences.push(format!("{in_use} units are booked, {recounted} are held by live sessions"));
+    if recounted != totals.in_use {
+        differences
+            .push(format!("{} units are booked, {recounted} are held by live sessions or linger", totals.in_use));
     }
-    if in_use > pool.capacity {
-        differences.push(format!("{in_use} of {} units are in use", pool.capacity));
+    if lingering != totals.lingering {
+        differences.push(format!("{} units are booked as lingering, {lingering} do", totals.lingering));
+    }
+    for (position, (booked, counted)) in totals.reserved.iter().zip(reserved).enumerate() {
+        if *booked != counted {
+            differences.push(format!("{booked} units of reservation {position} are booked, {counted} are held"));
+        }
+    }
+    // A capacity that was lowered takes nothing from who has it: what counts is the one that the last unit was given under.
+    if totals.in_use > totals.ceiling.max(pool.capacity) {
+        differences.push(format!("{} of {} units are in use", totals.in_use, pool.capacity));
     }
     (recounted, differences)
 }
@@ -125,20 +178,20 @@ mod tests {
     #[test]
     fn a_recount_tells_each_difference() {
         let rule = PoolRule { unit_rule: UnitRule::Staircase, max_connections: 2, max_sessions_per_holder: None };
-        let (name, capacity) = ("main".into(), 3);
-        let pool = PoolDefinition { name, capacity, rule, anonymous_cap: None, low: 0, audit_records: 0 };
-        let user = |connections, units| UserHolder { connections, units, since: 0 };
+        let pool = PoolDefinition { rule, ..PoolDefinition::plain("main", 3) };
+        let user = |connections, units| UserHolder { connections, units, ..UserHolder::new(0) };
+        let totals = |in_use| Totals { in_use, ..Totals::default() };
         let sessions = ["ada", "ada", "ada", "bob"].map(|user| Holder::User(user.into()));
         let sessions: Vec<Holder> = sessions.into_iter().chain([Holder::Session]).collect();
-        let (units, differences) = recount(&pool, 4, [("ada", user(3, 2)), ("bob", user(1, 1))], &sessions);
+        let (units, differences) = recount(&pool, &totals(4), [("ada", user(3, 2)), ("bob", user(1, 1))], 0, &sessions);
         assert_eq!((units, differences), (4, vec!["4 of 3 units are in use".to_string()]));
-        let (units, differences) = recount(&pool, 1, [("ada", user(2, 1)), ("eve", user(1, 1))], &sessions);
+        let (units, differences) = recount(&pool, &totals(1), [("ada", user(2, 1)), ("eve", user(1, 1))], 0, &sessions);
         assert_eq!(units, 4);
         let expected = [
             "holder 'ada' has 3 sessions and is booked with 2",
             "holder 'eve' is charged and has no session",
             "holder 'bob' has 1 sessions and is booked with 0",
-            "1 units are booked, 4 are held by live sessions",
+            "1 units are booked, 4 are held by live sessions or linger",
         ];
         assert_eq!(differences, expected);
     }

@@ -31,8 +31,8 @@ pub fn units(rule: PoolRule, connections: u64, held: u64) -> u64 {
     }
 }
 
-/// The units a holder would hold with one session more, or why that session is refused.
-pub fn admit(rule: PoolRule, connections: u64, held: u64, available: u64) -> Result<u64, DenyReason> {
+/// The units a holder would need with one session more, or why there may be none more.
+pub fn needs(rule: PoolRule, connections: u64, held: u64) -> Result<u64, DenyReason> {
     let more = connections.saturating_add(1);
     let limit = match rule.unit_rule {
         UnitRule::Hard => Some(rule.max_connections.min(rule.max_sessions_per_holder.unwrap_or(u64::MAX))),
@@ -41,11 +41,7 @@ pub fn admit(rule: PoolRule, connections: u64, held: u64, available: u64) -> Res
     if limit.is_some_and(|limit| more > limit) {
         return Err(DenyReason::HolderLimit);
     }
-    let units = units(rule, more, held);
-    if units.saturating_sub(held) > available {
-        return Err(DenyReason::PoolExhausted);
-    }
-    Ok(units)
+    Ok(units(rule, more, held))
 }
 
 #[cfg(test)]
@@ -82,13 +78,7 @@ mod tests {
 
     #[test]
     fn hard_denies_the_connection_after_the_maximum() {
-        assert_eq!(admit(rule(UnitRule::Hard), 24, 1, 0), Ok(1));
-        assert_eq!(admit(rule(UnitRule::Hard), 25, 1, 10), Err(DenyReason::HolderLimit));
-    }
-
-    #[test]
-    fn a_full_pool_admits_who_needs_no_more_units() {
-        assert_eq!(admit(rule(UnitRule::Staircase), 24, 1, 0), Ok(1));
-        assert_eq!(admit(rule(UnitRule::Staircase), 25, 1, 0), Err(DenyReason::PoolExhausted));
+        assert_eq!(needs(rule(UnitRule::Hard), 24, 1), Ok(1));
+        assert_eq!(needs(rule(UnitRule::Hard), 25, 1), Err(DenyReason::HolderLimit));
     }
 }

@@ -8,6 +8,7 @@ use crate::data::Tree;
 use crate::error::{Error, Result};
 use crate::event::ClassRef;
 use crate::id::{SessionId, Token};
+use crate::license::policy::{Rank, Reserved};
 use crate::license::rules::PoolRule;
 use crate::reason::{DenyReason, EndLevel, EndReason, LicenseClass, LockMode, ThreadKind, TouchKind};
 use crate::session::{Client, Receipt, RequestInfo, SessionInfo};
@@ -108,8 +109,54 @@ pub struct PoolDefinition {
     pub anonymous_cap: Option<u64>,
     /// Below this many available units the pool is low.
     pub low: u64,
+    /// With this many available units it has recovered.
+    pub recovered: u64,
+    /// How long what a user gives back lingers.
+    pub linger: Millis,
+    /// How long a unit is held at least.
+    pub min_hold: Millis,
+    /// The same for anonymous sessions.
+    pub anonymous_min_hold: Millis,
+    /// Whether others may have units that linger, when no other is free.
+    pub reclaim: bool,
+    /// Units that may be in use beyond the capacity.
+    pub overdraft: u64,
+    /// For how long in a row.
+    pub overdraft_time: Millis,
+    /// Units set apart for some.
+    pub reservations: Vec<Reserved>,
+    /// Units for administrators only.
+    pub break_glass: u64,
     /// Audit records kept.
     pub audit_records: usize,
+}
+
+#[cfg(any(test, feature = "contract"))]
+impl PoolDefinition {
+    /// One without policies.
+    pub(crate) fn plain(name: &str, capacity: u64) -> Self {
+        Self {
+            name: name.into(),
+            capacity,
+            rule: PoolRule {
+                unit_rule: crate::reason::UnitRule::Staircase,
+                max_connections: 25,
+                max_sessions_per_holder: None,
+            },
+            anonymous_cap: None,
+            low: 0,
+            recovered: 1,
+            linger: 0,
+            min_hold: 0,
+            anonymous_min_hold: 0,
+            reclaim: true,
+            overdraft: 0,
+            overdraft_time: crate::clock::NEVER,
+            reservations: Vec::new(),
+            break_glass: 0,
+            audit_records: 0,
+        }
+    }
 }
 
 /// What a table is opened with.
@@ -253,6 +300,8 @@ pub struct HolderChange {
     pub expected: Option<Arc<str>>,
     /// The new holder, if the session is charged.
     pub holder: Holder,
+    /// What it is to the pool.
+    pub rank: Rank,
     /// Whether the user changes although the trade is denied.
     pub keep_on_denial: bool,
     /// Grace of the old token; `None` does not rotate.
@@ -433,14 +482,16 @@ pub struct TableStats {
 }
 
 /// The change of a pool's level that a verb caused: told as an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PoolLevel {
+    /// There are enough again.
+    Recovered,
     /// Fewer units than `low` are available.
     Low,
     /// None is available.
     Exhausted,
-    /// There are enough again.
-    Recovered,
+    /// More are in use than there are.
+    Overdraft,
 }
 
 /// Called when a lock may be free, or an earlier deadline was filed.

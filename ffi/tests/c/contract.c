@@ -323,6 +323,67 @@ static void sizes_tell_versions(void) {
   teardown(it);
 }
 
+static void pools_have_policies(void) {
+  lses_config *config;
+  OK(lses_config_new(&config));
+  lses_pool users = LSES_POOL_INIT;
+  users.name = lses_cstr("users");
+  users.capacity = 2;
+  users.reservation_count = 1;
+  STATUS(LSES_E_INVALID, lses_config_add_pool(config, &users));
+  lses_str leads = lses_cstr("group:leads");
+  lses_reservation reserved = LSES_RESERVATION_INIT;
+  reserved.members = &leads;
+  reserved.member_count = 1;
+  reserved.units = 1;
+  users.reservations = &reserved;
+  users.linger_ms = 1000;
+  users.overdraft = 1;
+  users.overdraft_percent = 10;
+  STATUS(LSES_E_INVALID, lses_config_add_pool(config, &users));
+  users.overdraft = LSES_UNSET;
+  OK(lses_config_add_pool(config, &users));
+  /* A program of before the policies passes a shorter struct. */
+  lses_pool old = LSES_POOL_INIT;
+  old.size = offsetof(lses_pool, recovered);
+  old.name = lses_cstr("old");
+  old.capacity = 1;
+  OK(lses_config_add_pool(config, &old));
+  lses_application shop = LSES_APPLICATION_INIT;
+  shop.name = lses_cstr("shop");
+  shop.pool = lses_cstr("users");
+  OK(lses_config_add_application(config, &shop));
+  lses_clock *clock;
+  OK(lses_clock_manual(&clock));
+  OK(lses_config_set_clock(config, clock));
+  lses_manager *manager;
+  OK(lses_manager_new(config, &manager));
+  lses_config_free(config);
+  char token[LSES_TOKEN_SIZE];
+  OK(lses_manager_create(manager, NULL, token, NULL));
+  STATUS(LSES_E_LICENSE_DENIED, lses_manager_create(manager, NULL, token, NULL));
+  CHECK(lses_last_error_deny_reason() == LSES_DENY_REASON_RESERVED);
+  lses_request *request;
+  OK(lses_manager_begin(manager, token, LSES_NTS, NULL, &request, NULL));
+  lses_str group = lses_cstr("leads");
+  lses_status trade;
+  OK(lses_request_login_as(request, "ann", LSES_NTS, &group, 1, token, &trade));
+  CHECK(trade == LSES_OK);
+  STATUS(LSES_E_INVALID, lses_request_trade_as(request, NULL, 1));
+  OK(lses_request_trade_as(request, &group, 1));
+  OK(lses_request_end(request, NULL, NULL, NULL));
+  lses_request_free(request);
+  lses_usage usage = LSES_USAGE_INIT;
+  OK(lses_manager_usage(manager, "users", LSES_NTS, &usage, NULL));
+  CHECK(usage.in_use == 1 && usage.lingering == 1 && usage.overdrawn == 0);
+  OK(lses_clock_advance(clock, 1000, NULL));
+  OK(lses_manager_usage(manager, "users", LSES_NTS, &usage, NULL));
+  CHECK(usage.in_use == 0 && usage.lingering == 0);
+  OK(lses_manager_close(manager, 0, NULL));
+  lses_manager_free(manager);
+  lses_clock_free(clock);
+}
+
 static void every_status_has_a_name_and_a_message(void) {
   for (int32_t status = -21; status <= 3; status++) {
     CHECK(strcmp(lses_status_name(status), "unknown") != 0 && lses_status_message(status)[0] != '\0');
@@ -349,6 +410,7 @@ int main(void) {
   no_thread_mode_ticks();
   timeouts_are_exact();
   sizes_tell_versions();
+  pools_have_policies();
   every_status_has_a_name_and_a_message();
   puts("contract: ok");
   return 0;

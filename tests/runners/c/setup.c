@@ -59,7 +59,7 @@ static answer option(const char *name, const char *value) {
   return says("ok");
 }
 
-static const lses_str *names(const char *value, size_t *count) {
+const lses_str *names(const char *value, size_t *count) {
   texts all = split(value, ',');
   lses_str *list = keep((all.count + 1) * sizeof *list);
   *count = 0;
@@ -101,6 +101,23 @@ static answer application(const words *words) {
   return says("ok");
 }
 
+/* UNITS:MEMBER,..., several of them with ';' between. */
+static const lses_reservation *reservations(const char *value, uint32_t soft, size_t *count) {
+  texts all = split(value, ';');
+  lses_reservation *list = keep((all.count + 1) * sizeof *list);
+  *count = 0;
+  for (size_t i = 0; i < all.count; i++) {
+    lses_reservation one = LSES_RESERVATION_INIT;
+    char *members = strchr(all.items[i], ':');
+    if (members == NULL) return NULL;
+    one.units = strtoull(all.items[i], NULL, 10);
+    one.members = names(members + 1, &one.member_count);
+    one.soft = soft;
+    list[(*count)++] = one;
+  }
+  return list;
+}
+
 static answer pool(const words *words) {
   lses_pool pool = LSES_POOL_INIT;
   pool.name = text_of(at(words, 0));
@@ -113,7 +130,21 @@ static answer pool(const words *words) {
     else if (IS("holder_per_client")) pool.holder_per_client = yes(value) ? LSES_YES : LSES_NO;
     else if (IS("trade_failure"))
       pool.trade_failure = strcmp(value, "refuse") == 0 ? LSES_TRADE_FAILURE_REFUSE : LSES_TRADE_FAILURE_KEEP;
+    else if (IS("reclaim")) pool.reclaim = yes(value) ? LSES_YES : LSES_NO;
+    else if (IS("reserve")) pool.reservations = reservations(value, LSES_NO, &pool.reservation_count);
+    else if (IS("reserve_soft")) pool.reservations = reservations(value, LSES_YES, &pool.reservation_count);
+    else if (IS("administrators")) pool.administrators = names(value, &pool.administrator_count);
+    else if (IS("include")) pool.include = names(value, &pool.include_count);
+    else if (IS("exclude")) pool.exclude = names(value, &pool.exclude_count);
+    else if (IS("overdraft") && value[strlen(value) - 1] == '%') pool.overdraft_percent = strtoll(value, NULL, 10);
     else if (!good) return wrong("'%s' is no number", value);
+    else if (IS("recovered")) pool.recovered = number;
+    else if (IS("linger_ms")) pool.linger_ms = number;
+    else if (IS("min_hold_ms")) pool.min_hold_ms = number;
+    else if (IS("anonymous_min_hold_ms")) pool.anonymous_min_hold_ms = number;
+    else if (IS("overdraft")) pool.overdraft = number;
+    else if (IS("overdraft_time_ms")) pool.overdraft_time_ms = number;
+    else if (IS("break_glass")) pool.break_glass = number;
     else if (IS("capacity")) pool.capacity = (uint64_t)number;
     else if (IS("max_connections")) pool.max_connections = number;
     else if (IS("max_sessions_per_holder")) pool.max_sessions_per_holder = number;

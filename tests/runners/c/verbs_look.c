@@ -181,6 +181,18 @@ static answer check(void) {
 }
 
 static char *usage_field(const json *usage, const char *field) {
+  if (IS("release_ms")) {
+    json *list = member(usage, "holders");
+    texts left = {0};
+    for (size_t i = 0; i < list->count; i++) {
+      json *one = list->items[i];
+      const char *ms = raw_member(one, "release_ms", "null");
+      if (strcmp(ms, "null") != 0)
+        add(&left, format("%s:%s:%s", one_word(with_labels(text_member(one, "holder", ""))), raw_member(one, "lingering", "?"), ms));
+    }
+    sort(&left);
+    return joined(&left, ",", "none");
+  }
   if (!IS("holders")) {
     const char *raw = raw_member(usage, field, NULL);
     return raw == NULL ? NULL : copy(raw);
@@ -232,13 +244,13 @@ static answer audit_records(const words *words) {
   texts all = {0};
   for (size_t i = 0; i < list->count; i++) {
     json *one = list->items[i];
-    const char *reason = text_member(one, "reason", NULL);
+    const char *reason = text_member(one, "reason", NULL), *why = text_member(one, "why", NULL);
     const char *session = text_member(one, "session_id", ""), *holder = text_member(one, "holder", "");
     /* A session that was refused and has no label is its own holder all the same. */
     holder = strcmp(holder, session) == 0 ? label_of(session) : one_word(holder);
     told->number = strtoull(raw_member(one, "seq", "0"), NULL, 10);
-    add(&all, format("%s %s %s %s>%s%s%s", text_member(one, "kind", "?"), label_of(session), holder, raw_member(one, "before", "?"), raw_member(one, "after", "?"),
-                     reason == NULL ? "" : " ", reason == NULL ? "" : reason));
+    add(&all, format("%s %s %s %s>%s%s%s%s%s", text_member(one, "kind", "?"), label_of(session), holder, raw_member(one, "before", "?"), raw_member(one, "after", "?"),
+                     reason == NULL ? "" : " ", reason == NULL ? "" : reason, why == NULL ? "" : " ", why == NULL ? "" : why));
   }
   return says("%s", joined(&all, ", ", "none"));
 }

@@ -241,7 +241,11 @@ static answer on_request(lses_request *request, const char *session, const char 
   else if (strcmp(verb, "save") == 0) OR_FAILED(lses_request_save(request));
   else if (strcmp(verb, "discard") == 0) OR_FAILED(lses_request_discard(request));
   else if (strcmp(verb, "unlock") == 0) OR_FAILED(lses_request_unlock(request, has_plain(words, "save")));
-  else if (strcmp(verb, "trade") == 0) OR_FAILED(lses_request_trade(request));
+  else if (strcmp(verb, "trade") == 0) {
+    size_t count = 0;
+    const lses_str *groups = names(named(words, "groups") == NULL ? "" : named(words, "groups"), &count);
+    OR_FAILED(lses_request_trade_as(request, groups, count));
+  }
   else if (strcmp(verb, "request_end") == 0) OR_FAILED(lses_request_request_end(request, !has_plain(words, "false")));
   else if (strcmp(verb, "lock") == 0) {
     int64_t timeout = LSES_UNSET;
@@ -258,7 +262,9 @@ static answer on_request(lses_request *request, const char *session, const char 
   } else if (strcmp(verb, "login") == 0) {
     lses_status trade = LSES_OK;
     lses_str user = text_of(at(words, 1));
-    OR_FAILED(lses_request_login(request, LEN(user), token, &trade));
+    size_t count = 0;
+    const lses_str *groups = names(named(words, "groups") == NULL ? "" : named(words, "groups"), &count);
+    OR_FAILED(lses_request_login_as(request, LEN(user), groups, count, token, &trade));
     renewed(session, token);
     if (trade != LSES_OK) return says("ok trade_denied %s", lses_deny_reason_name(lses_last_error_deny_reason()));
   } else if (strcmp(verb, "logout") == 0) {

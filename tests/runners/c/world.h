@@ -35,6 +35,8 @@ const char *named(const words *words, const char *name);
 int has_plain(const words *words, const char *word);
 /* A JSON text decoded, or the word itself; NULL data: a broken text. */
 lses_str text_of(const char *word);
+/* The names between commas. */
+const lses_str *names(const char *value, size_t *count);
 lses_str named_text(const words *words, const char *name);
 /* A number that may be negative; 0 if it is none. */
 int number_of(const char *word, int64_t *out);

@@ -1,12 +1,14 @@
 // Verbs on requests: data, locks, users, event classes, attachments.
 
 import { className, list } from './answer.mjs'
-import { ScriptError, textOf } from './line.mjs'
+import { ScriptError, names, textOf } from './line.mjs'
 import { json, path, subscript, subscriptText } from './json.mjs'
 
 const orNone = (text) => text ?? 'none'
 const noneOr = (word) => (word === 'none' ? null : json(word))
 const ok = () => 'ok'
+
+const groups = (words) => ({ groups: names(words.text('groups') ?? '') })
 
 /** Goes on with a value that may be a promise. */
 const then = (value, next) => (typeof value?.then === 'function' ? value.then(next) : next(value))
@@ -33,12 +35,12 @@ export function onRequest(world, verb, words, inside) {
     case 'rotate':
       return ok(renew(session.rotate()))
     case 'login':
-      return then(inside ? session.login(words.textAt(1)) : session.async.login(words.textAt(1)), (login) => {
+      return then(inside ? session.login(words.textAt(1), groups(words)) : session.async.login(words.textAt(1), groups(words)), (login) => {
         renew(login.token)
         return login.tradeDenied === null ? 'ok' : `ok trade_denied ${login.tradeDenied.reason}`
       })
     case 'trade':
-      return ok(session.trade())
+      return ok(session.trade(groups(words)))
     case 'logout': {
       const options = { force: words.has('force') }
       return then(inside ? session.logout(options) : session.async.logout(options), (logout) => {

@@ -5,19 +5,33 @@ import { ScriptError, Words, camel, flag, names, number } from './line.mjs'
 const WORDS = new Set(['store', 'durability', 'profile', 'dispatch', 'namespace', 'pool', 'license_class', 'lock', 'unit_rule',
   'timeout_on_application_change', 'trade_failure'])
 const FLAGS = new Set(['threads', 'idle_counts_suspend', 'debug', 'enabled', 'protected_from_bulk_end',
-  'event_classes_on_entry', 'holder_per_client'])
-const LISTS = new Set(['event_classes', 'required_event_classes'])
+  'event_classes_on_entry', 'holder_per_client', 'reclaim'])
+const LISTS = new Set(['event_classes', 'required_event_classes', 'administrators', 'include', 'exclude'])
 const QUOTAS = new Set(['session_bytes', 'levels', 'value_bytes', 'subscript_bytes'])
 
 function read(name, value) {
   if (WORDS.has(name)) return value
   if (FLAGS.has(name)) return flag(value)
   if (LISTS.has(name)) return names(value)
+  if (name === 'overdraft' && value.endsWith('%')) return value
   return number(value, name)
 }
 
+/** `UNITS:MEMBER,…`, several of them with `;` between. */
+function reservations(value, hard) {
+  return value.split(';').map((one) => {
+    const [units] = one.split(':', 1)
+    return { units: number(units, 'units'), members: names(one.slice(units.length + 1)), hard }
+  })
+}
+
+function option(name, value) {
+  if (name === 'reserve' || name === 'reserve_soft') return ['reservations', reservations(value, name === 'reserve')]
+  return [camel(name), read(name, value)]
+}
+
 function options(words) {
-  return Object.fromEntries([...words.named].map(([name, value]) => [camel(name), read(name, value)]))
+  return Object.fromEntries([...words.named].map(([name, value]) => option(name, value)))
 }
 
 /** What the manager will be opened with. */

@@ -108,7 +108,14 @@ function usage(world, words) {
       case 'capacity':
       case 'available':
       case 'denials':
+      case 'lingering':
+      case 'overdrawn':
         return used[name]
+      case 'release_ms': {
+        const left = used.holders.filter((one) => one.releaseMs !== null)
+        const texts = left.map((one) => `${word(world.withLabels(one.holder))}:${one.lingering}:${one.releaseMs}`)
+        return list(texts.sort((a, b) => (a < b ? -1 : 1)))
+      }
       case 'in_use':
         return used.inUse
       case 'high_water':
@@ -139,7 +146,8 @@ function auditRecords(world, words) {
       const session = world.labelOf(one.sessionId)
       // A session that was refused and has no label is its own holder all the same.
       const holder = one.holder === one.sessionId ? session : word(one.holder)
-      return `${one.kind} ${session} ${holder} ${one.before}>${one.after}${reason}`
+      const why = one.why === null ? '' : ` ${one.why}`
+      return `${one.kind} ${session} ${holder} ${one.before}>${one.after}${reason}${why}`
     }),
     ', ',
   )

@@ -12,7 +12,7 @@ with manager.begin(created.token) as session:
 
 from ._async import Opening
 from ._clock import ManualClock
-from ._config import Application, Duration, Pool, Timeout
+from ._config import Application, Duration, Pool, Reservation, Timeout
 from ._errors import (
     Absent,
     AsyncRequired,
@@ -144,6 +144,7 @@ __all__ = [
     "Receipt",
     "Reentrant",
     "RequestInfo",
+    "Reservation",
     "Session",
     "SessionError",
     "SessionInfo",

@@ -59,6 +59,18 @@ class Application:
     """Whether sessions keep a trace that `explain` prints. Default: the manager's."""
 
 
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Units of a pool that are set apart for some."""
+
+    units: int
+    """How many: 1 up to the capacity."""
+    members: Sequence[str]
+    """For whom: users by name, or `user:NAME`, and groups as `group:NAME`. Who is in several reservations has the first."""
+    hard: bool = True
+    """Whether nobody else may use them meanwhile. Otherwise only who used them is told in the accounts."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pool:
     """A limited set of license units."""
@@ -77,6 +89,33 @@ class Pool:
     """Whether a user at several clients is several holders, `user@client`."""
     low: int = 0
     """`on_pool_low` when fewer units than this are available; 0 is never."""
+    recovered: int | None = None
+    """`on_pool_recovered` when so many units are available again after it was low or exhausted; until then neither is told
+    again. None: `low`, at least 1."""
+    linger: Duration = 0
+    """How long a user keeps a unit that no session of theirs needs any more, to come back to it free. A session that is its
+    own holder can't come back, and a unit that is traded goes along: neither lingers."""
+    min_hold: Duration = 0
+    """How long a unit is held at least, from when it was taken."""
+    anonymous_min_hold: Duration | None = None
+    """The same for `anonymous` sessions. None: `min_hold`."""
+    reclaim: bool = True
+    """Whether a unit that lingers (but not one within `min_hold`) is given to somebody else when no other is free."""
+    overdraft: int | str = 0
+    """Units that may be in use beyond the capacity: a number, or of a hundred of the capacity as `"10%"`, rounded down."""
+    overdraft_time: Duration | None = None
+    """For how long units may be given beyond the capacity, from when it was passed until use is back within it; who has one
+    then keeps it. None is any time."""
+    reservations: Sequence[Reservation] = ()
+    """Units set apart for some: at most 64 reservations; with `break_glass` no more units than the capacity."""
+    break_glass: int = 0
+    """Units of the capacity that only `administrators` get, when they find no other."""
+    administrators: Sequence[str] = ()
+    """For whom `break_glass` is: members as in a reservation. They are in no reservation."""
+    include: Sequence[str] = ()
+    """The only users that are let in, members as in a reservation. Empty: everybody."""
+    exclude: Sequence[str] = ()
+    """Users that are not let in, even if `include` names them."""
     trade_failure: Literal["keep", "refuse"] = "keep"
     """What becomes of a login whose license can't be traded."""
     audit_records: int = 10_000

@@ -310,17 +310,22 @@ class Session(MutableMapping[str, Any]):
     def rotate(self) -> str:
         """A new token for the same session; the old one works for the grace."""
 
-    def login(self, user: str) -> Login:
+    def login(self, user: str, *, groups: Iterable[str] | None = None) -> Login:
         """The host has authenticated `user`: asks `on_login`, then changes user and holder and rotates the token.
+
+        `groups` are those that the user belongs to, at most 256: reservations and lists of a pool may name them.
 
         Raises `Denied` if a callback refuses, `Invalid`; nothing changed.
         """
 
-    def alogin(self, user: str) -> Awaitable[Login]:
+    def alogin(self, user: str, *, groups: Iterable[str] | None = None) -> Awaitable[Login]:
         """As `login`; asynchronous callbacks are awaited."""
 
-    def trade(self) -> None:
-        """Tries the license trade again after a login whose trade was denied. Raises `LicenseDenied`."""
+    def trade(self, *, groups: Iterable[str] | None = None) -> None:
+        """Tries the license trade again after a login whose trade was denied. Raises `LicenseDenied`.
+
+        `groups` as in `login`: they are not remembered from there.
+        """
 
     def logout(self, force: bool = False) -> Logout:
         """The user leaves; the session lives on under a new token. Raises `Denied` by `on_logout`, unless `force`."""

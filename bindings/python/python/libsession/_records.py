@@ -262,11 +262,16 @@ class HolderUsage:
 
     holder: str
     kind: str
-    """`user` or `session`."""
+    """`user`; `session`, one that is its own holder; `lingering`, one whose units all linger; `mixed`, a user some of whose
+    units linger."""
     connections: int
     units: int
     active: timedelta
     """How long it has held them without a break."""
+    lingering: int
+    """Those of its units that linger."""
+    release_in: timedelta | None
+    """After what time those are free, if it does not come back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +282,10 @@ class Usage:
     capacity: int
     in_use: int
     available: int
+    lingering: int
+    """Units among those in use that no session needs any more: they linger, or are held for their minimal time."""
+    overdrawn: int
+    """Units in use beyond the capacity."""
     high_water: int
     high_water_at: datetime
     denials: int
@@ -300,7 +309,7 @@ class AuditRecord:
     seq: int
     at_ms: int
     kind: str
-    """`grant`, `denial`, `trade`, `release`."""
+    """`grant`, `denial`, `trade`, `release`, `linger`, `reclaim`."""
     session_id: str
     holder: str
     before: int
@@ -308,6 +317,9 @@ class AuditRecord:
     after: int
     """Units in use of the pool after."""
     reason: DenyReason | None
+    """For a denial."""
+    why: str | None
+    """What made it possible, or brought it about: `lingering`, `reclaimed`, `reserved`, `break_glass`, `overdraft`, `lingered`."""
 
 
 @dataclass(frozen=True, slots=True)

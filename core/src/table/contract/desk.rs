@@ -78,12 +78,10 @@ fn config() -> TableConfig {
         trace: false,
     };
     let pool = |name: &str, capacity, unit_rule, max_connections, max_sessions_per_holder| PoolDefinition {
-        name: name.into(),
-        capacity,
         rule: PoolRule { unit_rule, max_connections, max_sessions_per_holder },
         anonymous_cap: Some(1),
-        low: 0,
         audit_records: 1000,
+        ..PoolDefinition::plain(name, capacity)
     };
     TableConfig {
         applications: vec![application("front", 1_000_000), application("small", 2)],
@@ -269,6 +267,7 @@ pub(super) fn end_spec() -> EndSpec {
 /// A login, or with `None` a logout.
 pub(super) fn change(expected: Option<&str>, user: Option<&str>, rotate: Option<Millis>) -> HolderChange {
     HolderChange {
+        rank: crate::license::policy::Rank::Ordinary,
         user: user.map(Into::into),
         expected: expected.map(Into::into),
         holder: user.map_or(Holder::Session, |name| Holder::User(name.into())),

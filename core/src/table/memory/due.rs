@@ -10,6 +10,7 @@ use super::slot::{FREE, IN_FLIGHT, Place, Slot};
 use crate::clock::{Millis, NEVER, Now};
 use crate::deadline;
 use crate::expiry::Wheel;
+use crate::license::account::Account;
 use crate::reason::{EndReason, ThreadKind};
 use crate::table::due::{Lateness, Next, timeout_level};
 use crate::table::*;
@@ -144,6 +145,15 @@ impl MemoryTable {
         self.take_inboxes(filed);
     }
 
+    /// After a release: has the reaper come when a unit has lingered long enough.
+    pub(super) fn file_linger(&self, pool: u32) {
+        let Some(when) = self.accounts[pool as usize].next_free() else { return };
+        if when < self.reaping.earliest.load(Ordering::Acquire) {
+            self.reaping.earliest.fetch_min(when, Ordering::AcqRel);
+            self.reaping.ring();
+        }
+    }
+
     pub(super) fn next_claim(&self, now: Now) -> Option<Millis> {
         let mut filed = self.reaping.wheel.lock();
         self.take_suspend(now, &mut filed);
@@ -151,7 +161,8 @@ impl MemoryTable {
         let before = self.reaping.earliest.swap(NEVER, Ordering::AcqRel);
         self.take_inboxes(&mut filed);
         let ready = filed.ready.last().map(|(when, _, _)| *when);
-        let next = ready.into_iter().chain(filed.wheel.next_due()).min();
+        let lingering = self.accounts.iter().filter_map(Account::next_free).min();
+        let next = ready.into_iter().chain(filed.wheel.next_due()).chain(lingering).min();
         self.reaping.earliest.fetch_min(next.unwrap_or(NEVER), Ordering::AcqRel);
         drop(filed);
         // Whoever filed something earlier finds this mark and does not ring; and this look need not be the reaper's.
@@ -174,6 +185,9 @@ impl MemoryTable {
         // The wheel is free from here on: whoever is woken may call anything.
         for (when, _, index) in batch.into_iter().rev() {
             self.claim_slot(at, when, index, &mut claim);
+        }
+        for account in &self.accounts {
+            account.expire(at);
         }
         if !claim.more {
             self.graves.purge(at.now.ms);

@@ -227,7 +227,7 @@ impl MemoryTable {
             };
             let to = Charge { pool: from.pool, class, holder: change.holder.clone() };
             if to.holder != from.holder {
-                match self.accounts[from.pool as usize].trade(at, session.id, from, &to) {
+                match self.accounts[from.pool as usize].trade(at, session.id, from, &to, change.rank) {
                     Ok(()) => self.set_charge(slot, cold, Some(&to)),
                     Err(reason) if change.keep_on_denial => trade_denied = Some(reason),
                     Err(reason) => return Err(ChangeRefused::License(reason)),
@@ -297,7 +297,8 @@ impl MemoryTable {
             more: None,
         };
         if let Some(charge) = &charge {
-            self.accounts[charge.pool as usize].release(at, id, charge);
+            self.accounts[charge.pool as usize].release(at, id, charge, slot.created.ms());
+            self.file_linger(charge.pool);
         }
         self.counters.live.fetch_sub(1, Ordering::AcqRel);
         self.counters.applications[slot.application() as usize].fetch_sub(1, Ordering::AcqRel);

@@ -12,6 +12,7 @@ use crate::clock::{Millis, NEVER, Now};
 use crate::deadline;
 use crate::error::Result;
 use crate::expiry::Wheel;
+use crate::license::ledger;
 use crate::reason::{EndReason, ThreadKind};
 use crate::table::due::Next;
 use crate::table::slot::{ASK, FREE, IN_FLIGHT, Slot};
@@ -219,6 +220,32 @@ impl SharedTable {
             }
         }
         self.map.head().due.earliest.fetch_min(earliest, AcqRel);
+        // Whoever reaped before may have died on the way.
+        let lingering = self.books.glance(|pages| {
+            let firsts = (0..).zip(&self.config.pools).map(|(pool, _)| pages.first_lingering(pool));
+            firsts.map(|first| Ok(first?.map_or(NEVER, |(until, _)| until))).collect::<Result<Vec<_>>>()
+        });
+        let first = lingering.map_or(0, |firsts| firsts.into_iter().min().unwrap_or(NEVER));
+        self.map.head().due.lingering.store(first, Release);
+    }
+
+    /// Frees the units that have lingered long enough.
+    fn expire_lingering(&self, at: At) -> Result<()> {
+        let lingering = &self.map.head().due.lingering;
+        let writer = self.writer()?;
+        // First the mark, then the look: a unit that begins to linger meanwhile waits for the writer's word.
+        lingering.store(NEVER, Release);
+        let next = writer.commit(|ledger| {
+            let mut next = None;
+            for (number, definition) in (0..).zip(&self.config.pools) {
+                let when = self.with_pool(ledger, number, |pool| ledger::expire(pool, definition, at))?;
+                next = next.into_iter().chain(when).min();
+            }
+            Ok(next)
+        });
+        lingering.fetch_min(next.as_ref().map_or(at.now.ms, |next| next.unwrap_or(NEVER)), AcqRel);
+        self.done(writer, false)?;
+        next.map(drop)
     }
 
     /// When the reaper must be at work again.
@@ -233,7 +260,8 @@ impl SharedTable {
         let before = due.earliest.swap(NEVER, AcqRel);
         self.take_chain(&mut filed);
         let ready = filed.ready.last().map(|(when, _, _)| *when);
-        let next = ready.into_iter().chain(filed.wheel.next_due()).chain(filed.again).min();
+        let lingering = Some(due.lingering.load(Acquire)).filter(|when| *when < NEVER);
+        let next = ready.into_iter().chain(filed.wheel.next_due()).chain(filed.again).chain(lingering).min();
         due.earliest.fetch_min(next.unwrap_or(NEVER), AcqRel);
         if self.clock.manual().is_some() {
             self.unlead(&mut filed);
@@ -250,7 +278,9 @@ impl SharedTable {
         self.keep(at)?;
         let mut claim = Claim::default();
         let mut filed = self.filed.lock();
+        let mut leads = false;
         let batch = if self.lead(&mut filed, at.now) {
+            leads = true;
             self.take_chain(&mut filed);
             self.collect(at.now, &mut filed);
             let left = filed.ready.len().saturating_sub(limit);
@@ -280,6 +310,9 @@ impl SharedTable {
             }
             claim.more = false;
             return Ok(claim);
+        }
+        if leads && self.map.head().due.lingering.load(Acquire) <= at.now.ms {
+            self.expire_lingering(at)?;
         }
         if !claim.more {
             self.purge(at)?;

@@ -10,7 +10,7 @@ use crate::table::slot::Slot;
 /// The first bytes of the head: "lses.hot".
 pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"lses.hot");
 /// The version of this layout.
-pub(super) const LAYOUT: u32 = 1;
+pub(super) const LAYOUT: u32 = 2;
 /// Most processes (managers) at once. Participants are numbered from 1; 0 is nobody.
 pub(super) const PARTICIPANTS: usize = 1024;
 /// Most applications.
@@ -89,6 +89,8 @@ pub(super) struct DueWords {
     pub rescan: AtomicU64,
     /// The value of `rescan` that the reaper's wheel was filled for.
     pub filled: AtomicU64,
+    /// The earliest instant at which a unit may have lingered long enough; an earlier one costs a look into the books.
+    pub lingering: AtomicU64,
 }
 
 /// Numbers handed out of a growing file.

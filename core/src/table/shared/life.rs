@@ -12,7 +12,9 @@ use super::{SharedTable, Writer};
 use crate::clock::{Millis, NEVER};
 use crate::deadline;
 use crate::error::{Error, ErrorKind, Result};
+use crate::license::books::Ledger as _;
 use crate::license::ledger;
+use crate::license::policy::Rank;
 use crate::reason::{EndReason, LicenseClass, ThreadKind};
 use crate::session::Receipt;
 use crate::table::due::timeout_level;
@@ -238,8 +240,9 @@ impl SharedTable {
         let refused = writer.commit(|ledger| {
             if let Some(charge) = &row.charge {
                 let definition = &self.config.pools[charge.pool as usize];
-                let verdict =
-                    self.with_pool(ledger, charge.pool, |pool| ledger::acquire(pool, definition, at, id, charge))?;
+                let verdict = self.with_pool(ledger, charge.pool, |pool| {
+                    ledger::acquire(pool, definition, at, id, charge, Rank::Ordinary)
+                })?;
                 if let Err(reason) = verdict {
                     return Ok(Some(reason));
                 }
@@ -439,7 +442,7 @@ impl SharedTable {
                 {
                     let definition = &self.config.pools[from.pool as usize];
                     let traded = self.with_pool(ledger, from.pool, |pool| {
-                        ledger::trade(pool, definition, at, session.id, from, to)
+                        ledger::trade(pool, definition, at, session.id, from, to, change.rank)
                     })?;
                     match traded {
                         Ok(()) => row.charge = Some(to.clone()),
@@ -671,14 +674,22 @@ impl SharedTable {
     }
 
     /// A pool's books within a transaction; changes of its level are told by this process.
-    fn with_pool<T>(
+    pub(super) fn with_pool<T>(
         &self,
         ledger: &mut books::Ledger<'_>,
         number: u32,
         work: impl FnOnce(&mut books::PoolAccount<'_, '_>) -> Result<T>,
     ) -> Result<T> {
         let mut pool = ledger.account(number, self.config.pools[number as usize].audit_records)?;
+        let lingered = pool.totals().lingering;
         let done = work(&mut pool)?;
+        if pool.totals().lingering > lingered
+            && let Some((until, _)) = pool.first_lingering()?
+            && until < self.map.head().due.lingering.fetch_min(until, AcqRel)
+        {
+            // If the commit fails there is one look for nothing.
+            self.ring_reaper();
+        }
         let levels = pool.levels.drain(..).map(|(level, in_use)| (number, level, in_use));
         self.local.levels.lock().extend(levels);
         Ok(done)
@@ -741,7 +752,8 @@ impl SharedTable {
         }
         if let Some(charge) = &row.charge {
             let definition = &self.config.pools[charge.pool as usize];
-            self.with_pool(ledger, charge.pool, |pool| ledger::release(pool, definition, at, id, charge))?;
+            let since = row.created;
+            self.with_pool(ledger, charge.pool, |pool| ledger::release(pool, definition, at, id, charge, since))?;
         }
         if !row.rare.classes.is_empty() {
             let data = if row.damaged || held.has(flags::DAMAGED) {

@@ -181,19 +181,22 @@ impl SharedTable {
     }
 
     pub(super) fn pool_usage(&self, at: At, pool: u32) -> Result<Usage> {
-        let (totals, holders, rows) =
-            self.books.read(|pages| Ok((pages.pool(pool)?, pages.holders(pool)?, pages.charged(pool)?)))?;
+        let (totals, holders, orphans, rows) = self
+            .books
+            .read(|pages| Ok((pages.pool(pool)?, pages.holders(pool)?, pages.orphans(pool)?, pages.charged(pool)?)))?;
         let definition = &self.config.pools[pool as usize];
-        Ok(recount::usage(definition, at, &totals, holders.into_iter(), self.charged(rows)))
+        let (holders, orphans) = (holders.into_iter(), orphans.into_iter());
+        Ok(recount::usage(definition, at, &totals, holders, orphans, self.charged(rows)))
     }
 
     pub(super) fn audit_pool(&self, pool: u32) -> Result<Audit> {
-        let (totals, holders, rows) =
-            self.books.read(|pages| Ok((pages.pool(pool)?, pages.holders(pool)?, pages.charged(pool)?)))?;
+        let (totals, holders, orphans, rows) = self.books.read(|pages| {
+            Ok((pages.pool(pool)?, pages.holders(pool)?, pages.orphans(pool)?.len() as u64, pages.charged(pool)?))
+        })?;
         let definition = &self.config.pools[pool as usize];
         let users = holders.iter().map(|(user, holder)| (&**user, *holder));
-        let (recounted, differences) =
-            recount::recount(definition, totals.in_use, users, rows.iter().map(|row| &row.charge.holder));
+        let sessions = rows.iter().map(|row| &row.charge.holder);
+        let (recounted, differences) = recount::recount(definition, &totals, users, orphans, sessions);
         Ok(Audit { pool: definition.name.clone(), counted: totals.in_use, recounted, differences })
     }
 

@@ -347,17 +347,24 @@ impl SharedTable {
                         Holder::User(user) => *connections.entry(user.clone()).or_insert(0) += 1,
                     }
                 }
-                let before = ledger.holders(pool)?;
-                for (user, _) in &before {
-                    if !connections.contains_key(user) {
-                        ledger.set_holder(pool, user, None)?;
-                    }
+                let orphans = ledger.orphans(pool)?;
+                anonymous += orphans.iter().filter(|orphan| orphan.anonymous).count() as u64;
+                let mut lingering = orphans.len() as u64;
+                totals.reserved.clear();
+                let mut before: std::collections::HashMap<_, _> = ledger.holders(pool)?.into_iter().collect();
+                for user in before.keys() {
+                    connections.entry(user.clone()).or_insert(0);
                 }
                 for (user, count) in connections {
-                    let known = before.iter().find(|(other, _)| *other == user).map(|(_, holder)| *holder);
-                    ledger.set_holder(pool, &user, Some(recount::holder(definition, count, known)))?;
+                    let holder = recount::holder(definition, self.clock.now().ms, count, before.remove(&user));
+                    if let Some(holder) = &holder {
+                        lingering += holder.lingering;
+                        holder.count_reserved(&mut totals.reserved);
+                    }
+                    ledger.set_holder(pool, &user, holder)?;
                 }
                 totals.anonymous = anonymous;
+                totals.lingering = lingering;
                 totals.in_use = audit.recounted;
                 ledger.set_pool(pool, &totals)
             });

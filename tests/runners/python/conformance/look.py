@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import libsession as ls
@@ -88,7 +89,14 @@ def usage_field(world: World, found: ls.Usage, name: str) -> str:
             for one in found.holders
         )
         return answer.join(holders, ",")
-    if name not in ("capacity", "in_use", "available", "high_water", "denials"):
+    if name == "release_ms":
+        left = sorted(
+            f"{answer.word(world.with_labels(one.holder))}:{one.lingering}:{one.release_in // timedelta(milliseconds=1)}"
+            for one in found.holders
+            if one.release_in is not None
+        )
+        return answer.join(left, ",")
+    if name not in ("capacity", "in_use", "available", "high_water", "denials", "lingering", "overdrawn"):
         raise Script(f"a usage has no field '{name}'")
     return str(getattr(found, name))
 
@@ -112,7 +120,8 @@ def account(world: World, one: ls.AuditRecord) -> str:
     session = world.label_of(one.session_id)
     # A session that was refused and has no label is its own holder all the same.
     holder = session if one.holder == one.session_id else answer.word(one.holder)
-    return f"{one.kind} {session} {holder} {one.before}>{one.after}" + (f" {one.reason}" if one.reason else "")
+    why = "".join(f" {word}" for word in (one.reason, one.why) if word)
+    return f"{one.kind} {session} {holder} {one.before}>{one.after}{why}"
 
 
 def dead_letters(world: World, words: Words) -> str:

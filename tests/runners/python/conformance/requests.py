@@ -91,6 +91,15 @@ def done(call: Callable[[ls.Session], object]) -> Callable[[ls.Session, Words], 
     return verb
 
 
+def groups(words: Words) -> list[str]:
+    return [group for group in (words.text("groups") or "").split(",") if group]
+
+
+def trade(session: ls.Session, words: Words) -> str:
+    session.trade(groups=groups(words))
+    return "ok"
+
+
 # --- event classes ---
 
 
@@ -124,7 +133,7 @@ SIMPLE: dict[str, Callable[[ls.Session, Words], str]] = {
     "finish": done(ls.Session.finish),
     "save": done(ls.Session.save),
     "discard": done(ls.Session.discard),
-    "trade": done(ls.Session.trade),
+    "trade": trade,
     "class_clear": done(ls.Session.event_class_clear),
     "unlock": unlock,
     "lock": lock,
@@ -178,7 +187,7 @@ def rotate(world: World, words: Words) -> str:
 
 def login(world: World, words: Words) -> str:
     session, label = world.request(words.at(0))
-    login = session.login(words.text_at(1))
+    login = session.login(words.text_at(1), groups=groups(words))
     world.tokens[label] = login.token
     if isinstance(login.trade_denied, ls.LicenseDenied):
         return f"ok trade_denied {login.trade_denied.reason}"

@@ -16,13 +16,14 @@ _NUMBERS = {
     "max_sessions", "session_bytes", "levels", "value_bytes", "subscript_bytes", "workers", "decider_workers",
     "max_stuck", "queue", "retries", "breaker_failures", "dead_letters", "dead_letter_bytes", "lifecycle_log",
     "capacity", "max_connections", "max_sessions_per_holder", "anonymous_cap", "low", "audit_records",
+    "recovered", "break_glass",
     "max_extensions",
 }  # fmt: skip
-_TRUTHS = {"threads", "idle_counts_suspend", "debug", "enabled", "protected_from_bulk_end", "holder_per_client"}
-_LISTS = {"event_classes", "required_event_classes"}
+_TRUTHS = {"threads", "idle_counts_suspend", "debug", "enabled", "protected_from_bulk_end", "holder_per_client", "reclaim"}
+_LISTS = {"event_classes", "required_event_classes", "administrators", "include", "exclude"}
 _TEXTS = {
     "store", "durability", "profile", "dispatch", "namespace", "pool", "license_class", "lock",
-    "timeout_on_application_change", "unit_rule", "trade_failure",
+    "timeout_on_application_change", "unit_rule", "trade_failure", "overdraft",
 }  # fmt: skip
 
 
@@ -77,11 +78,19 @@ def _option(name: str, value: str) -> tuple[str, Any]:
         return name, yes(value)
     if name in _LISTS:
         return name, [item for item in value.split(",") if item]
+    if name in ("reserve", "reserve_soft"):
+        return "reservations", [reservation(one, name == "reserve") for one in value.split(";")]
     if name == "event_classes_on_entry":
         return name, "union" if yes(value) else "keep"
     if name in _TEXTS:
         return name, text_of(value)
     raise Script(f"there is no option '{name}'")
+
+
+def reservation(value: str, hard: bool) -> ls.Reservation:
+    """`UNITS:MEMBER,…`."""
+    units, _, members = value.partition(":")
+    return ls.Reservation(int(units), members.split(","), hard=hard)
 
 
 def event_class(world: World, words: list[str]) -> ls.EventClass:

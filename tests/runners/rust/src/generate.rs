@@ -136,6 +136,30 @@ impl Author {
             if self.one_in(4) {
                 pool += " trade_failure=refuse";
             }
+            for policy in [
+                " linger_ms=4000",
+                " linger_ms=4000 reclaim=false",
+                " min_hold_ms=3000 anonymous_min_hold_ms=500",
+                " overdraft=2 overdraft_time_ms=6000",
+                " overdraft=50%",
+                " reserve=1:ann",
+                " reserve_soft=1:group:cad",
+                " break_glass=1 administrators=bob",
+                " exclude=group:cad",
+                " low=2 recovered=3",
+            ] {
+                let name = policy.split('=').next().unwrap_or(policy);
+                let apart = policy.contains("reserve") || policy.contains("break_glass");
+                let fits = match name {
+                    // What is set apart, and what is to be available again, is within the capacity.
+                    _ if apart => capacity > 1 && !pool.contains("reserve") && !pool.contains("break_glass"),
+                    " low" => capacity > 2,
+                    _ => !pool.contains(name),
+                };
+                if fits && self.one_in(6) {
+                    pool += policy;
+                }
+            }
             lines.push(pool);
             self.pools.push("main".into());
         }
@@ -187,7 +211,9 @@ impl Author {
                 format!("list{filter}")
             }
             90..92 => "sessions".into(),
-            92..94 if !self.pools.is_empty() => "usage main in_use high_water denials holders".into(),
+            92..94 if !self.pools.is_empty() => {
+                "usage main in_use high_water denials holders lingering release_ms".into()
+            }
             94..95 => format!("suspend {}", self.pick(&["1", "1500", "30000"])),
             95..96 => "set_wall 1000000000000".into(),
             // Not `end_where`: the order of its commits is the table's.
@@ -255,7 +281,10 @@ impl Author {
             18 => format!("unlock {request}{}", self.pick(&["", " save"])),
             19 => format!("lock {request} {} timeout_ms=0", self.pick(&["exclusive", "shared", "none"])),
             20 => format!("rotate {request}"),
-            21..25 => format!("login {request} {}", self.pick(&["ann", "bob"])),
+            21..25 => {
+                let groups = self.pick(&["", "", " groups=cad"]);
+                format!("login {request} {}{groups}", self.pick(&["ann", "bob"]))
+            }
             25 => format!("logout {request}{}", self.pick(&["", " force"])),
             26 => format!("request_end {request}"),
             27 => format!("class_{} {request} {}", self.pick(&["add", "remove"]), self.pick(&["one", "two"])),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use libsession_core::{
     Application, ApplicationTimeout, Clock, Config, DispatchMode, Durability, EventClass, LicenseClass, LockMode,
-    Manager, ManualClock, Pool, Profile, TradeFailure, UnitRule,
+    Manager, ManualClock, Overdraft, Pool, Profile, Reservation, TradeFailure, UnitRule,
 };
 
 use crate::answer::Fail;
@@ -157,6 +157,15 @@ fn application(words: &Words) -> Result<Application, Fail> {
     Ok(application)
 }
 
+/// `UNITS:MEMBER,…`, several of them with `;` between.
+fn reservations(value: &str, hard: bool) -> Result<Vec<Reservation>, Fail> {
+    let each = value.split(';').map(|one| {
+        let (units, members) = one.split_once(':').ok_or("a reservation is UNITS:MEMBER,…")?;
+        Ok(Reservation { members: names(members), units: number(units)?, hard })
+    });
+    each.collect()
+}
+
 fn pool(words: &Words) -> Result<Pool, Fail> {
     let mut pool = Pool::new(words.text_at(0)?, words.number("capacity")?.ok_or("a pool needs its capacity")?);
     for (name, value) in words.names() {
@@ -168,6 +177,24 @@ fn pool(words: &Words) -> Result<Pool, Fail> {
             "anonymous_cap" => pool.anonymous_cap = Some(number(value)?),
             "holder_per_client" => pool.holder_per_client = yes(value)?,
             "low" => pool.low = number(value)?,
+            "recovered" => pool.recovered = Some(number(value)?),
+            "linger_ms" => pool.linger = duration(value)?,
+            "min_hold_ms" => pool.min_hold = duration(value)?,
+            "anonymous_min_hold_ms" => pool.anonymous_min_hold = Some(duration(value)?),
+            "reclaim" => pool.reclaim = yes(value)?,
+            "overdraft" => {
+                pool.overdraft = match value.strip_suffix('%') {
+                    Some(percent) => Overdraft::Percent(number(percent)?),
+                    None => Overdraft::Units(number(value)?),
+                };
+            }
+            "overdraft_time_ms" => pool.overdraft_time = Some(duration(value)?),
+            "reserve" => pool.reservations = reservations(value, true)?,
+            "reserve_soft" => pool.reservations = reservations(value, false)?,
+            "break_glass" => pool.break_glass = number(value)?,
+            "administrators" => pool.administrators = names(value),
+            "include" => pool.include = names(value),
+            "exclude" => pool.exclude = names(value),
             "trade_failure" => {
                 pool.trade_failure = member(value, |word| match word {
                     "keep" => Some(TradeFailure::Keep),

@@ -4,21 +4,59 @@ use std::sync::Arc;
 
 use rusqlite::params;
 
+use super::pack::{Packer, Unpacker};
 use super::sessions::number;
 use super::{Ledger, Pages, signed};
+use crate::clock::Millis;
 use crate::error::{Error, Result};
 use crate::id::SessionId;
-use crate::license::ledger::{AuditEntry, Totals, UserHolder};
+use crate::license::books::{AuditEntry, Lingering, Orphan, Totals, UserHolder};
 use crate::license::recount::holder_name;
-use crate::license::{AuditKind, AuditRecord};
+use crate::license::{AuditKind, AuditRecord, AuditWhy};
 use crate::reason::DenyReason;
 use crate::table::{Holder, PoolLevel};
 
 /// Rows above the bound before some are deleted: many at once cost less.
 const SLACK: i64 = 32;
 
-const LEVELS: [PoolLevel; 3] = [PoolLevel::Recovered, PoolLevel::Low, PoolLevel::Exhausted];
-const KINDS: [AuditKind; 4] = [AuditKind::Grant, AuditKind::Denial, AuditKind::Trade, AuditKind::Release];
+const LEVELS: [PoolLevel; 4] = [PoolLevel::Recovered, PoolLevel::Low, PoolLevel::Exhausted, PoolLevel::Overdraft];
+const KINDS: [AuditKind; 6] =
+    [AuditKind::Grant, AuditKind::Denial, AuditKind::Trade, AuditKind::Release, AuditKind::Linger, AuditKind::Reclaim];
+const HOLDER_OF_USER: &str = "SELECT connections, units, since, acquired, lingering, until, reserved, seat, last \
+                              FROM holder WHERE pool = ?1 AND user = ?2";
+const HOLDERS: &str = "SELECT connections, units, since, acquired, lingering, until, reserved, seat, last, user \
+                       FROM holder WHERE pool = ?1 ORDER BY user";
+
+/// A user that is charged, of a row that begins with it.
+fn holder_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<UserHolder> {
+    Ok(UserHolder {
+        connections: number(row, 0)?,
+        units: number(row, 1)?,
+        since: number(row, 2)?,
+        acquired: number(row, 3)?,
+        lingering: number(row, 4)?,
+        until: number(row, 5)?,
+        reserved: number(row, 6)?,
+        seat: row.get(7)?,
+        last: row.get::<_, Option<[u8; 16]>>(8)?.map_or(SessionId::NIL, SessionId),
+    })
+}
+
+fn orphan_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Orphan> {
+    Ok(Orphan { session: SessionId(row.get(0)?), anonymous: row.get(1)?, until: number(row, 2)? })
+}
+
+fn pack_reserved(reserved: &[u64]) -> Option<Vec<u8>> {
+    if reserved.iter().all(|units| *units == 0) {
+        return None;
+    }
+    let mut packer = Packer::default();
+    packer.list(reserved.len());
+    for units in reserved {
+        packer.number(*units);
+    }
+    Some(packer.done())
+}
 
 fn position<T: PartialEq>(all: &[T], one: &T) -> i64 {
     signed(all.iter().position(|known| known == one).unwrap_or(0) as u64)
@@ -27,7 +65,7 @@ fn position<T: PartialEq>(all: &[T], one: &T) -> i64 {
 impl Pages<'_> {
     /// The counters of a pool; a pool without a row was never used.
     pub fn pool(&self, pool: u32) -> Result<Totals> {
-        let sql = "SELECT a, b, c, d, e, f FROM tally WHERE k = ?1";
+        let sql = "SELECT a, b, c, d, e, f, g, h, i, j FROM tally WHERE k = ?1";
         let totals = self.plain(sql, [pool], |row| {
             Ok(Totals {
                 in_use: number(row, 0)?,
@@ -36,6 +74,16 @@ impl Pages<'_> {
                 high_water_at: row.get(3)?,
                 denials: number(row, 4)?,
                 level: LEVELS.get(row.get::<_, u32>(5)? as usize).copied().unwrap_or(PoolLevel::Recovered),
+                lingering: number(row, 6)?,
+                overdrawn: row.get::<_, Option<i64>>(7)?.map(i64::cast_unsigned),
+                ceiling: number(row, 8)?,
+                // Units that can't be read are found by the recount.
+                reserved: row
+                    .get_ref(9)?
+                    .as_blob()
+                    .ok()
+                    .and_then(|bytes| Unpacker::new(bytes).all(Unpacker::number))
+                    .unwrap_or_default(),
             })
         })?;
         Ok(totals.unwrap_or_default())
@@ -43,24 +91,43 @@ impl Pages<'_> {
 
     /// What a user is charged.
     pub fn holder(&self, pool: u32, user: &str) -> Result<Option<UserHolder>> {
-        let sql = "SELECT connections, units, since FROM holder WHERE pool = ?1 AND user = ?2";
-        self.plain(sql, params![pool, user], |row| {
-            Ok(UserHolder { connections: number(row, 0)?, units: number(row, 1)?, since: number(row, 2)? })
-        })
+        self.plain(HOLDER_OF_USER, params![pool, user], holder_of)
     }
 
     /// All users that are charged.
     pub fn holders(&self, pool: u32) -> Result<Vec<(Arc<str>, UserHolder)>> {
-        let sql = "SELECT user, connections, units, since FROM holder WHERE pool = ?1 ORDER BY user";
-        self.plains(sql, [pool], |row| {
-            let holder = UserHolder { connections: number(row, 1)?, units: number(row, 2)?, since: number(row, 3)? };
-            Ok((row.get(0)?, holder))
-        })
+        self.plains(HOLDERS, [pool], |row| Ok((row.get(9)?, holder_of(row)?)))
+    }
+
+    /// Units that outlived their sessions, those that are free first at the beginning.
+    pub fn orphans(&self, pool: u32) -> Result<Vec<Orphan>> {
+        self.plains(
+            "SELECT session, anonymous, until FROM orphan WHERE pool = ?1 ORDER BY until, number",
+            [pool],
+            orphan_of,
+        )
+    }
+
+    /// Whoever's lingering ends first.
+    pub fn first_lingering(&self, pool: u32) -> Result<Option<(Millis, Lingering)>> {
+        let user = "SELECT until, user FROM holder WHERE pool = ?1 AND lingering > 0 ORDER BY until, user LIMIT 1";
+        let user = self.plain(user, [pool], |row| Ok((number(row, 0)?, Lingering::User(row.get(1)?))))?;
+        let orphan = "SELECT session, anonymous, until FROM orphan WHERE pool = ?1 ORDER BY until, number LIMIT 1";
+        let orphan = self.plain(orphan, [pool], orphan_of)?;
+        let orphan = orphan.map(|orphan| (orphan.until, Lingering::Orphan(orphan)));
+        Ok(user.into_iter().chain(orphan).min_by_key(|(until, _)| *until))
+    }
+
+    /// Users with lingering units, those first that took one longest ago.
+    pub fn lingering(&self, pool: u32, skip: usize, limit: usize) -> Result<Vec<Arc<str>>> {
+        let sql =
+            "SELECT user FROM holder WHERE pool = ?1 AND lingering > 0 ORDER BY acquired, user LIMIT ?2 OFFSET ?3";
+        self.plains(sql, params![pool, signed(limit as u64), signed(skip as u64)], |row| row.get(0))
     }
 
     /// Accounts of a pool after a position, of a pool that keeps `keep`.
     pub fn audit(&self, pool: u32, after: u64, limit: usize, keep: usize) -> Result<Vec<AuditRecord>> {
-        let sql = "SELECT seq, at, kind, session, holder, was, now, reason FROM audit WHERE pool = ?1 AND seq > max(?2, \
+        let sql = "SELECT seq, at, kind, session, holder, was, now, reason, why FROM audit WHERE pool = ?1 AND seq > max(?2, \
                    (SELECT max(seq) FROM audit WHERE pool = ?1) - ?4) ORDER BY seq LIMIT ?3";
         let params = params![pool, signed(after), signed(limit as u64), signed(keep as u64)];
         let records = self.plains(sql, params, |row| {
@@ -76,6 +143,7 @@ impl Pages<'_> {
                 before: number(row, 5)?,
                 after: number(row, 6)?,
                 reason: row.get::<_, Option<u32>>(7)?.and_then(DenyReason::from_code),
+                why: AuditWhy::ALL.get(row.get::<_, u32>(8)? as usize).copied().unwrap_or_default(),
             }))
         })?;
         Ok(records.into_iter().flatten().collect())
@@ -85,7 +153,8 @@ impl Pages<'_> {
 impl<'a> Ledger<'a> {
     /// Keeps the counters of a pool.
     pub fn set_pool(&mut self, pool: u32, totals: &Totals) -> Result<()> {
-        let sql = "INSERT OR REPLACE INTO tally(k, a, b, c, d, e, f) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        let sql = "INSERT OR REPLACE INTO tally(k, a, b, c, d, e, f, g, h, i, j) \
+                   VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
         self.run(
             sql,
             params![
@@ -96,6 +165,10 @@ impl<'a> Ledger<'a> {
                 totals.high_water_at,
                 signed(totals.denials),
                 position(&LEVELS, &totals.level),
+                signed(totals.lingering),
+                totals.overdrawn.map(signed),
+                signed(totals.ceiling),
+                pack_reserved(&totals.reserved),
             ],
         )
         .map(drop)
@@ -106,9 +179,35 @@ impl<'a> Ledger<'a> {
         let Some(holder) = holder else {
             return self.run("DELETE FROM holder WHERE pool = ?1 AND user = ?2", params![pool, user]).map(drop);
         };
-        let sql = "INSERT OR REPLACE INTO holder(pool, user, connections, units, since) VALUES(?1, ?2, ?3, ?4, ?5)";
-        let UserHolder { connections, units, since } = holder;
-        self.run(sql, params![pool, user, signed(connections), signed(units), signed(since)]).map(drop)
+        let sql = "INSERT OR REPLACE INTO holder(pool, user, connections, units, since, acquired, lingering, until, \
+                   reserved, seat, last) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+        let params = params![
+            pool,
+            user,
+            signed(holder.connections),
+            signed(holder.units),
+            signed(holder.since),
+            signed(holder.acquired),
+            signed(holder.lingering),
+            signed(holder.until),
+            signed(holder.reserved),
+            holder.seat,
+            // Only needed once the last session is gone.
+            (holder.connections == 0).then_some(&holder.last.0[..]),
+        ];
+        self.run(sql, params).map(drop)
+    }
+
+    /// Keeps a unit that outlives its session.
+    pub fn add_orphan(&mut self, pool: u32, orphan: &Orphan) -> Result<()> {
+        let sql = "INSERT INTO orphan(pool, until, session, anonymous) VALUES(?1, ?2, ?3, ?4)";
+        self.run(sql, params![pool, signed(orphan.until), &orphan.session.0[..], orphan.anonymous]).map(drop)
+    }
+
+    /// Forgets one.
+    pub fn remove_orphan(&mut self, pool: u32, orphan: &Orphan) -> Result<()> {
+        let sql = "DELETE FROM orphan WHERE pool = ?1 AND until = ?2 AND session = ?3";
+        self.run(sql, params![pool, signed(orphan.until), &orphan.session.0[..]]).map(drop)
     }
 
     /// Deletes all users of a pool that are charged, for a recount that writes them anew.
@@ -124,8 +223,8 @@ impl<'a> Ledger<'a> {
         // In two steps: RETURNING makes SQLite build and drop a table of its own for one row.
         let sql = "SELECT seq FROM audit WHERE pool = ?1 ORDER BY seq DESC LIMIT 1";
         let seq = self.plain(sql, [pool], |row| row.get::<_, i64>(0))?.unwrap_or(0).saturating_add(1);
-        let sql = "INSERT INTO audit(pool, seq, at, kind, session, holder, was, now, reason) \
-                   VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+        let sql = "INSERT INTO audit(pool, seq, at, kind, session, holder, was, now, reason, why) \
+                   VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
         let holder = match entry.holder {
             Holder::Session => None,
             Holder::User(user) => Some(&**user),
@@ -140,6 +239,7 @@ impl<'a> Ledger<'a> {
             signed(entry.before),
             signed(entry.after),
             entry.reason.map(DenyReason::code),
+            position(&AuditWhy::ALL, &entry.why),
         ];
         self.run(sql, params)?;
         if seq % SLACK == 0 {
@@ -166,7 +266,7 @@ pub(in crate::table) struct PoolAccount<'l, 'a> {
     pub levels: Vec<(PoolLevel, u64)>,
 }
 
-impl crate::license::ledger::Ledger for PoolAccount<'_, '_> {
+impl crate::license::books::Ledger for PoolAccount<'_, '_> {
     type Error = Error;
 
     fn totals(&mut self) -> &mut Totals {
@@ -183,6 +283,22 @@ impl crate::license::ledger::Ledger for PoolAccount<'_, '_> {
 
     fn set_holder(&mut self, user: &Arc<str>, holder: Option<UserHolder>) -> Result<()> {
         self.ledger.set_holder(self.pool, user, holder)
+    }
+
+    fn first_lingering(&mut self) -> Result<Option<(Millis, Lingering)>> {
+        self.ledger.first_lingering(self.pool)
+    }
+
+    fn lingering(&mut self, skip: usize, limit: usize) -> Result<Vec<Arc<str>>> {
+        self.ledger.lingering(self.pool, skip, limit)
+    }
+
+    fn add_orphan(&mut self, orphan: &Orphan) -> Result<()> {
+        self.ledger.add_orphan(self.pool, orphan)
+    }
+
+    fn remove_orphan(&mut self, orphan: &Orphan) -> Result<()> {
+        self.ledger.remove_orphan(self.pool, orphan)
     }
 
     fn record(&mut self, entry: &AuditEntry<'_>) -> Result<()> {

@@ -8,12 +8,12 @@ use super::errors;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The version of the tables that this library writes.
-pub(super) const SCHEMA: i64 = 2;
+pub(super) const SCHEMA: i64 = 3;
 /// "LSES": the mark of our files.
 pub(super) const APPLICATION_ID: i64 = 0x4c53_4553;
 
 /// Step `n` leads from version `n` to `n + 1`.
-const LADDER: [&str; SCHEMA as usize] = [VERSION_1, VERSION_2];
+const LADDER: [&str; SCHEMA as usize] = [VERSION_1, VERSION_2, VERSION_3];
 
 /// Times are engine milliseconds unless they are named wall. `sum` is a checksum of the row (see `seal`); of a session
 /// it is over all but `saved` and `used`, which `seal` covers: they change most.
@@ -115,6 +115,29 @@ CREATE INDEX failure_session ON failure(session);
 CREATE TABLE outcome(
   event_id INTEGER NOT NULL, seq INTEGER NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL, kind INTEGER NOT NULL,
   text TEXT NOT NULL, PRIMARY KEY(event_id, seq)) WITHOUT ROWID;
+";
+
+/// Units that linger: those of users beside the users, those that outlived their sessions in `orphan`. Of a pool, `tally` has
+/// them in `g`, since when it is overdrawn in `h`, the most that might be in use when a unit was given last in `i`, and
+/// the units of its reservations in `j`.
+const VERSION_3: &str = "
+ALTER TABLE tally ADD COLUMN g INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE tally ADD COLUMN h INTEGER;
+ALTER TABLE tally ADD COLUMN i INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE tally ADD COLUMN j BLOB;
+ALTER TABLE holder ADD COLUMN acquired INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE holder ADD COLUMN lingering INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE holder ADD COLUMN until INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE holder ADD COLUMN reserved INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE holder ADD COLUMN seat INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE holder ADD COLUMN last BLOB;
+UPDATE holder SET acquired = since;
+CREATE INDEX holder_until ON holder(pool, until) WHERE lingering > 0;
+CREATE INDEX holder_acquired ON holder(pool, acquired) WHERE lingering > 0;
+CREATE TABLE orphan(number INTEGER PRIMARY KEY, pool INTEGER NOT NULL, until INTEGER NOT NULL, session BLOB NOT NULL,
+  anonymous INTEGER NOT NULL);
+CREATE INDEX orphan_until ON orphan(pool, until, number);
+ALTER TABLE audit ADD COLUMN why INTEGER NOT NULL DEFAULT 0;
 ";
 
 /// Makes the tables, or brings older ones up to this version. Refuses what is not ours or newer than we are.

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use libsession_core::data::{Direction, Subscript, Value, to_json, tree_from_json, tree_to_json};
-use libsession_core::{LockMode, Logout, Request};
+use libsession_core::{LockMode, LoginOptions, Logout, Request};
 
 use crate::answer::{Answer, Fail, class_name, list, ok};
 use crate::line::text_of;
@@ -68,13 +68,13 @@ fn on_request(world: &Arc<World>, verb: &str, words: &Words) -> Answer {
             world.renewed(&session, &token);
         }
         "login" => {
-            let login = request.login(&words.text_at(1)?)?;
+            let login = request.login_with(&words.text_at(1)?, groups(words)?)?;
             world.renewed(&session, &login.token);
             if let Some(denied) = login.trade_denied {
                 return Ok(format!("ok trade_denied {}", denied.deny_reason().map_or("?", |reason| reason.name())));
             }
         }
-        "trade" => request.trade()?,
+        "trade" => request.trade_with(groups(words)?)?,
         "logout" => match request.logout(words.plain.contains(&"force"))? {
             Logout::Done(token) => world.renewed(&session, &token),
             Logout::Ended(receipt) => return Ok(format!("ended {}", receipt.reason)),
@@ -86,6 +86,13 @@ fn on_request(world: &Arc<World>, verb: &str, words: &Words) -> Answer {
         _ => return data(world, &request, verb, words),
     }
     ok()
+}
+
+/// What `groups=A,B` says of who logs in.
+fn groups(words: &Words) -> Result<LoginOptions, Fail> {
+    let groups = words.text("groups")?.unwrap_or_default();
+    let groups = groups.split(',').filter(|group| !group.is_empty()).map(str::to_string).collect();
+    Ok(LoginOptions { groups })
 }
 
 /// A path: a JSON list of subscripts, or a word.

@@ -134,6 +134,17 @@ fn usage(world: &Arc<World>, words: &Words) -> Answer {
             "available" => usage.available.to_string(),
             "high_water" => usage.high_water.to_string(),
             "denials" => usage.denials.to_string(),
+            "lingering" => usage.lingering.to_string(),
+            "overdrawn" => usage.overdrawn.to_string(),
+            "release_ms" => {
+                let lingering = usage.holders.iter().filter_map(|one| {
+                    let name = word(&world.with_labels(&one.holder));
+                    one.release_in.map(|left| format!("{name}:{}:{}", one.lingering, left.as_millis()))
+                });
+                let mut lingering: Vec<String> = lingering.collect();
+                lingering.sort();
+                list(lingering, ",")
+            }
             "holders" => {
                 let mut holders: Vec<String> = usage
                     .holders
@@ -172,7 +183,8 @@ fn audit_records(world: &Arc<World>, words: &Words) -> Answer {
         // A session that was refused and has no label is its own holder all the same.
         let holder =
             if *record.holder == record.session_id.to_string() { session.clone() } else { word(&record.holder) };
-        format!("{} {session} {holder} {}>{}{reason}", record.kind.name(), record.before, record.after)
+        let why = if record.why.name().is_empty() { String::new() } else { format!(" {}", record.why.name()) };
+        format!("{} {session} {holder} {}>{}{reason}{why}", record.kind.name(), record.before, record.after)
     });
     Ok(list(texts.collect(), ", "))
 }

@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use super::keeping::grave;
 use super::{books, data, full_row, row};
 use crate::ErrorKind;
-use crate::license::ledger::Totals;
+use crate::license::books::Totals;
 use crate::table::PoolLevel;
 use crate::table::shared::books::{Books, FILE, schema};
 use crate::table::shared::testing::Scratch;
@@ -182,7 +182,12 @@ fn an_older_version_is_brought_up_to_this_one() {
          INSERT INTO grave SELECT event_id, locator, id, verifier, until, application, reason, level, at, wall, late, \
            licensed, user, more, sum FROM grave_2; \
          DROP TABLE grave_2; DROP TABLE tally; DROP TABLE letter; DROP TABLE failure; DROP TABLE outcome; \
-         ALTER TABLE event DROP COLUMN waited; PRAGMA user_version = 1;",
+         ALTER TABLE event DROP COLUMN waited; \
+         DROP TABLE orphan; DROP INDEX holder_until; \
+         DROP INDEX holder_acquired; ALTER TABLE holder DROP COLUMN acquired; ALTER TABLE holder DROP COLUMN lingering; \
+         ALTER TABLE holder DROP COLUMN until; ALTER TABLE holder DROP COLUMN reserved; \
+         ALTER TABLE holder DROP COLUMN seat; ALTER TABLE holder DROP COLUMN last; ALTER TABLE audit DROP COLUMN why; \
+         PRAGMA user_version = 1;",
     );
     let books = Books::open(dir.path()).expect("migrated");
     assert_eq!(books.read(|pages| pages.grave(locator)), Ok(Some(grave)));
@@ -191,8 +196,15 @@ fn an_older_version_is_brought_up_to_this_one() {
         Ok((1, 5, 0))
     );
     assert_eq!(books.write(|ledger| ledger.next_event()), Ok(42));
-    let totals =
-        Totals { in_use: 10, anonymous: 2, high_water: 30, high_water_at: -40, denials: 5, level: PoolLevel::Low };
+    let totals = Totals {
+        in_use: 10,
+        anonymous: 2,
+        high_water: 30,
+        high_water_at: -40,
+        denials: 5,
+        level: PoolLevel::Low,
+        ..Totals::default()
+    };
     assert_eq!(books.read(|pages| pages.pool(1)), Ok(totals));
     assert!(books.read(|pages| pages.session(2)).expect("read").is_some());
     assert_eq!(books.read(|pages| pages.quick_check()), Ok(vec![]));

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::{books, data, full_row, row, same};
 use crate::clock::NEVER;
 use crate::id::SessionId;
-use crate::license::AuditKind;
-use crate::license::ledger::{AuditEntry, Totals, UserHolder};
+use crate::license::books::{AuditEntry, Totals, UserHolder};
+use crate::license::{AuditKind, AuditWhy};
 use crate::reason::{DenyReason, EndLevel, EndReason};
 use crate::table::grave::{Grave, More, Replaced};
 use crate::table::{Holder, PoolLevel};
@@ -158,9 +158,29 @@ fn a_flood_of_ends_does_not_fill_the_disk() {
 #[test]
 fn pools_and_holders_come_out_as_they_were_put_in() {
     let (_dir, books) = books();
-    let totals =
-        Totals { in_use: 4, anonymous: 1, high_water: 5, high_water_at: -9, denials: 2, level: PoolLevel::Exhausted };
-    let holder = UserHolder { connections: 3, units: 2, since: 11 };
+    let totals = Totals {
+        in_use: 4,
+        anonymous: 1,
+        lingering: 3,
+        high_water: 5,
+        high_water_at: -9,
+        denials: 2,
+        level: PoolLevel::Overdraft,
+        overdrawn: Some(7),
+        ceiling: 6,
+        reserved: vec![0, 2],
+    };
+    let holder = UserHolder {
+        connections: 0,
+        units: 2,
+        since: 11,
+        acquired: 12,
+        lingering: 1,
+        until: 99,
+        reserved: 1,
+        seat: 2,
+        last: SessionId([7; 16]),
+    };
     books
         .write(|ledger| {
             ledger.set_pool(1, &Totals::default())?;
@@ -190,7 +210,16 @@ fn accounts_and_log_are_rings() {
                 };
                 let holder = if number % 4 == 0 { &Holder::Session } else { &user };
                 let session = SessionId([1; 16]);
-                let entry = AuditEntry { at: number, kind, session, holder, before: number, after: number + 1, reason };
+                let entry = AuditEntry {
+                    at: number,
+                    kind,
+                    session,
+                    holder,
+                    before: number,
+                    after: number + 1,
+                    reason,
+                    why: AuditWhy::Reserved,
+                };
                 ledger.add_audit(0, &entry, 10)?;
                 ledger.add_audit(1, &entry, 0)?;
                 ledger.add_log(number, session, "created", "shop", 10)?;

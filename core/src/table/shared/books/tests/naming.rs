@@ -5,7 +5,7 @@ use super::{books, full_row, row};
 use crate::ErrorKind;
 use crate::event::ClassRef;
 use crate::id::SessionId;
-use crate::license::ledger::{Totals, UserHolder};
+use crate::license::books::{Totals, UserHolder};
 use crate::reason::{EndLevel, EndReason, LicenseClass, ThreadKind};
 use crate::table::shared::books::{Books, Names, NewEvent};
 use crate::table::shared::testing::Scratch;
@@ -30,7 +30,11 @@ fn store() -> (Scratch, Books) {
             ledger.insert_session(&other)?;
             for (pool, in_use) in [(0, 10), (1, 20)] {
                 ledger.set_pool(pool, &Totals { in_use, ..Totals::default() })?;
-                ledger.set_holder(pool, "änne", Some(UserHolder { connections: 1, units: in_use, since: 0 }))?;
+                ledger.set_holder(
+                    pool,
+                    "änne",
+                    Some(UserHolder { connections: 1, units: in_use, ..UserHolder::new(0) }),
+                )?;
             }
             for application in [0, 1] {
                 let mut grave = grave(ledger.next_event()?);

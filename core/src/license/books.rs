@@ -1,0 +1,199 @@
+//! What the books of a pool keep, and what keeps them.
+
+use std::sync::Arc;
+
+use super::audit::{AuditKind, AuditWhy};
+use crate::clock::Millis;
+use crate::id::SessionId;
+use crate::reason::DenyReason;
+use crate::table::{Holder, PoolLevel};
+
+/// The counters of one pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Totals {
+    /// Units charged, with those that linger.
+    pub in_use: u64,
+    /// Those of anonymous sessions among them.
+    pub anonymous: u64,
+    /// Those that linger among them.
+    pub lingering: u64,
+    /// The most there ever were in use.
+    pub high_water: u64,
+    /// When that was: wall time.
+    pub high_water_at: i64,
+    /// Sessions refused so far.
+    pub denials: u64,
+    /// The level that was told last.
+    pub level: PoolLevel,
+    /// Engine time since when more units are in use than there are; `None` while there are not.
+    pub overdrawn: Option<Millis>,
+    /// The most units that might be in use when one was given last.
+    pub ceiling: u64,
+    /// Units of each reservation that its own hold, in the order of the pool's; the break-glass units last. May be shorter: 0.
+    pub reserved: Vec<u64>,
+}
+
+impl Default for Totals {
+    fn default() -> Self {
+        Self {
+            in_use: 0,
+            anonymous: 0,
+            lingering: 0,
+            high_water: 0,
+            high_water_at: 0,
+            denials: 0,
+            level: PoolLevel::Recovered,
+            overdrawn: None,
+            ceiling: 0,
+            reserved: Vec::new(),
+        }
+    }
+}
+
+/// What a user is charged; one who holds no unit is not in the books.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct UserHolder {
+    /// Sessions.
+    pub connections: u64,
+    /// Units of them together, with those that linger.
+    pub units: u64,
+    /// Engine time since when without a break.
+    pub since: Millis,
+    /// Engine time when a unit was taken last.
+    pub acquired: Millis,
+    /// Those of the units that no session needs any more.
+    pub lingering: u64,
+    /// Engine time until when they linger.
+    pub until: Millis,
+    /// Those of the units that count as reserved.
+    pub reserved: u64,
+    /// Which reservation that is: its position + 1, 0 for none.
+    pub seat: u8,
+    /// Of a user without sessions: the last one.
+    pub last: SessionId,
+}
+
+impl UserHolder {
+    /// One who holds nothing yet.
+    pub fn new(now: Millis) -> Self {
+        Self {
+            connections: 0,
+            units: 0,
+            since: now,
+            acquired: now,
+            lingering: 0,
+            until: 0,
+            reserved: 0,
+            seat: 0,
+            last: SessionId([0; 16]),
+        }
+    }
+
+    /// The units that sessions need.
+    pub fn needed(&self) -> u64 {
+        self.units.saturating_sub(self.lingering)
+    }
+
+    /// Gives units back: those that are not reserved first.
+    pub(super) fn free(&mut self, totals: &mut Totals, units: u64) {
+        let units = units.min(self.units);
+        let reserved = units.saturating_sub(self.units.saturating_sub(self.reserved));
+        self.units -= units;
+        self.reserved -= reserved.min(self.reserved);
+        if let Some(used) = usize::from(self.seat).checked_sub(1).and_then(|seat| totals.reserved.get_mut(seat)) {
+            *used = used.saturating_sub(reserved);
+        }
+        // A counter that is too small already is for the recount to tell.
+        totals.in_use = totals.in_use.saturating_sub(units);
+    }
+
+    /// Gives back what lingers.
+    pub(super) fn dismiss(&mut self, totals: &mut Totals) -> u64 {
+        let lingering = std::mem::take(&mut self.lingering);
+        totals.lingering = totals.lingering.saturating_sub(lingering);
+        self.free(totals, lingering);
+        lingering
+    }
+
+    /// Counts its reserved units to those of its reservation.
+    pub fn count_reserved(&self, reserved: &mut Vec<u64>) {
+        if let Some(seat) = usize::from(self.seat).checked_sub(1).filter(|_| self.reserved > 0) {
+            reserved.resize(reserved.len().max(seat + 1), 0);
+            reserved[seat] += self.reserved;
+        }
+    }
+
+    /// As the books keep it.
+    pub(super) fn kept(self) -> Option<Self> {
+        (self.connections > 0 || self.units > 0).then_some(self)
+    }
+}
+
+/// A unit that outlives the session it was charged for, because it is held for a minimal time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Orphan {
+    /// The session that ended.
+    pub session: SessionId,
+    /// Whether it was anonymous.
+    pub anonymous: bool,
+    /// Engine time.
+    pub until: Millis,
+}
+
+/// Who holds units that linger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Lingering {
+    /// A user.
+    User(Arc<str>),
+    /// A session that ended.
+    Orphan(Orphan),
+}
+
+/// A record to be kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AuditEntry<'a> {
+    /// Engine time.
+    pub at: Millis,
+    /// What was done.
+    pub kind: AuditKind,
+    /// The session.
+    pub session: SessionId,
+    /// Who is charged afterwards; for a release, who was.
+    pub holder: &'a Holder,
+    /// Units in use before.
+    pub before: u64,
+    /// Units in use after.
+    pub after: u64,
+    /// For a denial.
+    pub reason: Option<DenyReason>,
+    /// What made it possible.
+    pub why: AuditWhy,
+}
+
+/// What keeps the books of one pool.
+pub(crate) trait Ledger {
+    /// Why reading or writing fails.
+    type Error;
+
+    /// The counters, in place. What is changed in them counts once [`keep_totals`](Self::keep_totals) returned; after an
+    /// error nothing of the whole step counts.
+    fn totals(&mut self) -> &mut Totals;
+    /// Keeps the counters as they are now.
+    fn keep_totals(&mut self) -> Result<(), Self::Error>;
+    /// What a user is charged.
+    fn holder(&mut self, user: &Arc<str>) -> Result<Option<UserHolder>, Self::Error>;
+    /// Charges a user otherwise; `None` is no longer charged.
+    fn set_holder(&mut self, user: &Arc<str>, holder: Option<UserHolder>) -> Result<(), Self::Error>;
+    /// Whoever's lingering ends first, with the instant.
+    fn first_lingering(&mut self) -> Result<Option<(Millis, Lingering)>, Self::Error>;
+    /// Users with lingering units, those that have held them longest first.
+    fn lingering(&mut self, skip: usize, limit: usize) -> Result<Vec<Arc<str>>, Self::Error>;
+    /// Keeps a unit that outlives its session.
+    fn add_orphan(&mut self, orphan: &Orphan) -> Result<(), Self::Error>;
+    /// Forgets one.
+    fn remove_orphan(&mut self, orphan: &Orphan) -> Result<(), Self::Error>;
+    /// Keeps a record as the last; not called for a pool that keeps none.
+    fn record(&mut self, entry: &AuditEntry<'_>) -> Result<(), Self::Error>;
+    /// The level changed, with so many units in use: to be told.
+    fn level(&mut self, level: PoolLevel, in_use: u64) -> Result<(), Self::Error>;
+}

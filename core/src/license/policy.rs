@@ -1,0 +1,119 @@
+//! What a pool allows beyond its units: overdraft, reservations, levels. No clock, no lock, no store.
+
+use super::books::Totals;
+use crate::clock::Millis;
+use crate::reason::LicenseClass;
+use crate::table::{PoolDefinition, PoolLevel};
+
+/// What a holder is to a pool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rank {
+    /// One like others.
+    #[default]
+    Ordinary,
+    /// Named by the reservation at this position.
+    Reserved(u8),
+    /// May break the glass.
+    Administrator,
+    /// Named by the exclude list, or not by the include list.
+    Excluded,
+}
+
+/// Units set apart for some.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reserved {
+    /// How many.
+    pub units: u64,
+    /// Whether nobody else may use them meanwhile.
+    pub hard: bool,
+}
+
+/// What there is to take for one rank.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Room {
+    /// Units that nobody has.
+    pub free: u64,
+    /// Those of them that are for all.
+    common: u64,
+    /// Those of its own reservation that are set apart.
+    own: u64,
+    /// Those of its own reservation that its members don't hold.
+    unused: u64,
+}
+
+impl Room {
+    /// Units that this rank may take.
+    pub fn all(&self) -> u64 {
+        self.common.saturating_add(self.own).min(self.free)
+    }
+
+    /// How many of so many units count as reserved, and the seat of the reservation.
+    pub fn reserved(&self, rank: Rank, wanted: u64) -> (u64, u8) {
+        match rank {
+            Rank::Reserved(position) => (wanted.min(self.unused), position + 1),
+            // The glass is broken last.
+            Rank::Administrator => (wanted.saturating_sub(self.common).min(self.own), BREAK_GLASS),
+            Rank::Ordinary | Rank::Excluded => (0, 0),
+        }
+    }
+}
+
+/// The seat of the break-glass units, behind all reservations.
+pub(crate) const BREAK_GLASS: u8 = MAX_RESERVATIONS as u8 + 1;
+/// Most reservations of a pool.
+pub(crate) const MAX_RESERVATIONS: usize = 64;
+
+/// Units that may be in use now: those there are, and the overdraft while its time lasts.
+pub(super) fn limit(pool: &PoolDefinition, totals: &Totals, now: Millis) -> u64 {
+    let open = totals.overdrawn.is_none_or(|since| now < since.saturating_add(pool.overdraft_time));
+    pool.capacity.saturating_add(if open { pool.overdraft } else { 0 })
+}
+
+/// What a rank may take within a limit.
+pub(super) fn room(pool: &PoolDefinition, totals: &Totals, limit: u64, rank: Rank) -> Room {
+    let free = limit.saturating_sub(totals.in_use);
+    if pool.reservations.is_empty() && pool.break_glass == 0 {
+        return Room { free, common: free, own: 0, unused: 0 };
+    }
+    let used = |seat: usize| totals.reserved.get(seat - 1).copied().unwrap_or(0);
+    let glass = pool.break_glass.saturating_sub(used(usize::from(BREAK_GLASS)));
+    let mut apart = glass;
+    let (mut own, mut unused) = if rank == Rank::Administrator { (glass, glass) } else { (0, 0) };
+    for (position, reservation) in pool.reservations.iter().enumerate() {
+        let left = reservation.units.saturating_sub(used(position + 1));
+        if reservation.hard {
+            apart = apart.saturating_add(left);
+        }
+        if matches!(rank, Rank::Reserved(own) if usize::from(own) == position) {
+            (own, unused) = (if reservation.hard { left } else { 0 }, left);
+        }
+    }
+    Room { free, common: free.saturating_sub(apart), own, unused }
+}
+
+/// How long a session of a class that is its own holder keeps its unit at least.
+pub(super) fn least(pool: &PoolDefinition, class: LicenseClass) -> Millis {
+    if class == LicenseClass::Anonymous { pool.anonymous_min_hold } else { pool.min_hold }
+}
+
+/// The level of a pool with so many units in use, which had another before. It gets worse at once; but for the end of an
+/// overdraft it gets better only when enough units are available again.
+pub(super) fn level(pool: &PoolDefinition, before: PoolLevel, in_use: u64) -> PoolLevel {
+    let available = pool.capacity.saturating_sub(in_use);
+    let level = if in_use > pool.capacity {
+        PoolLevel::Overdraft
+    } else if available == 0 && pool.capacity > 0 {
+        PoolLevel::Exhausted
+    } else if available < pool.low {
+        PoolLevel::Low
+    } else {
+        PoolLevel::Recovered
+    };
+    if level < before && before < PoolLevel::Overdraft && available < pool.recovered {
+        return before;
+    }
+    if before == PoolLevel::Overdraft && level < PoolLevel::Exhausted && available < pool.recovered {
+        return PoolLevel::Exhausted;
+    }
+    level
+}

@@ -1,0 +1,440 @@
+//! The arithmetic of a pool over books that count what is written into them.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use super::audit::{AuditKind, AuditWhy};
+use super::books::{AuditEntry, Ledger, Lingering, Orphan, Totals, UserHolder};
+use super::ledger::{Verdict, acquire, expire, release, trade};
+use super::policy::{Rank, Reserved};
+use super::recount::recount;
+use super::rules::PoolRule;
+use crate::clock::{Millis, Now};
+use crate::id::SessionId;
+use crate::reason::{DenyReason, LicenseClass, UnitRule};
+use crate::table::{At, Charge, Holder, PoolDefinition, PoolLevel};
+
+/// Books that count what is written into them, and fail at a chosen call.
+#[derive(Default)]
+struct Books {
+    totals: Totals,
+    users: HashMap<Arc<str>, UserHolder>,
+    orphans: BTreeSet<(Millis, SessionId, bool)>,
+    records: Vec<(AuditKind, u64, u64, Option<DenyReason>)>,
+    whys: Vec<AuditWhy>,
+    levels: Vec<(PoolLevel, u64)>,
+    holders_written: u32,
+    calls: u32,
+    fail_at: Option<u32>,
+}
+
+impl Books {
+    fn call(&mut self) -> Result<(), &'static str> {
+        self.calls += 1;
+        if self.fail_at == Some(self.calls) { Err("the disk is full") } else { Ok(()) }
+    }
+}
+
+impl Ledger for Books {
+    type Error = &'static str;
+
+    fn totals(&mut self) -> &mut Totals {
+        &mut self.totals
+    }
+
+    fn keep_totals(&mut self) -> Result<(), Self::Error> {
+        self.call()
+    }
+
+    fn holder(&mut self, user: &Arc<str>) -> Result<Option<UserHolder>, Self::Error> {
+        self.call().map(|()| self.users.get(user).copied())
+    }
+
+    fn set_holder(&mut self, user: &Arc<str>, holder: Option<UserHolder>) -> Result<(), Self::Error> {
+        self.call()?;
+        self.holders_written += 1;
+        match holder {
+            Some(holder) => self.users.insert(user.clone(), holder),
+            None => self.users.remove(user),
+        };
+        Ok(())
+    }
+
+    fn first_lingering(&mut self) -> Result<Option<(Millis, Lingering)>, Self::Error> {
+        self.call()?;
+        let users = self.users.iter().filter(|(_, held)| held.lingering > 0);
+        let users = users.map(|(user, held)| (held.until, Lingering::User(user.clone())));
+        let orphans = self
+            .orphans
+            .iter()
+            .map(|&(until, session, anonymous)| (until, Lingering::Orphan(Orphan { session, anonymous, until })));
+        Ok(users.chain(orphans).min_by_key(|(until, _)| *until))
+    }
+
+    fn lingering(&mut self, skip: usize, limit: usize) -> Result<Vec<Arc<str>>, Self::Error> {
+        self.call()?;
+        let lingers = self.users.iter().filter(|(_, held)| held.lingering > 0);
+        let mut users: Vec<_> = lingers.map(|(user, held)| (held.acquired, user.clone())).collect();
+        users.sort();
+        Ok(users.into_iter().skip(skip).take(limit).map(|(_, user)| user).collect())
+    }
+
+    fn add_orphan(&mut self, orphan: &Orphan) -> Result<(), Self::Error> {
+        self.call()?;
+        self.orphans.insert((orphan.until, orphan.session, orphan.anonymous));
+        Ok(())
+    }
+
+    fn remove_orphan(&mut self, orphan: &Orphan) -> Result<(), Self::Error> {
+        self.call()?;
+        self.orphans.remove(&(orphan.until, orphan.session, orphan.anonymous));
+        Ok(())
+    }
+
+    fn record(&mut self, entry: &AuditEntry<'_>) -> Result<(), Self::Error> {
+        self.call()?;
+        self.records.push((entry.kind, entry.before, entry.after, entry.reason));
+        self.whys.push(entry.why);
+        Ok(())
+    }
+
+    fn level(&mut self, level: PoolLevel, in_use: u64) -> Result<(), Self::Error> {
+        self.call().map(|()| self.levels.push((level, in_use)))
+    }
+}
+
+fn pool(unit_rule: UnitRule, capacity: u64) -> PoolDefinition {
+    PoolDefinition {
+        rule: PoolRule { unit_rule, max_connections: 2, max_sessions_per_holder: None },
+        anonymous_cap: Some(1),
+        low: 2,
+        audit_records: 10,
+        ..PoolDefinition::plain("main", capacity)
+    }
+}
+
+fn at(ms: Millis) -> At {
+    At { now: Now { ms, ..Now::default() }, wall: 1000 + ms as i64 }
+}
+
+fn charge(user: &str) -> Charge {
+    let holder = if user.is_empty() { Holder::Session } else { Holder::User(user.into()) };
+    Charge { pool: 0, class: LicenseClass::Named, holder }
+}
+
+fn session(number: u8) -> SessionId {
+    SessionId([number; 16])
+}
+
+#[test]
+fn a_denied_trade_writes_the_denial_and_nothing_else() {
+    let (mut books, pool) = (Books::default(), pool(UnitRule::Iris, 3));
+    let acquire =
+        |books: &mut Books, number, user| acquire(books, &pool, at(1), session(number), &charge(user), Rank::Ordinary);
+    for (number, user) in [(1, "ada"), (2, "ada"), (3, "bob"), (4, "bob")] {
+        assert_eq!(acquire(&mut books, number, user), Ok(Ok(())));
+    }
+    let (totals, written, users) = (books.totals.clone(), books.holders_written, books.users.clone());
+    // The third connection of one holder costs three units: one is free, and one comes free.
+    let verdict = trade(&mut books, &pool, at(2), session(3), &charge("bob"), &charge("ada"), Rank::Ordinary);
+    assert_eq!(verdict, Ok(Err(DenyReason::PoolExhausted)));
+    assert_eq!(books.totals, Totals { denials: 1, ..totals });
+    assert_eq!((books.holders_written, &books.users), (written, &users));
+    assert_eq!(books.records.last(), Some(&(AuditKind::Denial, 2, 2, Some(DenyReason::PoolExhausted))));
+}
+
+#[test]
+fn a_full_pool_trades_the_unit_that_becomes_free() {
+    let (mut books, pool) = (Books::default(), pool(UnitRule::User, 1));
+    assert_eq!(acquire(&mut books, &pool, at(1), session(1), &charge(""), Rank::Ordinary), Ok(Ok(())));
+    assert_eq!(trade(&mut books, &pool, at(5), session(1), &charge(""), &charge("ada"), Rank::Ordinary), Ok(Ok(())));
+    assert_eq!(books.users.get("ada"), Some(&UserHolder { connections: 1, units: 1, ..UserHolder::new(5) }));
+    assert_eq!(trade(&mut books, &pool, at(7), session(1), &charge("ada"), &charge("ada"), Rank::Ordinary), Ok(Ok(())));
+    assert_eq!(books.users.get("ada"), Some(&UserHolder { connections: 1, units: 1, ..UserHolder::new(7) }));
+    assert_eq!(release(&mut books, &pool, at(9), session(1), &charge("ada"), 0), Ok(()));
+    assert_eq!((books.totals.in_use, books.users.len()), (0, 0));
+    assert_eq!((books.totals.high_water, books.totals.high_water_at), (1, 1001));
+    assert_eq!(books.levels, [(PoolLevel::Exhausted, 1), (PoolLevel::Low, 0)]);
+}
+
+#[test]
+fn each_failure_of_the_books_is_told() {
+    let pool = pool(UnitRule::Session, 3);
+    for fail_at in 1.. {
+        let mut books = Books { fail_at: Some(fail_at), ..Books::default() };
+        let done = acquire(&mut books, &pool, at(1), session(1), &charge("ada"), Rank::Ordinary)
+            .and_then(|_| trade(&mut books, &pool, at(2), session(1), &charge("ada"), &charge("bob"), Rank::Ordinary))
+            .and_then(|_| release(&mut books, &pool, at(3), session(1), &charge("bob"), 0));
+        if books.calls < fail_at {
+            assert_eq!((done, books.totals.in_use), (Ok(()), 0));
+            break;
+        }
+        assert_eq!(done, Err("the disk is full"));
+    }
+}
+
+/// One pool at work, with its invariants looked at after every step.
+struct Till {
+    books: Books,
+    pool: PoolDefinition,
+}
+
+impl Till {
+    fn new(pool: PoolDefinition) -> Self {
+        Self { books: Books::default(), pool: PoolDefinition { audit_records: 10, ..pool } }
+    }
+
+    fn holds(&self) {
+        let totals = &self.books.totals;
+        let users = self.books.users.values();
+        let held: u64 = users.clone().map(|held| held.units).sum();
+        let lingering: u64 = users.clone().map(|held| held.lingering).sum();
+        let orphans = self.books.orphans.len() as u64;
+        assert!(held + orphans <= totals.in_use, "{totals:?}");
+        assert_eq!(lingering + orphans, totals.lingering, "{totals:?}");
+        assert_eq!(users.map(|held| held.reserved).sum::<u64>(), totals.reserved.iter().sum(), "{totals:?}");
+        assert!(totals.in_use <= self.pool.capacity + self.pool.overdraft, "{totals:?}");
+    }
+
+    fn take_as(&mut self, ms: Millis, number: u8, user: &str, rank: Rank) -> Verdict {
+        let verdict = acquire(&mut self.books, &self.pool, at(ms), session(number), &charge(user), rank);
+        self.holds();
+        verdict.expect("books that work")
+    }
+
+    fn take(&mut self, ms: Millis, number: u8, user: &str) -> Verdict {
+        self.take_as(ms, number, user, Rank::Ordinary)
+    }
+
+    fn give(&mut self, ms: Millis, number: u8, user: &str) {
+        release(&mut self.books, &self.pool, at(ms), session(number), &charge(user), 0).expect("books that work");
+        self.holds();
+    }
+
+    fn last(&self) -> (AuditKind, AuditWhy, u64) {
+        let (kind, _, after, _) = self.books.records.last().copied().expect("a record");
+        (kind, self.books.whys.last().copied().expect("a record"), after)
+    }
+}
+
+const FULL: Verdict = Err(DenyReason::PoolExhausted);
+const APART: Verdict = Err(DenyReason::Reserved);
+
+#[test]
+fn who_comes_back_to_a_lingering_unit_has_it_free_and_others_after_its_time() {
+    let mut till = Till::new(PoolDefinition { linger: 100, reclaim: false, ..PoolDefinition::plain("main", 1) });
+    assert_eq!(till.take(0, 1, "ada"), Ok(()));
+    till.give(10, 1, "ada");
+    assert_eq!(till.last(), (AuditKind::Linger, AuditWhy::Nothing, 1));
+    assert_eq!(till.take(50, 2, "bob"), FULL);
+    assert_eq!(till.take(60, 3, "ada"), Ok(()));
+    assert_eq!(till.last(), (AuditKind::Grant, AuditWhy::Lingering, 1));
+    till.give(70, 3, "ada");
+    assert_eq!(till.take(169, 2, "bob"), FULL);
+    assert_eq!(till.take(170, 2, "bob"), Ok(()));
+    assert_eq!(till.last(), (AuditKind::Grant, AuditWhy::Nothing, 1));
+    assert!(till.books.whys.contains(&AuditWhy::Lingered));
+    assert_eq!(expire(&mut till.books, &till.pool, at(171)), Ok(None));
+}
+
+#[test]
+fn a_unit_within_its_minimal_time_is_nobody_elses_and_outlives_its_session() {
+    let mut till = Till::new(PoolDefinition { min_hold: 100, ..PoolDefinition::plain("main", 2) });
+    assert_eq!((till.take(0, 1, "ada"), till.take(0, 2, "")), (Ok(()), Ok(())));
+    till.give(10, 1, "ada");
+    release(&mut till.books, &till.pool, at(20), session(2), &charge(""), 0).expect("books that work");
+    till.holds();
+    assert_eq!(till.books.totals.lingering, 2);
+    // Reclaiming is allowed, but not of these.
+    assert_eq!(till.take(99, 3, "bob"), FULL);
+    assert_eq!(expire(&mut till.books, &till.pool, at(99)), Ok(Some(100)));
+    assert_eq!(till.take(100, 3, "bob"), Ok(()));
+    assert_eq!((till.books.totals.in_use, till.books.totals.lingering), (1, 0));
+    till.give(250, 3, "bob");
+    assert_eq!(till.last(), (AuditKind::Release, AuditWhy::Nothing, 0));
+}
+
+#[test]
+fn a_full_pool_reclaims_first_who_took_a_unit_longest_ago_and_a_denial_reclaims_nothing() {
+    let mut till = Till::new(PoolDefinition { linger: 1000, ..PoolDefinition::plain("main", 2) });
+    assert_eq!((till.take(5, 1, "ada"), till.take(6, 2, "bob")), (Ok(()), Ok(())));
+    till.give(10, 2, "bob");
+    till.give(20, 1, "ada");
+    assert_eq!(till.take(30, 3, "eve"), Ok(()));
+    assert!(!till.books.users.contains_key("ada") && till.books.users.contains_key("bob"));
+    assert_eq!(till.last(), (AuditKind::Grant, AuditWhy::Reclaimed, 2));
+    let reclaim = till.books.records[till.books.records.len() - 2];
+    assert_eq!(reclaim, (AuditKind::Reclaim, 2, 1, None));
+    // Three units are more than one that lingers.
+    let iris = PoolRule { unit_rule: UnitRule::Iris, max_connections: 2, max_sessions_per_holder: None };
+    till.pool.rule = iris;
+    assert_eq!(till.take(40, 4, "eve"), Ok(()));
+    let before = till.books.users.clone();
+    assert_eq!(till.take(50, 5, "eve"), FULL);
+    assert_eq!(till.books.users, before);
+}
+
+#[test]
+fn an_overdraft_has_a_bound_a_time_and_two_events() {
+    let overdraft = PoolDefinition { overdraft: 2, overdraft_time: 100, ..PoolDefinition::plain("main", 1) };
+    let mut till = Till::new(overdraft);
+    assert_eq!((till.take(0, 1, "a"), till.take(10, 2, "b"), till.take(50, 3, "c")), (Ok(()), Ok(()), Ok(())));
+    assert_eq!(till.last(), (AuditKind::Grant, AuditWhy::Overdraft, 3));
+    assert_eq!(till.take(60, 4, "d"), FULL);
+    till.give(70, 3, "c");
+    assert_eq!(till.take(110, 4, "d"), FULL, "its time is over");
+    till.give(120, 2, "b");
+    assert_eq!(till.take(130, 4, "d"), Ok(()), "it begins anew");
+    let levels: Vec<PoolLevel> = till.books.levels.iter().map(|(level, _)| *level).collect();
+    use PoolLevel::{Exhausted, Overdraft};
+    assert_eq!(levels, [Exhausted, Overdraft, Exhausted, Overdraft]);
+}
+
+#[test]
+fn reserved_units_are_for_their_own_and_the_glass_is_broken_last() {
+    let hard = vec![Reserved { units: 1, hard: true }, Reserved { units: 1, hard: false }];
+    let mut till = Till::new(PoolDefinition { reservations: hard, break_glass: 1, ..PoolDefinition::plain("main", 4) });
+    // Four units: one apart for the first reservation, one behind glass, two for all.
+    assert_eq!((till.take(0, 1, "a"), till.take(0, 2, "b")), (Ok(()), Ok(())));
+    assert_eq!(till.take(0, 3, "c"), APART);
+    assert_eq!(till.take_as(0, 3, "c", Rank::Reserved(1)), APART);
+    assert_eq!(till.take_as(0, 4, "d", Rank::Reserved(0)), Ok(()));
+    assert_eq!(till.last(), (AuditKind::Grant, AuditWhy::Reserved, 3));
+    assert_eq!(till.take_as(0, 5, "e", Rank::Reserved(0)), APART);
+    assert_eq!(till.take_as(0, 6, "root", Rank::Administrator), Ok(()));
+    assert_eq!(till.last(), (AuditKind::Grant, AuditWhy::BreakGlass, 4));
+    assert_eq!(till.take_as(0, 7, "toor", Rank::Administrator), FULL);
+    assert_eq!(till.take_as(0, 8, "x", Rank::Excluded), Err(DenyReason::Excluded));
+    till.give(1, 4, "d");
+    assert_eq!(till.take(1, 9, "f"), APART, "what came back is reserved again");
+    till.give(2, 1, "a");
+    assert_eq!(till.take_as(2, 9, "f", Rank::Reserved(1)), Ok(()));
+    till.give(3, 6, "root");
+    assert_eq!(till.take(3, 10, "g"), APART);
+}
+
+#[test]
+fn a_pool_has_recovered_only_with_enough_units() {
+    let mut till = Till::new(PoolDefinition { low: 2, recovered: 3, ..PoolDefinition::plain("main", 4) });
+    for (number, user) in [(1, "a"), (2, "b"), (3, "c"), (4, "d")] {
+        assert_eq!(till.take(0, number, user), Ok(()));
+    }
+    till.give(1, 4, "d");
+    till.give(1, 3, "c");
+    assert_eq!(till.take(2, 3, "c"), Ok(()));
+    till.give(3, 3, "c");
+    till.give(3, 2, "b");
+    use PoolLevel::{Exhausted, Low, Recovered};
+    assert_eq!(till.books.levels, [(Low, 3), (Exhausted, 4), (Recovered, 1)]);
+}
+
+#[test]
+fn a_trade_to_a_user_with_a_lingering_unit_frees_the_old_one() {
+    let mut till = Till::new(PoolDefinition { linger: 1000, ..PoolDefinition::plain("main", 2) });
+    assert_eq!((till.take(0, 1, "ada"), till.take(0, 2, "")), (Ok(()), Ok(())));
+    till.give(1, 1, "ada");
+    let traded = trade(&mut till.books, &till.pool, at(2), session(2), &charge(""), &charge("ada"), Rank::Ordinary);
+    assert_eq!(traded, Ok(Ok(())));
+    assert_eq!(till.last(), (AuditKind::Trade, AuditWhy::Lingering, 1));
+    assert_eq!((till.books.totals.in_use, till.books.totals.lingering), (1, 0));
+}
+
+/// Numbers that look random, the same in every run.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 16) % bound
+    }
+}
+
+#[test]
+fn whatever_the_policies_the_books_are_what_the_sessions_make_them() {
+    for seed in 1..400 {
+        let mut dice = Dice(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed) | 1);
+        let rules = [UnitRule::Session, UnitRule::User, UnitRule::Staircase, UnitRule::Iris, UnitRule::Hard];
+        let capacity = 2 + dice.below(5);
+        let set = |dice: &mut Dice, value| if dice.below(2) == 0 { value } else { 0 };
+        let apart = |dice: &mut Dice| dice.below(2) == 0;
+        let pool = PoolDefinition {
+            rule: PoolRule {
+                unit_rule: rules[dice.below(5) as usize],
+                max_connections: 2,
+                max_sessions_per_holder: apart(&mut dice).then_some(4),
+            },
+            anonymous_cap: apart(&mut dice).then_some(1),
+            linger: set(&mut dice, 30),
+            min_hold: set(&mut dice, 20),
+            anonymous_min_hold: set(&mut dice, 10),
+            reclaim: apart(&mut dice),
+            overdraft: dice.below(3),
+            overdraft_time: 25,
+            reservations: vec![Reserved { units: 1, hard: apart(&mut dice) }],
+            break_glass: dice.below(2),
+            ..PoolDefinition::plain("main", capacity)
+        };
+        let mut till = Till::new(pool);
+        let mut live: Vec<(u8, Charge)> = Vec::new();
+        let (mut now, mut made) = (0, 0);
+        for _ in 0..200 {
+            now += dice.below(8);
+            let users = ["", "ann", "bob", "eve", "root"];
+            let user = users[dice.below(5) as usize];
+            let mut to = charge(user);
+            if user.is_empty() && dice.below(2) == 0 {
+                to.class = LicenseClass::Anonymous;
+            }
+            let rank = match user {
+                "ann" => Rank::Reserved(0),
+                "root" => Rank::Administrator,
+                _ => Rank::Ordinary,
+            };
+            match dice.below(4) {
+                0 | 1 if made < 250 => {
+                    made += 1;
+                    let verdict = acquire(&mut till.books, &till.pool, at(now), session(made), &to, rank);
+                    if verdict == Ok(Ok(())) {
+                        live.push((made, to));
+                    }
+                }
+                2 if !live.is_empty() => {
+                    let which = dice.below(live.len() as u64) as usize;
+                    let (number, from) = live[which].clone();
+                    let before = till.books.totals.in_use;
+                    let traded = trade(&mut till.books, &till.pool, at(now), session(number), &from, &to, rank);
+                    if traded == Ok(Ok(())) {
+                        live[which].1 = to;
+                    } else {
+                        assert!(till.books.totals.in_use <= before, "seed {seed}: a denied trade takes nothing");
+                    }
+                }
+                3 if !live.is_empty() => {
+                    let (number, from) = live.swap_remove(dice.below(live.len() as u64) as usize);
+                    release(&mut till.books, &till.pool, at(now), session(number), &from, now)
+                        .expect("books that work");
+                }
+                _ => {
+                    let next = expire(&mut till.books, &till.pool, at(now)).expect("books that work");
+                    assert!(next.is_none_or(|next| next > now), "seed {seed}");
+                }
+            }
+            till.holds();
+            let holders: Vec<Holder> = live.iter().map(|(_, charge)| charge.holder.clone()).collect();
+            let users = till.books.users.iter().map(|(user, holder)| (&**user, *holder));
+            let orphans = till.books.orphans.len() as u64;
+            let recounted = recount(&till.pool, &till.books.totals, users, orphans, &holders);
+            assert_eq!(recounted, (till.books.totals.in_use, Vec::new()), "seed {seed} at {now}");
+        }
+        // When everybody has gone and time has passed, nothing is held.
+        for (number, from) in live {
+            release(&mut till.books, &till.pool, at(now), session(number), &from, now).expect("books that work");
+        }
+        assert_eq!(expire(&mut till.books, &till.pool, at(now + 1000)), Ok(None));
+        let totals = &till.books.totals;
+        assert_eq!((totals.in_use, totals.lingering, totals.anonymous), (0, 0, 0), "seed {seed}");
+        assert!(till.books.users.is_empty() && totals.reserved.iter().all(|units| *units == 0), "seed {seed}");
+    }
+}
