@@ -12,6 +12,7 @@
 #[allow(dead_code, unused_imports)]
 mod books;
 mod cache;
+mod change;
 mod dead;
 mod directory;
 mod due;
@@ -20,6 +21,7 @@ mod keys;
 mod layout;
 mod letters;
 mod life;
+mod locks;
 mod look;
 mod map;
 #[cfg(target_os = "linux")]
@@ -28,13 +30,17 @@ mod open;
 mod outbox;
 mod patience;
 mod processes;
+mod repair;
 mod requests;
+mod shut;
+mod slots;
 #[cfg(test)]
 mod spread;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
+mod values;
 mod visit;
 mod waiters;
 mod word;

@@ -20,7 +20,6 @@ use super::{Local, SharedOptions, SharedTable};
 use crate::clock::{Clock, Millis, NEVER, SystemClock};
 use crate::deadline;
 use crate::error::{Error, ErrorKind, Result};
-use crate::license::recount;
 use crate::reason::{EndReason, ThreadKind};
 use crate::sync::Mutex;
 use crate::table::slot::{ASK, FREE, IN_FLIGHT, Place, State};
@@ -28,8 +27,6 @@ use crate::table::*;
 
 /// How long another process that opens the store is waited for.
 const SETUP: Duration = Duration::from_secs(30);
-/// How long a close waits for who opens.
-const CLOSE: Duration = Duration::from_secs(2);
 /// Tombstones that there is room for, however few sessions there may be.
 const MIN_GRAVES: u64 = 65_536;
 /// Rows that are read at once.
@@ -303,148 +300,6 @@ impl SharedTable {
         let done = writer.commit(|ledger| ledger.release_all_letters());
         self.done(writer, false)?;
         done
-    }
-
-    /// Counts what is in the books.
-    pub(super) fn recount_counters(&self) -> Result<()> {
-        let counters = &self.map.head().counters;
-        let (live, applications, graves, events) = self.books.read(|pages| {
-            Ok((pages.count()?, pages.counts_by_application()?, pages.grave_count()?, pages.outbox_count()?))
-        })?;
-        counters.live.store(live, Release);
-        counters.peak.fetch_max(live, Relaxed);
-        for (number, counter) in counters.applications.iter().enumerate() {
-            let live = applications.iter().find(|(other, _)| *other as usize == number).map_or(0, |(_, live)| *live);
-            counter.store(live, Release);
-        }
-        counters.tombstones.store(graves, Relaxed);
-        counters.outbox.store(events, Relaxed);
-        Ok(())
-    }
-
-    /// Counts the units again that live sessions hold; a difference is repaired and told.
-    pub(super) fn repair_pools(&self) -> Result<()> {
-        for (pool, definition) in (0..).zip(&self.config.pools) {
-            let audit = self.audit_pool(pool)?;
-            if audit.counted == audit.recounted
-                && audit.differences.iter().all(|text| text.contains(" units are in use"))
-            {
-                continue;
-            }
-            for difference in &audit.differences {
-                ::log::error!(target: "libsession", "pool '{}' is repaired: {difference}", definition.name);
-            }
-            let writer = self.writer()?;
-            let done = writer.commit(|ledger| {
-                let mut totals = ledger.pool(pool)?;
-                let mut anonymous = 0;
-                let mut connections = std::collections::HashMap::new();
-                for row in ledger.charged(pool)? {
-                    match &row.charge.holder {
-                        Holder::Session => {
-                            anonymous += u64::from(row.charge.class == crate::reason::LicenseClass::Anonymous);
-                        }
-                        Holder::User(user) => *connections.entry(user.clone()).or_insert(0) += 1,
-                    }
-                }
-                let orphans = ledger.orphans(pool)?;
-                anonymous += orphans.iter().filter(|orphan| orphan.anonymous).count() as u64;
-                let mut lingering = orphans.len() as u64;
-                totals.reserved.clear();
-                let mut before: std::collections::HashMap<_, _> = ledger.holders(pool)?.into_iter().collect();
-                for user in before.keys() {
-                    connections.entry(user.clone()).or_insert(0);
-                }
-                for (user, count) in connections {
-                    let holder = recount::holder(definition, self.clock.now().ms, count, before.remove(&user));
-                    if let Some(holder) = &holder {
-                        lingering += holder.lingering;
-                        holder.count_reserved(&mut totals.reserved);
-                    }
-                    ledger.set_holder(pool, &user, holder)?;
-                }
-                totals.anonymous = anonymous;
-                totals.lingering = lingering;
-                totals.in_use = audit.recounted;
-                ledger.set_pool(pool, &totals)
-            });
-            self.done(writer, false)?;
-            done?;
-        }
-        Ok(())
-    }
-
-    /// Gives back what this process holds, once; tells how many requests were in flight.
-    pub(super) fn shut(&self) -> u64 {
-        if self.processes.forked() || self.shutting.swap(true, AcqRel) {
-            return 0;
-        }
-        self.stop_keeper();
-        let mut finished = 0;
-        let given_back = self.give_back(&mut finished);
-        self.closed.store(true, Release);
-        self.unlead(&mut self.filed.lock());
-        // Nobody comes in while it is found out whether somebody stays.
-        let setup = self.processes.setup(CLOSE);
-        let last = setup.is_ok() && self.others().all(|number| !self.processes.alive(number));
-        self.books.close(last);
-        let participant = self.participant(self.me);
-        match given_back {
-            Ok(()) => {
-                participant.instance.store(0, Relaxed);
-                participant.state.store(0, Release);
-            }
-            // The others find a process that is not there any more, and free what it had.
-            Err(error) => {
-                ::log::error!(target: "libsession", "the store was not closed in order: {}", error.message());
-            }
-        }
-        self.processes.give_back(self.me);
-        drop(setup);
-        self.ring_others(false);
-        finished
-    }
-
-    fn give_back(&self, finished: &mut u64) -> Result<()> {
-        let mut outcome = self.flush();
-        let now = self.clock.now();
-        let own = std::mem::take(&mut self.local.records.lock().own);
-        for number in own {
-            let Some(record) = self.map.record(number) else { continue };
-            let session = record.session.load(Relaxed);
-            if record.kind.load(Relaxed) != 0 {
-                match self.hold(Place::from_locator(session).index) {
-                    Ok(Some(mut held)) => {
-                        if held.place().locator() == session
-                            && let Some(flight) = self.flights(&held).find(|flight| flight.record == number)
-                        {
-                            self.take_out(now, &mut held, &flight, now.ms);
-                            self.refile(now, &held);
-                            *finished += 1;
-                        }
-                    }
-                    Ok(None) => {}
-                    Err(error) => {
-                        outcome = Err(error);
-                        continue;
-                    }
-                }
-            }
-            record.kind.store(0, Relaxed);
-            record.owner.store(0, Release);
-        }
-        let slots = std::mem::take(&mut *self.local.slots.lock());
-        for index in slots {
-            self.return_slot(index);
-        }
-        let writer = self.writer()?;
-        let at = self.at();
-        let done = writer.commit(|ledger| {
-            ledger.outbox_release(self.me, self.instance)?;
-            set_past(ledger, at)
-        });
-        self.done(writer, true)?;
-        done.and(outcome)
     }
 }
 

@@ -1,14 +1,12 @@
 //! Uses of a session: touch, begin, finish, data, lock.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 use super::layout::{Record, flags};
-use super::patience::Less;
 use super::visit::{Held, Name, Visit, live, ok};
 use super::{SharedTable, Writer};
 use crate::clock::{Millis, NEVER, Now};
-use crate::data::{Changes, RowChange, Subscript, Writes};
+use crate::data::Writes;
 use crate::deadline;
 use crate::error::{Error, ErrorKind, Result};
 use crate::reason::{EndReason, LockMode, ThreadKind, TouchKind};
@@ -53,7 +51,7 @@ impl Flight {
     }
 }
 
-fn kind_of(touch: TouchKind, lock: LockMode) -> u32 {
+pub(super) fn kind_of(touch: TouchKind, lock: LockMode) -> u32 {
     let position = |found: Option<usize>| u32::try_from(found.unwrap_or(0)).unwrap_or(0);
     let touch = position(TOUCHES.iter().position(|known| *known == touch));
     let lock = position(LOCKS.iter().position(|known| *known == lock));
@@ -74,7 +72,7 @@ pub(super) fn lost(id: SessionId) -> Error {
 }
 
 /// A request's record is not there any more: it counted as finished.
-fn overtime() -> EndReason {
+pub(super) fn overtime() -> EndReason {
     EndReason::Ended
 }
 
@@ -110,7 +108,7 @@ impl SharedTable {
         self.flights(held).min_by_key(|flight| flight.start)
     }
 
-    fn blocker(&self, held: &Held<'_>, mode: LockMode, except: u32) -> Option<Flight> {
+    pub(super) fn blocker(&self, held: &Held<'_>, mode: LockMode, except: u32) -> Option<Flight> {
         self.flights(held).filter(|flight| flight.number != except).find(|flight| match mode {
             LockMode::Exclusive => flight.lock != LockMode::None,
             LockMode::Shared => flight.lock == LockMode::Exclusive,
@@ -261,7 +259,7 @@ impl SharedTable {
     }
 
     /// A held session with this request in flight.
-    fn visit_request(&self, at: At, request: &RequestKey) -> Found<(Visit<'_>, Flight)> {
+    pub(super) fn visit_request(&self, at: At, request: &RequestKey) -> Found<(Visit<'_>, Flight)> {
         let visit = live!(self.visit(at, Name::Session(request.session), ThreadKind::Request));
         match self.flight(&visit.held, request.number) {
             Some(flight) => Found::Live((visit, flight)),
@@ -269,7 +267,12 @@ impl SharedTable {
         }
     }
 
-    fn visit_request_writing(&self, writer: &Writer<'_>, at: At, request: &RequestKey) -> Found<(Visit<'_>, Flight)> {
+    pub(super) fn visit_request_writing(
+        &self,
+        writer: &Writer<'_>,
+        at: At,
+        request: &RequestKey,
+    ) -> Found<(Visit<'_>, Flight)> {
         let visit = live!(self.visit_writing(writer, at, Name::Session(request.session), ThreadKind::Request));
         match self.flight(&visit.held, request.number) {
             Some(flight) => Found::Live((visit, flight)),
@@ -354,205 +357,6 @@ impl SharedTable {
             held.mark(flags::ENDING, ends);
             self.refile(at.now, held);
         }
-    }
-
-    // --- data ---
-    /// The committed data of a held session.
-    pub(super) fn tree(&self, held: &Held<'_>) -> Result<Arc<Tree>> {
-        if held.has(flags::DAMAGED) {
-            return Err(corrupt());
-        }
-        let tail = &held.slot.tail;
-        let generation = held.state().generation();
-        let version = tail.version.load(Acquire);
-        if version != 0
-            && let Some(tree) = self.cache.get(held.index, generation, version)
-        {
-            return Ok(tree);
-        }
-        let tree = self.books.glance(|pages| pages.data(held.index, generation)).and_then(Tree::from_rows);
-        let tree = match tree {
-            Ok(tree) => Arc::new(tree),
-            Err(error) if error.kind() == ErrorKind::Corrupt => {
-                ::log::error!(target: "libsession", "session {}: {}", held.id(), error.message());
-                held.mark(flags::DAMAGED, true);
-                self.map.head().counters.damaged.fetch_add(1, Relaxed);
-                self.local.spoiled.lock().push((held.index, error.message().to_owned()));
-                return Err(corrupt());
-            }
-            Err(error) => return Err(error),
-        };
-        let version = if version == 0 { self.new_version(held) } else { version };
-        self.cache.put(held.index, generation, version, tree.clone());
-        Ok(tree)
-    }
-
-    /// A version of the data that no slot ever had.
-    fn new_version(&self, held: &Held<'_>) -> u64 {
-        let version = self.map.head().counters.versions.fetch_add(1, Relaxed) + 1;
-        held.slot.tail.version.store(version, Release);
-        version
-    }
-
-    fn commit_writes(&self, writer: &Writer<'_>, held: &Held<'_>, writes: &Writes) -> Result<()> {
-        self.change_tree(writer, held, |tree| writes.commit_noting(tree, &self.config.quotas))
-    }
-
-    /// Changes the data of a held session in the books and here; a `change` that fails changes nothing.
-    fn change_tree(
-        &self,
-        writer: &Writer<'_>,
-        held: &Held<'_>,
-        change: impl FnOnce(&mut Tree) -> Result<Changes>,
-    ) -> Result<()> {
-        let mut tree = self.tree(held)?;
-        // Unless a request looks at it, this is now the only one: it is changed in place.
-        self.cache.forget(held.index);
-        let changed = change(Arc::make_mut(&mut tree));
-        let changes = match changed {
-            Ok(changes) if !changes.is_empty() => changes,
-            nothing => {
-                let version = held.slot.tail.version.load(Acquire);
-                self.cache.put(held.index, held.state().generation(), version, tree);
-                return nothing.map(drop);
-            }
-        };
-        let generation = held.state().generation();
-        // Until the commit is known the books are to be asked.
-        held.slot.tail.version.store(0, Release);
-        writer.commit(|ledger| {
-            for change in changes.rows(&tree) {
-                match change {
-                    RowChange::Clear => ledger.clear_data(held.index)?,
-                    RowChange::Put(row) => ledger.put_data(held.index, generation, &row)?,
-                    RowChange::Delete(sub) => ledger.delete_data(held.index, &sub)?,
-                }
-            }
-            Ok(())
-        })?;
-        let version = self.new_version(held);
-        self.cache.put(held.index, generation, version, tree);
-        Ok(())
-    }
-
-    pub(super) fn save_writes(&self, at: At, request: &RequestKey, writes: &Writes) -> Found<Result<()>> {
-        if writes.is_empty() {
-            let _ = live!(self.visit_request(at, request));
-            return Found::Live(Ok(()));
-        }
-        let writer = ok!(self.writer());
-        let found = self.visit_request_writing(&writer, at, request);
-        let found = found.map_live(|(visit, _)| self.commit_writes(&writer, &visit.held, writes));
-        let found = self.after(writer, found);
-        found.map_live(|done| done.and_then(|()| self.sync(self.durable())))
-    }
-
-    pub(super) fn swap_value(
-        &self,
-        at: At,
-        request: &RequestKey,
-        path: &[Subscript],
-        expected: Option<&Value>,
-        new: Option<Value>,
-    ) -> Found<Result<()>> {
-        let writer = ok!(self.writer());
-        let found = self.visit_request_writing(&writer, at, request).map_live(|(visit, _)| {
-            self.change_tree(&writer, &visit.held, |tree| {
-                tree.compare_and_set_noting(&self.config.quotas, path, expected, new)
-            })
-        });
-        let found = self.after(writer, found);
-        found.map_live(|done| done.and_then(|()| self.sync(self.durable())))
-    }
-
-    pub(super) fn read_data(&self, at: At, request: &RequestKey, look: &mut dyn FnMut(&Tree)) -> Found<Result<()>> {
-        let place = Place::from_locator(request.session.place);
-        let held = ok!(self.hold(place.index));
-        let Some(held) = held.filter(|held| held.taken() && held.session() == request.session) else {
-            // It ended, or never was: the long way knows.
-            return self.visit_request(at, request).map_live(|_| Err(corrupt()));
-        };
-        if let Some((reason, _)) = self.ends_now(at.now, &held) {
-            return Found::Gone(reason);
-        }
-        let flight = self.flight(&held, request.number);
-        if flight.is_none_or(|flight| flight.start.saturating_add(self.config.max_request) <= at.now.ms) {
-            return Found::Gone(overtime());
-        }
-        let tree = self.tree(&held);
-        drop(held);
-        Found::Live(tree.map(|tree| look(&tree)))
-    }
-
-    // --- locks ---
-    pub(super) fn lock_request(
-        &self,
-        at: At,
-        request: &RequestKey,
-        mode: LockMode,
-    ) -> Found<std::result::Result<(), String>> {
-        let (mut visit, flight) = live!(self.visit_request(at, request));
-        if let Some(blocker) = self.blocker(&visit.held, mode, request.number) {
-            return Found::Live(Err(self.holder_text(&blocker, at.now)));
-        }
-        self.set_lock(&mut visit.held, &flight, mode);
-        Found::Live(Ok(()))
-    }
-
-    fn set_lock(&self, held: &mut Held<'_>, flight: &Flight, mode: LockMode) {
-        if let Some(record) = self.map.record(flight.record) {
-            record.kind.store(kind_of(flight.touch, mode), Release);
-        }
-        if mode != flight.lock && mode != LockMode::Exclusive {
-            held.free_lock();
-        }
-    }
-
-    pub(super) fn unlock_request(&self, at: At, request: &RequestKey) -> Found<Option<LockMode>> {
-        let (mut visit, flight) = live!(self.visit_request(at, request));
-        self.set_lock(&mut visit.held, &flight, LockMode::None);
-        Found::Live((flight.lock != LockMode::None).then_some(flight.lock))
-    }
-
-    pub(super) fn request_lock(&self, at: At, request: &RequestKey) -> Found<Option<LockMode>> {
-        let (_visit, flight) = live!(self.visit_request(at, request));
-        Found::Live((flight.lock != LockMode::None).then_some(flight.lock))
-    }
-
-    pub(super) fn watch_lock(&self, waiter: &RequestKey, mode: LockMode, wake: Wake) -> Option<u64> {
-        let blocker = self.watched_blocker(waiter, mode)?.1.owner;
-        // A dead one is not waited for. What can't be freed now the keeper frees later.
-        if blocker != self.me {
-            let _less = Less::is_tried_again();
-            if matches!(self.bury_if_dead(blocker), Ok(true)) {
-                return None;
-            }
-        }
-        let (held, blocker) = self.watched_blocker(waiter, mode)?;
-        if held.waiters() < u32::from(u16::MAX) {
-            held.slot.tail.flags.fetch_add(flags::WAITER, Relaxed);
-        }
-        Some(self.add_waiter(&held, blocker.owner, wake))
-    }
-
-    /// What a request waits for: its session, held, and who holds the lock.
-    fn watched_blocker(&self, waiter: &RequestKey, mode: LockMode) -> Option<(Held<'_>, Flight)> {
-        let place = Place::from_locator(waiter.session.place);
-        let held = self.hold(place.index).ok()??;
-        if held.session() != waiter.session {
-            return None;
-        }
-        let blocker = self.blocker(&held, mode, waiter.number)?;
-        Some((held, blocker))
-    }
-
-    fn holder_text(&self, blocker: &Flight, now: Now) -> String {
-        format!(
-            "a request of process {} holds it {} since {} ms",
-            self.participant(blocker.owner).pid.load(Relaxed),
-            blocker.lock,
-            now.ms.saturating_sub(blocker.start)
-        )
     }
 
     /// When a held session was used last, on the idle clock.
