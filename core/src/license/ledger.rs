@@ -58,7 +58,9 @@ pub(crate) fn release<L: Ledger>(
     let desk = Desk { pool, at, session, holder: &charge.holder, before: ledger.totals().in_use };
     let least = policy::least(pool, charge.class);
     let totals = ledger.totals();
-    let left = desk.leave(totals, charge, held, Some(since.saturating_add(least)));
+    // After a power cut the clock may stand before what the books remember.
+    let least = since.min(at.now.ms).saturating_add(least);
+    let left = desk.leave(totals, charge, held, Some(least));
     hold(ledger, &charge.holder, left.rest)?;
     if let Some(orphan) = &left.orphan {
         ledger.add_orphan(orphan)?;
@@ -237,7 +239,7 @@ impl Desk<'_> {
                 }
                 for user in users.iter().filter(|user| Some(*user) != own && Some(*user) != left) {
                     let Some(mut other) = ledger.holder(user)? else { continue };
-                    if other.acquired.saturating_add(self.pool.min_hold) > now || room.all() >= wanted {
+                    if other.acquired.min(now).saturating_add(self.pool.min_hold) > now || room.all() >= wanted {
                         continue;
                     }
                     let mut after = totals.clone();
@@ -336,7 +338,8 @@ impl Desk<'_> {
                 held.connections = held.connections.saturating_sub(1);
                 held.last = self.session;
                 let spare = needed.saturating_sub(rules::units(self.pool.rule, held.connections, needed));
-                let until = now.saturating_add(self.pool.linger).max(held.acquired.saturating_add(self.pool.min_hold));
+                let until =
+                    now.saturating_add(self.pool.linger).max(held.acquired.min(now).saturating_add(self.pool.min_hold));
                 let lingers = spare > 0 && least.is_some() && until > now;
                 if lingers {
                     held.lingering += spare;
