@@ -2136,6 +2136,17 @@ LSES_API lses_status lses_manager_usage(struct lses_manager *manager, const char
     struct lses_usage *out_usage, struct lses_buf *out_json);
 
 /**
+ * Why a holder has units of a pool, and when they come back, as JSON in a buffer to free: `{"pool","holder" (as in
+ * lses_manager_usage()),"sessions":[(as in lses_manager_list()), at most 100],"text"}`; `text` is what an administrator
+ * reads. LSES_ABSENT if it has none.
+ *
+ * Threads: any. Time in proportion to the live sessions; blocks nobody. May be called from a callback. Errors:
+ * LSES_E_INVALID names an unknown pool. Since 0.1.0.
+ */
+LSES_API lses_status lses_manager_explain_unit(struct lses_manager *manager, const char *pool,
+    size_t pool_len, const char *holder, size_t holder_len, struct lses_buf *out_json);
+
+/**
  * The names of the pools: a JSON list of texts, in a buffer to free.
  *
  * Threads: any. Does not block, may be called from a callback. Errors: LSES_E_INVALID. Since 0.1.0.

@@ -79,6 +79,8 @@ export declare class NativeManager {
   stats(): Stats
   /** Violated invariants. */
   check(): Array<string>
+  /** Why a holder has units of a pool. */
+  explainUnit(pool: string, holder: string): UnitExplain | null
   /** The use of a pool. */
   usage(pool: string): Usage
   /** The pools' names. */
@@ -666,6 +668,14 @@ export interface Stats {
   stuckWorkers: number
   breakersOpen: Array<string>
   replacedTokenUses: number
+}
+
+/** Why a holder has units of a pool. */
+export interface UnitExplain {
+  pool: string
+  holder: HolderUsage
+  sessions: Array<SessionInfo>
+  text: string
 }
 
 /** The use of a pool. */

@@ -135,6 +135,11 @@ impl Manager {
     pub fn explain(&self, id: SessionId) -> Result<Option<Explain>> {
         self.0.engine().explain(id)
     }
+    /// Why a holder has units of a pool, and when they come back; `None` if it has none. Looks at all sessions. Errors:
+    /// `invalid` for an unknown pool.
+    pub fn explain_unit(&self, pool: &str, holder: &str) -> Result<Option<UnitExplain>> {
+        self.0.engine().explain_unit(pool, holder)
+    }
     /// Counters and health.
     pub fn stats(&self) -> Result<Stats> {
         self.0.engine().stats()

@@ -7,6 +7,7 @@ use crate::clock::Millis;
 use crate::data::Value;
 use crate::error::{Error, Result};
 use crate::id::{SessionId, Token};
+use crate::license::HolderUsage;
 use crate::reason::{EndLevel, EndReason, LicenseClass, LockMode, TouchKind};
 use crate::request::Request;
 
@@ -311,6 +312,19 @@ pub struct Explain {
     /// Its trace, if `debug` is on.
     pub trace: Vec<String>,
     /// The same in words, one line each: what an administrator reads.
+    pub text: String,
+}
+
+/// Why a holder has units of a pool.
+#[derive(Clone, Debug)]
+pub struct UnitExplain {
+    /// The pool.
+    pub pool: Arc<str>,
+    /// What it holds.
+    pub holder: HolderUsage,
+    /// Its sessions, at most 100.
+    pub sessions: Vec<SessionInfo>,
+    /// The same in words, one line each, and when the units come back: what an administrator reads.
     pub text: String,
 }
 

@@ -4,17 +4,18 @@ use std::ffi::c_char;
 use std::time::Duration;
 
 use libsession_core::config::{Overdraft, Pool, Reservation, TradeFailure};
-use libsession_core::license::{Audit, AuditRecord, Usage};
+use libsession_core::license::{Audit, AuditRecord, HolderUsage, Usage};
 use libsession_core::{Error, Result, UnitRule};
 
 use crate::bytes::{LSES_UNSET, Out, Sized32, SizedOut, lses_buf, lses_str, member, ms, optional_member, read, text};
 use crate::config::{choice, lses_config, optional_count, texts as text_list};
-use crate::guard::done;
+use crate::guard::{done, guard};
 use crate::handle::{self, lock};
 use crate::json::{self, int, list, map, opt_text, texts, uint};
 use crate::manager::{lses_manager, open};
 use crate::names::{LSES_TRADE_FAILURE_KEEP, LSES_TRADE_FAILURE_REFUSE};
-use crate::status::lses_status;
+use crate::session::info_json;
+use crate::status::{LSES_OK, absent, lses_status};
 
 /// Units of a pool that are set apart for some. Begin with LSES_RESERVATION_INIT.
 #[repr(C)]
@@ -321,18 +322,51 @@ pub unsafe extern "C" fn lses_manager_usage(
     })
 }
 
+fn holder_json(holder: &HolderUsage) -> json::Value {
+    map([
+        ("holder", holder.holder.as_ref().into()),
+        ("kind", holder.kind.into()),
+        ("connections", uint(holder.connections)),
+        ("units", uint(holder.units)),
+        ("active_ms", int(ms(holder.active))),
+        ("lingering", uint(holder.lingering)),
+        ("release_ms", json::opt_ms(holder.release_in)),
+    ])
+}
+
+/// Why a holder has units of a pool, and when they come back, as JSON in a buffer to free: `{"pool","holder" (as in
+/// lses_manager_usage()),"sessions":[(as in lses_manager_list()), at most 100],"text"}`; `text` is what an administrator
+/// reads. LSES_ABSENT if it has none.
+///
+/// Threads: any. Time in proportion to the live sessions; blocks nobody. May be called from a callback. Errors:
+/// LSES_E_INVALID names an unknown pool. Since 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lses_manager_explain_unit(
+    manager: *mut lses_manager,
+    pool: *const c_char,
+    pool_len: usize,
+    holder: *const c_char,
+    holder_len: usize,
+    out_json: *mut lses_buf,
+) -> lses_status {
+    guard(|| {
+        let out = Out::buf(out_json, "out_json")?;
+        // SAFETY: the host passes texts with their lengths.
+        let (pool, holder) = unsafe { (text(pool, pool_len, "pool")?, text(holder, holder_len, "holder")?) };
+        let Some(explain) = open(manager)?.core.explain_unit(pool, holder)? else { return Ok(absent()) };
+        let explain = map([
+            ("pool", explain.pool.as_ref().into()),
+            ("holder", holder_json(&explain.holder)),
+            ("sessions", list(explain.sessions.iter().map(info_json))),
+            ("text", explain.text.as_str().into()),
+        ]);
+        out.fill(json::text(&explain).as_bytes())?;
+        Ok(LSES_OK)
+    })
+}
+
 fn usage_json(usage: &Usage) -> json::Value {
-    let holders = usage.holders.iter().map(|holder| {
-        map([
-            ("holder", holder.holder.as_ref().into()),
-            ("kind", holder.kind.into()),
-            ("connections", uint(holder.connections)),
-            ("units", uint(holder.units)),
-            ("active_ms", int(ms(holder.active))),
-            ("lingering", uint(holder.lingering)),
-            ("release_ms", json::opt_ms(holder.release_in)),
-        ])
-    });
+    let holders = usage.holders.iter().map(holder_json);
     map([
         ("pool", usage.pool.as_ref().into()),
         ("capacity", uint(usage.capacity)),

@@ -479,6 +479,15 @@ export interface Usage {
   holders: HolderUsage[]
 }
 
+export interface UnitExplain {
+  pool: string
+  holder: HolderUsage
+  /** At most 100. */
+  sessions: SessionInfo[]
+  /** The same in words, one line each, and when the units come back. */
+  text: string
+}
+
 export interface Audit { pool: string; counted: number; recounted: number; differences: string[] }
 
 export interface AuditRecord {
@@ -729,6 +738,11 @@ export class Manager implements Disposable, AsyncDisposable {
   /** Violated invariants: always empty. */
   check(): string[]
   usage(pool: string): Usage
+  /**
+   * Why a holder (a user, or a session's id) has units of a pool, and when they come back; null if it has none. Looks at all
+   * sessions.
+   */
+  explainUnit(pool: string, holder: string): UnitExplain | null
   pools(): string[]
   audit(pool: string): Audit
   auditRecords(pool: string, page?: AfterOptions): AuditRecord[]

@@ -216,6 +216,10 @@ class Manager {
     return this.#native.check()
   }
 
+  explainUnit(pool, holder) {
+    return this.#native.explainUnit(text(pool, 'pool'), text(holder, 'holder'))
+  }
+
   usage(pool) {
     return this.#native.usage(text(pool, 'pool'))
   }

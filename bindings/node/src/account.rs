@@ -5,6 +5,7 @@ use libsession_core::license;
 use libsession_core::session as core;
 use napi_derive::napi;
 
+use crate::outcome::SessionInfo;
 use crate::value::ms;
 
 /// An entry of the lifecycle log.
@@ -164,19 +165,41 @@ impl From<license::Usage> for Usage {
             high_water: usage.high_water as f64,
             high_water_at: usage.high_water_at as f64,
             denials: usage.denials as f64,
-            holders: usage
-                .holders
-                .into_iter()
-                .map(|holder| HolderUsage {
-                    holder: holder.holder.to_string(),
-                    kind: holder.kind.into(),
-                    connections: holder.connections as f64,
-                    units: holder.units as f64,
-                    active_ms: ms(holder.active),
-                    lingering: holder.lingering as f64,
-                    release_ms: holder.release_in.map(ms),
-                })
-                .collect(),
+            holders: usage.holders.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<license::HolderUsage> for HolderUsage {
+    fn from(holder: license::HolderUsage) -> Self {
+        Self {
+            holder: holder.holder.to_string(),
+            kind: holder.kind.into(),
+            connections: holder.connections as f64,
+            units: holder.units as f64,
+            active_ms: ms(holder.active),
+            lingering: holder.lingering as f64,
+            release_ms: holder.release_in.map(ms),
+        }
+    }
+}
+
+/// Why a holder has units of a pool.
+#[napi(object)]
+pub struct UnitExplain {
+    pub pool: String,
+    pub holder: HolderUsage,
+    pub sessions: Vec<SessionInfo>,
+    pub text: String,
+}
+
+impl From<libsession_core::UnitExplain> for UnitExplain {
+    fn from(explain: libsession_core::UnitExplain) -> Self {
+        Self {
+            pool: explain.pool.to_string(),
+            holder: explain.holder.into(),
+            sessions: explain.sessions.into_iter().map(Into::into).collect(),
+            text: explain.text,
         }
     }
 }

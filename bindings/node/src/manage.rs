@@ -167,6 +167,12 @@ impl NativeManager {
         call(env, &self.isolate, || self.shared.manager.check())
     }
 
+    /// Why a holder has units of a pool.
+    #[napi]
+    pub fn explain_unit(&self, env: &Env, pool: String, holder: String) -> napi::Result<Option<account::UnitExplain>> {
+        call(env, &self.isolate, || Ok(self.shared.manager.explain_unit(&pool, &holder)?.map(Into::into)))
+    }
+
     /// The use of a pool.
     #[napi]
     pub fn usage(&self, env: &Env, pool: String) -> napi::Result<account::Usage> {

@@ -80,6 +80,12 @@ impl Manager {
         detached(py, || self.shared.explain(id))?.map(|explain| records::explain(py, &explain)).transpose()
     }
 
+    /// Why a holder has units of a pool.
+    fn explain_unit<'py>(&self, py: Python<'py>, pool: &str, holder: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let explained = detached(py, || self.shared.explain_unit(pool, holder))?;
+        explained.map(|explain| records::unit_explain(py, &explain)).transpose()
+    }
+
     /// Counters and health.
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         records::stats(py, &detached(py, || self.shared.stats())?)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use libsession_core::license::{Audit, AuditRecord, HolderUsage, Usage};
 use libsession_core::{
     Client, CloseReport, DeadLetter, EndOutcome, Explain, LogEntry, Page, Progress, Receipt, RequestInfo, SessionInfo,
-    Stats,
+    Stats, UnitExplain,
 };
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
@@ -279,6 +279,16 @@ fn holder_usage<'py>(py: Python<'py>, holder: &HolderUsage) -> PyResult<Bound<'p
         active: holder.active,
         lingering: holder.lingering,
         release_in: holder.release_in,
+    })
+}
+
+/// Why a holder has units of a pool.
+pub fn unit_explain<'py>(py: Python<'py>, it: &UnitExplain) -> PyResult<Bound<'py, PyAny>> {
+    record!(py, "UnitExplain" {
+        pool: &*it.pool,
+        holder: holder_usage(py, &it.holder)?,
+        sessions: tuple(py, &it.sessions, |info| session_info(py, info))?,
+        text: it.text.as_str(),
     })
 }
 

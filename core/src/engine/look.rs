@@ -231,7 +231,7 @@ fn explain_ended(id: SessionId, receipt: Receipt, telling: &[(ClassRef, u32)]) -
     }
 }
 
-fn line(text: &mut String, name: &str, value: &str) {
+pub(super) fn line(text: &mut String, name: &str, value: &str) {
     // Writing to a string can't fail.
     let _ = writeln!(text, "{name:<17}{value}");
 }

@@ -17,6 +17,7 @@ mod retry;
 pub(crate) mod seat;
 #[cfg(test)]
 mod tests;
+mod unit;
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};

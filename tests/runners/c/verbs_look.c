@@ -218,6 +218,26 @@ static answer usage(const words *words) {
   return fields(words, 1, of, usage_field);
 }
 
+static answer unit(const words *words) {
+  lses_str pool = text_of(at(words, 0)), holder = text_of(at(words, 1));
+  const char *id = id_of(at(words, 1));
+  if (id != NULL) holder = lses_cstr(id);
+  int says_part = at(words, 2) != NULL;
+  lses_buf buf;
+  lses_status status = lses_manager_explain_unit(the->manager, LEN(pool), LEN(holder), &buf);
+  if (status == LSES_ABSENT) return says_part ? wrong("it holds nothing") : says("none");
+  OR_FAILED(status);
+  json *of = parse_json(buf.data);
+  lses_buf_free(&buf);
+  if (says_part) return says("%s", strstr(with_labels(text_member(of, "text", "")), text_of(at(words, 2)).data) != NULL ? "true" : "false");
+  json *one = member(of, "holder"), *list = member(of, "sessions");
+  texts sessions = {0};
+  for (size_t i = 0; i < list->count; i++) add(&sessions, label_of(text_member(list->items[i], "id", "")));
+  sort(&sessions);
+  return says("%s %s %s %s %s", text_member(one, "kind", "?"), raw_member(one, "connections", "?"), raw_member(one, "units", "?"),
+              raw_member(one, "lingering", "?"), joined(&sessions, ",", "none"));
+}
+
 static answer audit(const words *words) {
   lses_str pool = text_of(at(words, 0));
   lses_buf buf;
@@ -298,6 +318,11 @@ static answer lifecycle(const words *words) {
 }
 
 int look_verb(const char *verb, const words *words, answer *out) {
+  if (strcmp(verb, "unit") == 0 || strcmp(verb, "unit_says") == 0) {
+    if (words->plain.count < 2) *out = wrong("%s wants a pool and a holder", verb);
+    else if (opened(out)) *out = unit(words);
+    return 1;
+  }
   static const char *const verbs[] = {"info", "sessions", "list", "explain", "explains", "stats", "check", "usage", "audit",
                                       "audit_records", "dead_letters", "calls", "events", "log"};
   static const char needs[] = {1, 0, 0, 1, 2, 0, 0, 1, 1, 1, 0, 2, 1, 0};

@@ -130,6 +130,30 @@ function usage(world, words) {
 
 const holder = (world, one) => `${word(world.withLabels(one.holder))}:${one.kind}:${one.connections}:${one.units}`
 
+function unitOf(world, words) {
+  let holder = words.textAt(1)
+  try {
+    holder = world.id(holder)
+  } catch (error) {
+    if (!(error instanceof ScriptError)) throw error
+  }
+  return world.manager.explainUnit(words.textAt(0), holder)
+}
+
+function unit(world, words) {
+  const found = unitOf(world, words)
+  if (found === null) return 'none'
+  const { kind, connections, units, lingering } = found.holder
+  const sessions = list(found.sessions.map((info) => world.labelOf(info.id)).sort(), ',')
+  return `${kind} ${connections} ${units} ${lingering} ${sessions}`
+}
+
+function unitSays(world, words) {
+  const found = unitOf(world, words)
+  if (found === null) throw new ScriptError('it holds nothing')
+  return String(world.withLabels(found.text).includes(words.textAt(2)))
+}
+
 function audit(world, words) {
   const { counted, recounted, differences } = world.manager.audit(words.textAt(0))
   if (differences.length === 0 && counted === recounted) return `equal ${counted}`
@@ -219,6 +243,8 @@ const VERBS = {
     return fields(words, 0, (name) => answers.statsField(stats, name))
   },
   check: (world) => list(world.manager.check(), '; ').replace(/^none$/, 'ok'),
+  unit,
+  unit_says: unitSays,
   usage,
   audit,
   audit_records: auditRecords,

@@ -67,6 +67,7 @@ from ._records import (
     RequestInfo,
     SessionInfo,
     Stats,
+    UnitExplain,
     Usage,
 )
 from ._words import (
@@ -158,6 +159,7 @@ __all__ = [
     "TouchKind",
     "Unavailable",
     "Uncertain",
+    "UnitExplain",
     "UnitRule",
     "Usage",
     "Verdict",

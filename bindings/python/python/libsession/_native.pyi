@@ -27,6 +27,7 @@ from ._records import (
     Receipt,
     SessionInfo,
     Stats,
+    UnitExplain,
     Usage,
 )
 from ._words import EndLevel, EndReason, EventKind, LicenseClass, LockMode, ThreadKind, TouchKind
@@ -576,6 +577,12 @@ class Manager:
 
     def usage(self, pool: str) -> Usage:
         """The use of a license pool. Raises `Invalid` for an unknown one."""
+
+    def explain_unit(self, pool: str, holder: str) -> UnitExplain | None:
+        """Why a holder (a user, or a session's id) has units of a pool, and when they come back. None: it has none.
+
+        Looks at all sessions. Raises `Invalid` for an unknown pool.
+        """
 
     def pools(self) -> list[str]:
         """The names of the license pools."""

@@ -293,6 +293,21 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class UnitExplain:
+    """Why a holder has units of a pool. `print` it."""
+
+    pool: str
+    holder: HolderUsage
+    sessions: tuple[SessionInfo, ...]
+    """Its sessions, at most 100."""
+    text: str
+    """The same in words, one line each, and when the units come back."""
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
 class Audit:
     """A recount from first principles beside the counters; both are always equal."""
 
@@ -395,6 +410,7 @@ CLASSES: Final[dict[str, Any]] = {
         Stats,
         HolderUsage,
         Usage,
+        UnitExplain,
         Audit,
         AuditRecord,
         DeadLetter,

@@ -101,6 +101,31 @@ def usage_field(world: World, found: ls.Usage, name: str) -> str:
     return str(getattr(found, name))
 
 
+def unit_of(world: World, words: Words) -> ls.UnitExplain | None:
+    holder = words.text_at(1)
+    try:
+        holder = world.id(holder)
+    except Script:
+        pass
+    return world.manager.explain_unit(words.text_at(0), holder)
+
+
+def unit(world: World, words: Words) -> str:
+    found = unit_of(world, words)
+    if found is None:
+        return "none"
+    one = found.holder
+    sessions = answer.join(sorted(world.label_of(info.id) for info in found.sessions), ",")
+    return f"{one.kind} {one.connections} {one.units} {one.lingering} {sessions}"
+
+
+def unit_says(world: World, words: Words) -> str:
+    found = unit_of(world, words)
+    if found is None:
+        raise Script("it holds nothing")
+    return answer.truth(words.text_at(2) in world.with_labels(str(found)))
+
+
 def audit(world: World, words: Words) -> str:
     found = world.manager.audit(words.text_at(0))
     if not found.differences and found.counted == found.recounted:
@@ -160,6 +185,8 @@ LOOKS: dict[str, Callable[[World, Words], str]] = {
     "explains": explains,
     "stats": stats,
     "check": lambda world, words: "; ".join(world.manager.check()) or "ok",
+    "unit": unit,
+    "unit_says": unit_says,
     "usage": usage,
     "audit": audit,
     "audit_records": audit_records,

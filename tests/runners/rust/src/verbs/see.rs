@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use libsession_core::{EndReason, EventKind, Stats};
+use libsession_core::{EndReason, EventKind, Stats, UnitExplain};
 
 use crate::answer::{self, Answer, Fail, class_name, list, word};
 use crate::words::Words;
@@ -17,6 +17,8 @@ pub(super) fn answer(world: &Arc<World>, verb: &str, words: &Words) -> Option<An
         "explains" => explains(world, words),
         "stats" => stats(world, words),
         "check" => check(world),
+        "unit" => unit(world, words),
+        "unit_says" => unit_says(world, words),
         "usage" => usage(world, words),
         "audit" => audit(world, words),
         "audit_records" => audit_records(world, words),
@@ -160,6 +162,25 @@ fn usage(world: &Arc<World>, words: &Words) -> Answer {
             _ => return Err(format!("a usage has no field '{field}'").into()),
         })
     })
+}
+
+fn unit_of(world: &Arc<World>, words: &Words) -> Result<Option<UnitExplain>, Fail> {
+    let holder = words.text_at(1)?;
+    let holder = world.id(&holder).map_or(holder, |id| id.to_string());
+    Ok(world.turn()?.explain_unit(&words.text_at(0)?, &holder)?)
+}
+
+fn unit(world: &Arc<World>, words: &Words) -> Answer {
+    let Some(explain) = unit_of(world, words)? else { return Ok("none".into()) };
+    let one = &explain.holder;
+    let mut sessions: Vec<String> = explain.sessions.iter().map(|info| world.label_of(info.id)).collect();
+    sessions.sort();
+    Ok(format!("{} {} {} {} {}", one.kind, one.connections, one.units, one.lingering, list(sessions, ",")))
+}
+
+fn unit_says(world: &Arc<World>, words: &Words) -> Answer {
+    let explain = unit_of(world, words)?.ok_or("it holds nothing")?;
+    Ok(world.with_labels(&explain.text).contains(&words.text_at(2)?).to_string())
 }
 
 fn audit(world: &Arc<World>, words: &Words) -> Answer {

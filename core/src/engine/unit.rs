@@ -1,0 +1,81 @@
+//! Why a unit is held: for an administrator.
+
+use std::fmt::Write as _;
+
+use super::Engine;
+use super::look::line;
+use crate::error::Result;
+use crate::license::HolderUsage;
+use crate::session::{Filter, UnitExplain};
+
+/// So many sessions of a holder are told one by one.
+const TOLD: usize = 100;
+
+impl Engine {
+    pub fn explain_unit(&self, pool: &str, holder: &str) -> Result<Option<UnitExplain>> {
+        self.enter()?;
+        let usage = self.table.usage(self.at(), self.pool(pool)?)?;
+        let Some(found) = usage.holders.into_iter().find(|one| *one.holder == *holder) else { return Ok(None) };
+        let filter = Filter { pool: Some(pool.into()), holder: Some(holder.into()), ..Filter::default() };
+        let (listed, _) = self.table.list(self.at(), &filter, 0, TOLD, usize::MAX)?;
+        let mut text = String::new();
+        line(&mut text, "holder", &format!("{holder} ({}) in pool {pool}", found.kind));
+        line(&mut text, "units", &units(&found));
+        line(&mut text, "held", &format!("for {} ms without a break", found.active.as_millis()));
+        let now = self.clock.now().ms;
+        let mut sessions = Vec::with_capacity(listed.len());
+        let mut last_end = Some(0);
+        for (session, info) in listed {
+            let mut told = format!(
+                "{}: created {} ms ago, last used {} ms ago",
+                info.id,
+                now.saturating_sub(info.created_ms),
+                now.saturating_sub(info.last_used_ms)
+            );
+            if info.in_flight > 0 {
+                told.push_str(", a request is in flight");
+            }
+            match info.deadline_ms {
+                Some(deadline) => {
+                    let _ = write!(told, ", ends in {} ms", deadline.saturating_sub(now));
+                }
+                None if info.in_flight > 0 => {}
+                None => told.push_str(", never ends by itself"),
+            }
+            last_end = last_end.zip(info.deadline_ms).map(|(last, deadline)| last.max(deadline));
+            let details = self.table.look(self.at(), session).look()?.map(|(_, details)| details);
+            if let Some((at, class, by)) = details.and_then(|details| details.extensions.last().cloned()) {
+                let _ = write!(told, ", extended by {by} ms by {class} {} ms ago", now.saturating_sub(at));
+            }
+            line(&mut text, "session", &told);
+            sessions.push(info);
+        }
+        if found.connections > sessions.len() as u64 {
+            line(&mut text, "session", &format!("and {} more", found.connections - sessions.len() as u64));
+        }
+        let linger = self.config.pools.iter().find(|known| known.name == pool);
+        let back = match (found.release_in, last_end) {
+            (Some(left), _) if found.connections == 0 => format!("in {} ms, unless the holder does", left.as_millis()),
+            (_, Some(end)) => format!("in {} ms, when its last session ends unused", end.saturating_sub(now)),
+            (_, None) => "when its last session ends".to_owned(),
+        };
+        line(&mut text, "comes back", &back);
+        if found.connections > 0 {
+            line(&mut text, "sooner", "by ending its sessions");
+            if let Some(pool) = linger.filter(|pool| !pool.linger.is_zero() && found.kind != "session") {
+                line(&mut text, "afterwards", &format!("it lingers for {} ms", pool.linger.as_millis()));
+            }
+        } else if linger.is_some_and(|pool| pool.reclaim) {
+            line(&mut text, "sooner", "when somebody finds no other unit, once its minimal time is over");
+        }
+        Ok(Some(UnitExplain { pool: pool.into(), holder: found, sessions, text }))
+    }
+}
+
+fn units(holder: &HolderUsage) -> String {
+    let mut text = format!("{} for {} sessions", holder.units, holder.connections);
+    if let Some(left) = holder.release_in {
+        let _ = write!(text, ", {} of them linger for {} ms", holder.lingering, left.as_millis());
+    }
+    text
+}
