@@ -166,7 +166,7 @@ test('another SQLite in the process opens and closes the file while we run', (co
     const file = join(directory, 'store', 'store.lsdb')
     const { token } = await two.ask('create')
     if ((await one.ask('look', { file, readonly: true })) === null) {
-      console.error('SKIPPED: another SQLite in the process (no better-sqlite3: npm install; no node:sqlite)')
+      console.error('SKIPPED: another SQLite in the process (no better-sqlite3: npm install in benches/disk; no node:sqlite)')
       return context.skip('no other SQLite is installed')
     }
     const rounds = 10 * LONG

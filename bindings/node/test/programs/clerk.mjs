@@ -17,7 +17,8 @@ const requests = new Map()
 
 /** A copy of SQLite that is not ours; `null` if there is none. */
 function foreign() {
-  const require = createRequire(import.meta.url)
+  // The benchmark's: it has to be built, and is not everywhere.
+  const require = createRequire(new URL('../../benches/disk/package.json', import.meta.url))
   try {
     const Database = require('better-sqlite3')
     return (file, readonly) => new Database(file, { readonly, timeout: 20_000 })
