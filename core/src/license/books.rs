@@ -107,6 +107,18 @@ impl UserHolder {
         totals.in_use = totals.in_use.saturating_sub(units);
     }
 
+    /// Counts some of the units as reserved, all of one reservation: those of an earlier one count as nobody's in particular.
+    pub(super) fn reserve(&mut self, totals: &mut Totals, seat: u8, units: u64) {
+        if self.seat != seat {
+            if let Some(used) = usize::from(self.seat).checked_sub(1).and_then(|seat| totals.reserved.get_mut(seat)) {
+                *used = used.saturating_sub(self.reserved);
+            }
+            (self.seat, self.reserved) = (seat, 0);
+        }
+        self.reserved = self.reserved.saturating_add(units);
+        UserHolder { reserved: units, ..*self }.count_reserved(&mut totals.reserved);
+    }
+
     /// Gives back what lingers.
     pub(super) fn dismiss(&mut self, totals: &mut Totals) -> u64 {
         let lingering = std::mem::take(&mut self.lingering);

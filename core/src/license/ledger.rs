@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::audit::{AuditKind, AuditWhy};
 use super::books::{AuditEntry, Ledger, Lingering, Orphan, Totals, UserHolder};
-use super::policy::{self, Rank};
+use super::policy::{self, Rank, Room};
 use super::rules;
 use crate::clock::Millis;
 use crate::id::SessionId;
@@ -171,9 +171,15 @@ struct Joining<'a> {
 struct Joined {
     totals: Totals,
     holder: Option<UserHolder>,
-    /// Those whose lingering units are taken from them, and how many.
-    reclaimed: Vec<(Arc<str>, UserHolder, u64)>,
+    reclaimed: Vec<Reclaimed>,
     why: AuditWhy,
+}
+
+/// A user whose lingering units are taken, and what is left.
+struct Reclaimed {
+    user: Arc<str>,
+    rest: UserHolder,
+    units: u64,
 }
 
 /// What a leave changed.
@@ -228,51 +234,22 @@ impl Desk<'_> {
                 Holder::User(user) => Some(user),
                 Holder::Session => None,
             };
-            let limit = policy::limit(self.pool, &totals, now);
-            let mut room = policy::room(self.pool, &totals, self.pool.capacity, rank);
-            let mut skip = 0;
-            while room.all() < wanted && self.pool.reclaim && totals.lingering > 0 {
-                let users = ledger.lingering(skip, AT_ONCE)?;
-                skip += users.len();
-                if users.is_empty() {
-                    break;
-                }
-                for user in users.iter().filter(|user| Some(*user) != own && Some(*user) != left) {
-                    let Some(mut other) = ledger.holder(user)? else { continue };
-                    if other.acquired.min(now).saturating_add(self.pool.min_hold) > now || room.all() >= wanted {
-                        continue;
-                    }
-                    let mut after = totals.clone();
-                    let units = other.dismiss(&mut after);
-                    let with = policy::room(self.pool, &after, self.pool.capacity, rank);
-                    if with.all() > room.all() {
-                        (totals, room) = (after, with);
-                        reclaimed.push((user.clone(), other, units));
-                    }
-                }
-            }
-            if room.all() < wanted && limit > self.pool.capacity {
-                room = policy::room(self.pool, &totals, limit, rank);
-            }
-            if room.all() < wanted {
-                let exhausted = room.free < wanted;
-                return Ok(Err(if exhausted { DenyReason::PoolExhausted } else { DenyReason::Reserved }));
-            }
-            let (reserved, seat) = room.reserved(rank, wanted);
+            let room = match self.make_room(ledger, &mut totals, [own, left], rank, wanted, &mut reclaimed)? {
+                Ok(room) => room,
+                Err(reason) => return Ok(Err(reason)),
+            };
             totals.in_use = totals.in_use.saturating_add(wanted);
-            totals.ceiling = limit.max(self.pool.capacity);
+            if anonymous {
+                totals.anonymous += OWN;
+            }
             if let Some(holder) = &mut holder {
                 holder.units = holder.units.saturating_add(wanted);
                 holder.acquired = now;
+                let (reserved, seat) = room.reserved(rank, wanted);
                 if reserved > 0 {
-                    let more = UserHolder { seat, reserved, ..*holder };
-                    more.count_reserved(&mut totals.reserved);
-                    (holder.seat, holder.reserved) = (seat, holder.reserved.saturating_add(reserved));
+                    holder.reserve(&mut totals, seat, reserved);
                     why = if rank == Rank::Administrator { AuditWhy::BreakGlass } else { AuditWhy::Reserved };
                 }
-            }
-            if anonymous {
-                totals.anonymous += OWN;
             }
             if totals.in_use > self.pool.capacity {
                 why = AuditWhy::Overdraft;
@@ -290,11 +267,57 @@ impl Desk<'_> {
         Ok(Ok(Joined { totals, holder, reclaimed, why }))
     }
 
+    /// Finds so many units for a rank: free ones, then those that linger with others (but for the spared), then the overdraft.
+    fn make_room<L: Ledger>(
+        &self,
+        ledger: &mut L,
+        totals: &mut Totals,
+        spared: [Option<&Arc<str>>; 2],
+        rank: Rank,
+        wanted: u64,
+        reclaimed: &mut Vec<Reclaimed>,
+    ) -> Result<Result<Room, DenyReason>, L::Error> {
+        let (pool, now) = (self.pool, self.at.now.ms);
+        let mut room = policy::room(pool, totals, pool.capacity, rank);
+        let mut skip = 0;
+        while room.all() < wanted && pool.reclaim && totals.lingering > 0 {
+            let users = ledger.lingering(skip, AT_ONCE)?;
+            skip += users.len();
+            if users.is_empty() {
+                break;
+            }
+            for user in users.into_iter().filter(|user| !spared.contains(&Some(user))) {
+                let Some(mut rest) = ledger.holder(&user)? else { continue };
+                if room.all() >= wanted || rest.acquired.min(now).saturating_add(pool.min_hold) > now {
+                    continue;
+                }
+                let mut after = totals.clone();
+                let units = rest.dismiss(&mut after);
+                let with = policy::room(pool, &after, pool.capacity, rank);
+                // What is reserved for others is of no use.
+                if with.all() > room.all() {
+                    (*totals, room) = (after, with);
+                    reclaimed.push(Reclaimed { user, rest, units });
+                }
+            }
+        }
+        let limit = policy::limit(pool, totals, now);
+        if room.all() < wanted && limit > pool.capacity {
+            room = policy::room(pool, totals, limit, rank);
+        }
+        if room.all() < wanted {
+            let exhausted = room.free < wanted;
+            return Ok(Err(if exhausted { DenyReason::PoolExhausted } else { DenyReason::Reserved }));
+        }
+        totals.ceiling = limit;
+        Ok(Ok(room))
+    }
+
     /// Writes what a join worked out.
     fn apply<L: Ledger>(&self, ledger: &mut L, joined: Joined, kind: AuditKind) -> Result<(), L::Error> {
         *ledger.totals() = joined.totals;
         let mut before = self.before;
-        for (user, rest, units) in joined.reclaimed {
+        for Reclaimed { user, rest, units } in joined.reclaimed {
             let last = rest.last;
             ledger.set_holder(&user, rest.kept())?;
             let after = before.saturating_sub(units);

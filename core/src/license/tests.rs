@@ -382,7 +382,7 @@ fn whatever_the_policies_the_books_are_what_the_sessions_make_them() {
             reclaim: apart(&mut dice),
             overdraft: dice.below(3),
             overdraft_time: 25,
-            reservations: vec![Reserved { units: 1, hard: apart(&mut dice) }],
+            reservations: vec![Reserved { units: 1, hard: apart(&mut dice) }, Reserved { units: 1, hard: false }],
             break_glass: dice.below(2),
             ..PoolDefinition::plain("main", capacity)
         };
@@ -399,6 +399,7 @@ fn whatever_the_policies_the_books_are_what_the_sessions_make_them() {
             }
             let rank = match user {
                 "ann" => Rank::Reserved(0),
+                "bob" => Rank::Reserved(dice.below(2) as u8),
                 "root" => Rank::Administrator,
                 _ => Rank::Ordinary,
             };
