@@ -14,7 +14,9 @@ const TOLD: usize = 100;
 impl Engine {
     pub fn explain_unit(&self, pool: &str, holder: &str) -> Result<Option<UnitExplain>> {
         self.enter()?;
-        let usage = self.table.usage(self.at(), self.pool(pool)?)?;
+        let number = self.pool(pool)?;
+        let rules = self.pool_config(number);
+        let usage = self.table.usage(self.at(), number)?;
         let Some(found) = usage.holders.into_iter().find(|one| *one.holder == *holder) else { return Ok(None) };
         let filter = Filter { pool: Some(pool.into()), holder: Some(holder.into()), ..Filter::default() };
         let (listed, _) = self.table.list(self.at(), &filter, 0, TOLD, usize::MAX)?;
@@ -53,7 +55,6 @@ impl Engine {
         if found.connections > sessions.len() as u64 {
             line(&mut text, "session", &format!("and {} more", found.connections - sessions.len() as u64));
         }
-        let linger = self.config.pools.iter().find(|known| known.name == pool);
         let back = match (found.release_in, last_end) {
             (Some(left), _) if found.connections == 0 => format!("in {} ms, unless the holder does", left.as_millis()),
             (_, Some(end)) => format!("in {} ms, when its last session ends unused", end.saturating_sub(now)),
@@ -62,10 +63,10 @@ impl Engine {
         line(&mut text, "comes back", &back);
         if found.connections > 0 {
             line(&mut text, "sooner", "by ending its sessions");
-            if let Some(pool) = linger.filter(|pool| !pool.linger.is_zero() && found.kind != "session") {
-                line(&mut text, "afterwards", &format!("it lingers for {} ms", pool.linger.as_millis()));
+            if !rules.linger.is_zero() && found.kind != "session" {
+                line(&mut text, "afterwards", &format!("it lingers for {} ms", rules.linger.as_millis()));
             }
-        } else if linger.is_some_and(|pool| pool.reclaim) {
+        } else if rules.reclaim {
             line(&mut text, "sooner", "when somebody finds no other unit, once its minimal time is over");
         }
         Ok(Some(UnitExplain { pool: pool.into(), holder: found, sessions, text }))

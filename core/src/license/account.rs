@@ -60,6 +60,12 @@ struct Record {
 const MAX_LEVELS: usize = 1024;
 
 impl State {
+    fn next_free(&self) -> Option<Millis> {
+        let user = self.fading.first().map(|(until, _)| *until);
+        let orphan = self.orphans.first_key_value().map(|((until, _), _)| *until);
+        user.into_iter().chain(orphan).min()
+    }
+
     fn note_move(&mut self, session: SessionId, holder: Option<&Holder>) {
         if let Some(moved) = &mut self.moved {
             moved.insert(session, holder.cloned());
@@ -165,11 +171,12 @@ impl Account {
         verdict.inspect(|()| state.note_move(session, Some(&charge.holder)))
     }
 
-    /// Frees what a session was charged that was made then, or lets it linger.
-    pub fn release(&self, at: At, session: SessionId, charge: &Charge, since: Millis) {
+    /// Frees what a session was charged that was made then, or lets it linger; tells when the first lingering unit is free.
+    pub fn release(&self, at: At, session: SessionId, charge: &Charge, since: Millis) -> Option<Millis> {
         let mut state = self.state.lock();
         let Ok(()) = ledger::release(&mut *state, &self.definition, at, session, charge, since);
         state.note_move(session, None);
+        state.next_free()
     }
 
     /// Moves a session from one holder to another in one step; on a denial nothing changed.
@@ -179,17 +186,14 @@ impl Account {
         verdict.inspect(|()| state.note_move(session, Some(&to.holder)))
     }
 
-    /// Frees what has lingered long enough; tells when the next is free.
-    pub fn expire(&self, at: At) -> Option<Millis> {
-        let mut state = self.state.lock();
-        let Ok(next) = ledger::expire(&mut *state, &self.definition, at);
-        next
+    /// Frees what has lingered long enough.
+    pub fn expire(&self, at: At) {
+        let Ok(_) = ledger::expire(&mut *self.state.lock(), &self.definition, at);
     }
 
     /// When the first lingering unit is free.
     pub fn next_free(&self) -> Option<Millis> {
-        let Ok(first) = self.state.lock().first_lingering();
-        first.map(|(until, _)| until)
+        self.state.lock().next_free()
     }
 
     /// Changes of level since the last call.

@@ -109,11 +109,7 @@ pub(super) fn level(pool: &PoolDefinition, before: PoolLevel, in_use: u64) -> Po
     } else {
         PoolLevel::Recovered
     };
-    if level < before && before < PoolLevel::Overdraft && available < pool.recovered {
-        return before;
-    }
-    if before == PoolLevel::Overdraft && level < PoolLevel::Exhausted && available < pool.recovered {
-        return PoolLevel::Exhausted;
-    }
-    level
+    // At least this, until it has recovered.
+    let floor = before.min(PoolLevel::Exhausted);
+    if available < pool.recovered { level.max(floor) } else { level }
 }

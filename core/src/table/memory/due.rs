@@ -111,10 +111,7 @@ impl MemoryTable {
         }
         slot.file(Some(when));
         self.home().inbox.lock().push(index);
-        if when < self.reaping.earliest.load(Ordering::Acquire) {
-            self.reaping.earliest.fetch_min(when, Ordering::AcqRel);
-            self.reaping.ring();
-        }
+        self.ring_if_earlier(when);
     }
 
     fn take_inboxes(&self, filed: &mut Filed) {
@@ -145,9 +142,8 @@ impl MemoryTable {
         self.take_inboxes(filed);
     }
 
-    /// After a release: has the reaper come when a unit has lingered long enough.
-    pub(super) fn file_linger(&self, pool: u32) {
-        let Some(when) = self.accounts[pool as usize].next_free() else { return };
+    /// Has the reaper come at an instant.
+    pub(super) fn ring_if_earlier(&self, when: Millis) {
         if when < self.reaping.earliest.load(Ordering::Acquire) {
             self.reaping.earliest.fetch_min(when, Ordering::AcqRel);
             self.reaping.ring();

@@ -297,8 +297,8 @@ impl MemoryTable {
             more: None,
         };
         if let Some(charge) = &charge {
-            self.accounts[charge.pool as usize].release(at, id, charge, slot.created.ms());
-            self.file_linger(charge.pool);
+            let free = self.accounts[charge.pool as usize].release(at, id, charge, slot.created.ms());
+            free.into_iter().for_each(|when| self.ring_if_earlier(when));
         }
         self.counters.live.fetch_sub(1, Ordering::AcqRel);
         self.counters.applications[slot.application() as usize].fetch_sub(1, Ordering::AcqRel);
