@@ -8,8 +8,7 @@ use crate::sync::Mutex;
 
 use super::audit::{AuditKind, AuditRecord, AuditWhy, Usage};
 use super::books::{AuditEntry, Ledger, Lingering, Orphan, Totals, UserHolder};
-use super::ledger::{self, Verdict};
-use super::policy::Rank;
+use super::ledger::{self, Demand, Verdict};
 use super::recount::{self, Charged, holder_name};
 use crate::clock::Millis;
 use crate::id::SessionId;
@@ -165,10 +164,10 @@ impl Account {
     }
 
     /// Charges one session more, or tells why not.
-    pub fn acquire(&self, at: At, session: SessionId, charge: &Charge) -> Verdict {
+    pub fn acquire(&self, at: At, session: SessionId, demand: Demand<'_>) -> Verdict {
         let mut state = self.state.lock();
-        let Ok(verdict) = ledger::acquire(&mut *state, &self.definition, at, session, charge, Rank::Ordinary);
-        verdict.inspect(|()| state.note_move(session, Some(&charge.holder)))
+        let Ok(verdict) = ledger::acquire(&mut *state, &self.definition, at, session, demand);
+        verdict.inspect(|()| state.note_move(session, Some(&demand.charge.holder)))
     }
 
     /// Frees what a session was charged that was made then, or lets it linger; tells when the first lingering unit is free.
@@ -180,10 +179,10 @@ impl Account {
     }
 
     /// Moves a session from one holder to another in one step; on a denial nothing changed.
-    pub fn trade(&self, at: At, session: SessionId, from: &Charge, to: &Charge, rank: Rank) -> Verdict {
+    pub fn trade(&self, at: At, session: SessionId, from: &Charge, demand: Demand<'_>) -> Verdict {
         let mut state = self.state.lock();
-        let Ok(verdict) = ledger::trade(&mut *state, &self.definition, at, session, from, to, rank);
-        verdict.inspect(|()| state.note_move(session, Some(&to.holder)))
+        let Ok(verdict) = ledger::trade(&mut *state, &self.definition, at, session, from, demand);
+        verdict.inspect(|()| state.note_move(session, Some(&demand.charge.holder)))
     }
 
     /// Frees what has lingered long enough.

@@ -22,20 +22,36 @@ const AT_ONCE: usize = 16;
 /// Whether units were given, or why not.
 pub(crate) type Verdict = Result<(), DenyReason>;
 
+/// What a session asks of a pool.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Demand<'a> {
+    /// How it is to be charged.
+    pub charge: &'a Charge,
+    /// What its holder is to the pool.
+    pub rank: Rank,
+}
+
+impl<'a> Demand<'a> {
+    /// One that has nothing but its rank.
+    pub fn new(charge: &'a Charge, rank: Rank) -> Self {
+        Self { charge, rank }
+    }
+}
+
 /// Charges one session more, or tells why not.
 pub(crate) fn acquire<L: Ledger>(
     ledger: &mut L,
     pool: &PoolDefinition,
     at: At,
     session: SessionId,
-    charge: &Charge,
-    rank: Rank,
+    demand: Demand<'_>,
 ) -> Result<Verdict, L::Error> {
+    let charge = demand.charge;
     expire(ledger, pool, at)?;
     let held = held(ledger, &charge.holder)?;
     let desk = Desk { pool, at, session, holder: &charge.holder, before: ledger.totals().in_use };
     let totals = ledger.totals().clone();
-    match desk.join(ledger, totals, Joining { charge, rank, held, left: None })? {
+    match desk.join(ledger, totals, Joining { demand, held, left: None })? {
         Ok(joined) => {
             desk.apply(ledger, joined, AuditKind::Grant)?;
             Ok(Ok(()))
@@ -75,9 +91,9 @@ pub(crate) fn trade<L: Ledger>(
     at: At,
     session: SessionId,
     from: &Charge,
-    to: &Charge,
-    rank: Rank,
+    demand: Demand<'_>,
 ) -> Result<Verdict, L::Error> {
+    let to = demand.charge;
     expire(ledger, pool, at)?;
     let leaves = held(ledger, &from.holder)?;
     let same = from.holder == to.holder;
@@ -90,7 +106,7 @@ pub(crate) fn trade<L: Ledger>(
         Holder::Session => None,
     };
     let held = if same { rest } else { joins };
-    match desk.join(ledger, totals, Joining { charge: to, rank, held, left })? {
+    match desk.join(ledger, totals, Joining { demand, held, left })? {
         Ok(joined) => {
             if !same {
                 hold(ledger, &from.holder, rest)?;
@@ -160,8 +176,7 @@ struct Desk<'a> {
 
 /// Who joins.
 struct Joining<'a> {
-    charge: &'a Charge,
-    rank: Rank,
+    demand: Demand<'a>,
     held: Option<UserHolder>,
     /// Whom the session comes from.
     left: Option<&'a Arc<str>>,
@@ -198,7 +213,7 @@ impl Desk<'_> {
         joining: Joining<'_>,
     ) -> Result<Result<Joined, DenyReason>, L::Error> {
         let now = self.at.now.ms;
-        let Joining { charge, rank, held, left } = joining;
+        let Joining { demand: Demand { charge, rank }, held, left } = joining;
         let mut holder = match &charge.holder {
             Holder::Session => None,
             Holder::User(_) if rank == Rank::Excluded => return Ok(Err(DenyReason::Excluded)),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::audit::{AuditKind, AuditWhy};
 use super::books::{AuditEntry, Ledger, Lingering, Orphan, Totals, UserHolder};
-use super::ledger::{Verdict, acquire, expire, release, trade};
+use super::ledger::{Demand, Verdict, acquire, expire, release, trade};
 use super::policy::{Rank, Reserved};
 use super::recount::recount;
 use super::rules::PoolRule;
@@ -129,14 +129,16 @@ fn session(number: u8) -> SessionId {
 #[test]
 fn a_denied_trade_writes_the_denial_and_nothing_else() {
     let (mut books, pool) = (Books::default(), pool(UnitRule::Iris, 3));
-    let acquire =
-        |books: &mut Books, number, user| acquire(books, &pool, at(1), session(number), &charge(user), Rank::Ordinary);
+    let acquire = |books: &mut Books, number, user| {
+        acquire(books, &pool, at(1), session(number), Demand::new(&charge(user), Rank::Ordinary))
+    };
     for (number, user) in [(1, "ada"), (2, "ada"), (3, "bob"), (4, "bob")] {
         assert_eq!(acquire(&mut books, number, user), Ok(Ok(())));
     }
     let (totals, written, users) = (books.totals.clone(), books.holders_written, books.users.clone());
     // The third connection of one holder costs three units: one is free, and one comes free.
-    let verdict = trade(&mut books, &pool, at(2), session(3), &charge("bob"), &charge("ada"), Rank::Ordinary);
+    let verdict =
+        trade(&mut books, &pool, at(2), session(3), &charge("bob"), Demand::new(&charge("ada"), Rank::Ordinary));
     assert_eq!(verdict, Ok(Err(DenyReason::PoolExhausted)));
     assert_eq!(books.totals, Totals { denials: 1, ..totals });
     assert_eq!((books.holders_written, &books.users), (written, &users));
@@ -146,10 +148,16 @@ fn a_denied_trade_writes_the_denial_and_nothing_else() {
 #[test]
 fn a_full_pool_trades_the_unit_that_becomes_free() {
     let (mut books, pool) = (Books::default(), pool(UnitRule::User, 1));
-    assert_eq!(acquire(&mut books, &pool, at(1), session(1), &charge(""), Rank::Ordinary), Ok(Ok(())));
-    assert_eq!(trade(&mut books, &pool, at(5), session(1), &charge(""), &charge("ada"), Rank::Ordinary), Ok(Ok(())));
+    assert_eq!(acquire(&mut books, &pool, at(1), session(1), Demand::new(&charge(""), Rank::Ordinary)), Ok(Ok(())));
+    assert_eq!(
+        trade(&mut books, &pool, at(5), session(1), &charge(""), Demand::new(&charge("ada"), Rank::Ordinary)),
+        Ok(Ok(()))
+    );
     assert_eq!(books.users.get("ada"), Some(&UserHolder { connections: 1, units: 1, ..UserHolder::new(5) }));
-    assert_eq!(trade(&mut books, &pool, at(7), session(1), &charge("ada"), &charge("ada"), Rank::Ordinary), Ok(Ok(())));
+    assert_eq!(
+        trade(&mut books, &pool, at(7), session(1), &charge("ada"), Demand::new(&charge("ada"), Rank::Ordinary)),
+        Ok(Ok(()))
+    );
     assert_eq!(books.users.get("ada"), Some(&UserHolder { connections: 1, units: 1, ..UserHolder::new(7) }));
     assert_eq!(release(&mut books, &pool, at(9), session(1), &charge("ada"), 0), Ok(()));
     assert_eq!((books.totals.in_use, books.users.len()), (0, 0));
@@ -162,8 +170,10 @@ fn each_failure_of_the_books_is_told() {
     let pool = pool(UnitRule::Session, 3);
     for fail_at in 1.. {
         let mut books = Books { fail_at: Some(fail_at), ..Books::default() };
-        let done = acquire(&mut books, &pool, at(1), session(1), &charge("ada"), Rank::Ordinary)
-            .and_then(|_| trade(&mut books, &pool, at(2), session(1), &charge("ada"), &charge("bob"), Rank::Ordinary))
+        let done = acquire(&mut books, &pool, at(1), session(1), Demand::new(&charge("ada"), Rank::Ordinary))
+            .and_then(|_| {
+                trade(&mut books, &pool, at(2), session(1), &charge("ada"), Demand::new(&charge("bob"), Rank::Ordinary))
+            })
             .and_then(|_| release(&mut books, &pool, at(3), session(1), &charge("bob"), 0));
         if books.calls < fail_at {
             assert_eq!((done, books.totals.in_use), (Ok(()), 0));
@@ -197,7 +207,7 @@ impl Till {
     }
 
     fn take_as(&mut self, ms: Millis, number: u8, user: &str, rank: Rank) -> Verdict {
-        let verdict = acquire(&mut self.books, &self.pool, at(ms), session(number), &charge(user), rank);
+        let verdict = acquire(&mut self.books, &self.pool, at(ms), session(number), Demand::new(&charge(user), rank));
         self.holds();
         verdict.expect("books that work")
     }
@@ -343,7 +353,8 @@ fn a_trade_to_a_user_with_a_lingering_unit_frees_the_old_one() {
     let mut till = Till::new(PoolDefinition { linger: 1000, ..PoolDefinition::plain("main", 2) });
     assert_eq!((till.take(0, 1, "ada"), till.take(0, 2, "")), (Ok(()), Ok(())));
     till.give(1, 1, "ada");
-    let traded = trade(&mut till.books, &till.pool, at(2), session(2), &charge(""), &charge("ada"), Rank::Ordinary);
+    let traded =
+        trade(&mut till.books, &till.pool, at(2), session(2), &charge(""), Demand::new(&charge("ada"), Rank::Ordinary));
     assert_eq!(traded, Ok(Ok(())));
     assert_eq!(till.last(), (AuditKind::Trade, AuditWhy::Lingering, 1));
     assert_eq!((till.books.totals.in_use, till.books.totals.lingering), (1, 0));
@@ -406,7 +417,7 @@ fn whatever_the_policies_the_books_are_what_the_sessions_make_them() {
             match dice.below(4) {
                 0 | 1 if made < 250 => {
                     made += 1;
-                    let verdict = acquire(&mut till.books, &till.pool, at(now), session(made), &to, rank);
+                    let verdict = acquire(&mut till.books, &till.pool, at(now), session(made), Demand::new(&to, rank));
                     if verdict == Ok(Ok(())) {
                         live.push((made, to));
                     }
@@ -415,7 +426,8 @@ fn whatever_the_policies_the_books_are_what_the_sessions_make_them() {
                     let which = dice.below(live.len() as u64) as usize;
                     let (number, from) = live[which].clone();
                     let before = till.books.totals.in_use;
-                    let traded = trade(&mut till.books, &till.pool, at(now), session(number), &from, &to, rank);
+                    let traded =
+                        trade(&mut till.books, &till.pool, at(now), session(number), &from, Demand::new(&to, rank));
                     if traded == Ok(Ok(())) {
                         live[which].1 = to;
                     } else {

@@ -11,6 +11,8 @@ use super::{MemoryTable, Visit};
 use crate::clock::{Millis, NEVER};
 use crate::deadline;
 use crate::error::{Error, ErrorKind, Result};
+use crate::license::ledger::Demand;
+use crate::license::policy::Rank;
 use crate::reason::{EndReason, LicenseClass};
 use crate::session::Receipt;
 use crate::table::grave::{Grave, MAX_REPLACED, More, Replaced};
@@ -124,7 +126,8 @@ impl MemoryTable {
             return Ok(Err(Refused::Sessions(Some(application.name.clone()), application.max_sessions)));
         }
         if let Some(charge) = &new.charge
-            && let Err(reason) = self.accounts[charge.pool as usize].acquire(at, draft.session.id, charge)
+            && let Err(reason) =
+                self.accounts[charge.pool as usize].acquire(at, draft.session.id, Demand::new(charge, Rank::Ordinary))
         {
             self.counters.live.fetch_sub(1, Ordering::AcqRel);
             self.counters.applications[new.application as usize].fetch_sub(1, Ordering::AcqRel);
@@ -227,7 +230,7 @@ impl MemoryTable {
             };
             let to = Charge { pool: from.pool, class, holder: change.holder.clone() };
             if to.holder != from.holder {
-                match self.accounts[from.pool as usize].trade(at, session.id, from, &to, change.rank) {
+                match self.accounts[from.pool as usize].trade(at, session.id, from, Demand::new(&to, change.rank)) {
                     Ok(()) => self.set_charge(slot, cold, Some(&to)),
                     Err(reason) if change.keep_on_denial => trade_denied = Some(reason),
                     Err(reason) => return Err(ChangeRefused::License(reason)),

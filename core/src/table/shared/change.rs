@@ -11,7 +11,7 @@ use super::{SharedTable, Writer};
 use crate::clock::{Millis, NEVER};
 use crate::deadline;
 use crate::error::{Error, Result};
-use crate::license::ledger;
+use crate::license::ledger::{self, Demand};
 use crate::reason::{LicenseClass, ThreadKind};
 use crate::table::grave::{MAX_REPLACED, Replaced};
 use crate::table::slot::IN_FLIGHT;
@@ -183,7 +183,7 @@ impl SharedTable {
                 {
                     let definition = &self.config.pools[from.pool as usize];
                     let traded = self.with_pool(ledger, from.pool, |pool| {
-                        ledger::trade(pool, definition, at, session.id, from, to, change.rank)
+                        ledger::trade(pool, definition, at, session.id, from, Demand::new(to, change.rank))
                     })?;
                     match traded {
                         Ok(()) => row.charge = Some(to.clone()),

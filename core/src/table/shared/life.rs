@@ -10,7 +10,7 @@ use crate::clock::{Millis, NEVER};
 use crate::deadline;
 use crate::error::{Error, ErrorKind, Result};
 use crate::license::books::Ledger as _;
-use crate::license::ledger;
+use crate::license::ledger::{self, Demand};
 use crate::license::policy::Rank;
 use crate::reason::{EndReason, ThreadKind};
 use crate::session::Receipt;
@@ -100,7 +100,7 @@ impl SharedTable {
             if let Some(charge) = &row.charge {
                 let definition = &self.config.pools[charge.pool as usize];
                 let verdict = self.with_pool(ledger, charge.pool, |pool| {
-                    ledger::acquire(pool, definition, at, id, charge, Rank::Ordinary)
+                    ledger::acquire(pool, definition, at, id, Demand::new(charge, Rank::Ordinary))
                 })?;
                 if let Err(reason) = verdict {
                     return Ok(Some(reason));

@@ -8,12 +8,12 @@ use super::errors;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The version of the tables that this library writes.
-pub(super) const SCHEMA: i64 = 3;
+pub(super) const SCHEMA: i64 = 4;
 /// "LSES": the mark of our files.
 pub(super) const APPLICATION_ID: i64 = 0x4c53_4553;
 
 /// Step `n` leads from version `n` to `n + 1`.
-const LADDER: [&str; SCHEMA as usize] = [VERSION_1, VERSION_2, VERSION_3];
+const LADDER: [&str; SCHEMA as usize] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4];
 
 /// Times are engine milliseconds unless they are named wall. `sum` is a checksum of the row (see `seal`); of a session
 /// it is over all but `saved` and `used`, which `seal` covers: they change most.
@@ -138,6 +138,21 @@ CREATE TABLE orphan(number INTEGER PRIMARY KEY, pool INTEGER NOT NULL, until INT
   anonymous INTEGER NOT NULL);
 CREATE INDEX orphan_until ON orphan(pool, until, number);
 ALTER TABLE audit ADD COLUMN why INTEGER NOT NULL DEFAULT 0;
+";
+
+/// Who waits for units: in the order of `priority`, the highest first, then of `seq`. `lane` is what they may take, `offered`
+/// the units set aside for them until `until`. Of a pool, `tally` has how many wait in `l`.
+const VERSION_4: &str = "
+CREATE TABLE waiter(
+  seq INTEGER PRIMARY KEY, pool INTEGER NOT NULL, priority INTEGER NOT NULL, lane INTEGER NOT NULL,
+  wanted INTEGER NOT NULL, session BLOB NOT NULL, user TEXT, class INTEGER NOT NULL, since INTEGER NOT NULL,
+  deadline INTEGER NOT NULL, offered INTEGER NOT NULL DEFAULT 0, reserved INTEGER NOT NULL DEFAULT 0,
+  until INTEGER NOT NULL DEFAULT 0, participant INTEGER NOT NULL, instance INTEGER NOT NULL);
+CREATE INDEX waiter_lane ON waiter(pool, lane, priority DESC, seq);
+CREATE INDEX waiter_place ON waiter(pool, priority DESC, seq);
+CREATE INDEX waiter_until ON waiter(pool, until) WHERE until > 0;
+CREATE INDEX waiter_participant ON waiter(participant, instance);
+ALTER TABLE tally ADD COLUMN l INTEGER NOT NULL DEFAULT 0;
 ";
 
 /// Makes the tables, or brings older ones up to this version. Refuses what is not ours or newer than we are.
