@@ -59,9 +59,9 @@ pub use reason::{
 };
 pub use request::Request;
 pub use session::{
-    Begin, BeginOptions, Client, CloseReport, CreateOptions, Created, EndOptions, EndOutcome, Explain, Filter,
-    LogEntry, Login, LoginOptions, Logout, Page, Progress, Receipt, RequestInfo, SessionInfo, State, Stats, Touched,
-    UnitExplain,
+    Begin, BeginOptions, Client, CloseReport, CreateOptions, Created, EndOptions, EndOutcome, Explain, Feature,
+    FeatureOptions, Filter, LogEntry, Login, LoginOptions, Logout, Page, Progress, Receipt, RequestInfo, SessionInfo,
+    State, Stats, Touched, UnitExplain,
 };
 pub use store::{Durability, MAX_STORE_PATH};
 

@@ -12,7 +12,7 @@ use crate::event::class::{check_name, check_namespace};
 use crate::id::{SessionId, Token};
 use crate::manager::Then;
 use crate::reason::LockMode;
-use crate::session::{EndOptions, EndOutcome, Login, LoginOptions, Logout, SessionInfo};
+use crate::session::{EndOptions, EndOutcome, Feature, FeatureOptions, Login, LoginOptions, Logout, SessionInfo};
 use crate::table::{Card, ClassChange};
 
 /// A request in flight, or, for an `on_start` callback, the draft of a session. Cheap to clone: all clones are one.
@@ -235,6 +235,29 @@ impl Request {
     /// As [`logout`](Self::logout); asynchronous callbacks are awaited.
     pub fn logout_async(&self, force: bool, then: Then<Logout>) {
         self.0.engine.logout(Wait::Async, self, force, then);
+    }
+    // --- features (SPEC section 5) ---
+    /// Takes a feature: units of a pool beside the session's license, whatever its license class, all that are asked for or
+    /// none.
+    ///
+    /// Each is a connection of its holder in the pool: of the user who is logged in now (by the pool's rule at this client),
+    /// or else of the session itself. It stays so whoever logs in or out, until it is returned or the session ends, however
+    /// that ends; the death of a process ends no session. What a session takes for itself is apart from the unit of its
+    /// license, and doesn't linger. At most 64 features a session; what one holder takes of one pool in a row is one.
+    ///
+    /// Errors: `license_denied` with pool, reason and retry-after; `invalid` for an unknown pool, a count out of bounds, one
+    /// feature too many; `conflict` if users log in and out all the while. Nothing changed. Threads: any; one commit.
+    pub fn take_feature(&self, pool: &str, options: FeatureOptions) -> Result<()> {
+        self.0.engine.take_feature(self, pool, &options)
+    }
+    /// Returns a feature `count` times, or as often as it is taken: what was taken last first, whoever is charged for it.
+    /// Tells how often. The units are free then, or linger as the pool says.
+    pub fn return_feature(&self, pool: &str, count: u64) -> Result<u64> {
+        self.0.engine.return_feature(self, pool, count)
+    }
+    /// The features that the session has taken, in the order taken.
+    pub fn features(&self) -> Result<Vec<Feature>> {
+        self.0.engine.features(self)
     }
     // --- event classes (SPEC section 4); namespace `None` is the session's ---
     /// Puts a class to the front of the session's list, once.

@@ -13,6 +13,8 @@ use crate::request::Request;
 
 /// Most groups of one user.
 const MAX_GROUPS: usize = 256;
+/// How often a feature is taken at once at most.
+const MAX_COUNT: u64 = 1000;
 
 /// The immutable facts of a session's beginning.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -183,18 +185,22 @@ pub struct LoginOptions {
 
 impl LoginOptions {
     pub(crate) fn check(&self) -> Result<()> {
-        if self.groups.len() > MAX_GROUPS {
-            let count = self.groups.len();
-            return Err(Error::invalid(format!("{count} groups of one user are over the bound of {MAX_GROUPS}")));
-        }
-        self.groups.iter().try_for_each(|group| {
-            let valid = !group.is_empty() && group.len() <= crate::config::MAX_USER;
-            valid.then_some(()).ok_or_else(|| {
-                let (len, most) = (group.len(), crate::config::MAX_USER);
-                Error::invalid(format!("the name of a group has {len} bytes: it must have 1 to {most}"))
-            })
-        })
+        check_groups(&self.groups)
     }
+}
+
+fn check_groups(groups: &[String]) -> Result<()> {
+    if groups.len() > MAX_GROUPS {
+        let count = groups.len();
+        return Err(Error::invalid(format!("{count} groups of one user are over the bound of {MAX_GROUPS}")));
+    }
+    groups.iter().try_for_each(|group| {
+        let valid = !group.is_empty() && group.len() <= crate::config::MAX_USER;
+        valid.then_some(()).ok_or_else(|| {
+            let (len, most) = (group.len(), crate::config::MAX_USER);
+            Error::invalid(format!("the name of a group has {len} bytes: it must have 1 to {most}"))
+        })
+    })
 }
 
 /// The outcome of a login.
@@ -267,10 +273,49 @@ pub struct SessionInfo {
     pub in_flight: u32,
     /// Who is charged, and in which pool; `None` without a license.
     pub license: Option<(Arc<str>, Arc<str>)>,
+    /// The features that it took, in the order taken.
+    pub features: Vec<Feature>,
     /// Bytes of its data; `None` if they can't be read, or a process holds the session that does not go on.
     pub data_bytes: Option<usize>,
     /// Facts of its beginning.
     pub client: Client,
+}
+
+/// A feature that a session took: units of a pool beside its license.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Feature {
+    /// The pool.
+    pub pool: Arc<str>,
+    /// How often it is taken.
+    pub count: u64,
+    /// Who is charged for it: the user who was logged in when it was taken, or the session.
+    pub holder: Arc<str>,
+    /// When it was taken first: engine time.
+    pub since_ms: Millis,
+}
+
+/// How a feature is taken.
+#[derive(Clone, Debug)]
+pub struct FeatureOptions {
+    /// How often, at once: 1 to 1000, all or none. Default 1.
+    pub count: u64,
+    /// The groups that the user belongs to: at most 256, each 1 to 256 bytes. Reservations and lists of the pool may name them.
+    pub groups: Vec<String>,
+}
+
+impl Default for FeatureOptions {
+    fn default() -> Self {
+        Self { count: 1, groups: Vec::new() }
+    }
+}
+
+impl FeatureOptions {
+    pub(crate) fn check(&self) -> Result<()> {
+        if !(1..=MAX_COUNT).contains(&self.count) {
+            return Err(Error::invalid(format!("a count of {} is not between 1 and {MAX_COUNT}", self.count)));
+        }
+        check_groups(&self.groups)
+    }
 }
 
 /// One request in flight.
@@ -339,7 +384,7 @@ pub struct Filter {
     pub state: Option<State>,
     /// Overdue, or not.
     pub overdue: Option<bool>,
-    /// Charged to this pool.
+    /// Charged to this pool, for the license or for a feature.
     pub pool: Option<String>,
     /// Charged to this holder.
     pub holder: Option<String>,

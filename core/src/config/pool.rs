@@ -89,7 +89,7 @@ pub struct Pool {
     pub unit_rule: UnitRule,
     /// The step of the staircase, the cliff of `iris`, the limit of `hard`: 1 to 1,000,000. Default 25.
     pub max_connections: u32,
-    /// Most sessions of one holder; `None` is any number. Default `None`.
+    /// Most sessions of one holder, with how often they take the pool as a feature; `None` is any number. Default `None`.
     pub max_sessions_per_holder: Option<u32>,
     /// Most units that `anonymous` sessions may hold together. Default `None`: as many as there are.
     pub anonymous_cap: Option<u64>,

@@ -16,7 +16,7 @@ use crate::session::{EndOptions, Login, LoginOptions, Logout};
 use crate::table::{Card, ChangeRefused, EndSpec, Ended, Holder, HolderChange, HolderChanged};
 
 /// How often a change is tried again when the user changed meanwhile.
-const TRIES: usize = 8;
+pub(super) const TRIES: usize = 8;
 
 impl Engine {
     fn card_of(&self, request: &Request) -> Result<Card> {
@@ -26,10 +26,17 @@ impl Engine {
 
     /// Who is charged for a user of this session.
     fn holder(&self, card: &Card, user: &Arc<str>, client: Option<&str>) -> Holder {
-        let per_client = card.charge.as_ref().is_some_and(|charge| self.pool_config(charge.pool).holder_per_client);
+        Holder::User(match &card.charge {
+            Some(charge) => self.name_in(charge.pool, user, client),
+            None => user.clone(),
+        })
+    }
+
+    /// The name of a user in the books of a pool.
+    pub(super) fn name_in(&self, pool: u32, user: &Arc<str>, client: Option<&str>) -> Arc<str> {
         match client {
-            Some(client) if per_client => Holder::User(format!("{user}@{client}").into()),
-            _ => Holder::User(user.clone()),
+            Some(client) if self.pool_config(pool).holder_per_client => format!("{user}@{client}").into(),
+            _ => user.clone(),
         }
     }
 
@@ -39,7 +46,7 @@ impl Engine {
         pool.map_or(Rank::Ordinary, |pool| pool.rank(user, &options.groups))
     }
 
-    fn client_of(&self, request: &Request) -> Result<Option<String>> {
+    pub(super) fn client_of(&self, request: &Request) -> Result<Option<String>> {
         let looked = self.table.look(self.at(), request.0.session).look()?;
         Ok(looked.and_then(|(info, _)| info.client.address))
     }
@@ -233,7 +240,7 @@ impl Engine {
     }
 }
 
-fn changed() -> Error {
+pub(super) fn changed() -> Error {
     Error::new(
         ErrorKind::Conflict,
         "the session's user was changed by another request while the callbacks were asked; nothing was changed",

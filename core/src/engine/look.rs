@@ -8,7 +8,7 @@ use super::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::ClassRef;
 use crate::id::SessionId;
-use crate::session::{Explain, Filter, Page, Receipt, SessionInfo, Stats};
+use crate::session::{Explain, Feature, Filter, Page, Receipt, SessionInfo, Stats};
 use crate::table::{Details, SessionRef};
 
 /// The longest page of a listing.
@@ -82,6 +82,15 @@ impl Engine {
                 );
             }
             None => line(&mut text, "license", "none"),
+        }
+        for feature in &info.features {
+            let Feature { pool, count, holder, since_ms } = feature;
+            let age = now.saturating_sub(*since_ms);
+            line(
+                &mut text,
+                "feature",
+                &format!("pool {pool}, taken {count} times since {age} ms, charged to {holder}"),
+            );
         }
         for request in &details.requests {
             let lock = request.lock.map_or("no", |lock| lock.name());

@@ -6,6 +6,7 @@ mod close;
 mod create;
 mod deliver;
 mod end;
+mod feature;
 mod handing;
 mod login;
 mod look;

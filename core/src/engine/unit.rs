@@ -6,7 +6,7 @@ use super::Engine;
 use super::look::line;
 use crate::error::Result;
 use crate::license::HolderUsage;
-use crate::session::{Filter, UnitExplain};
+use crate::session::{Filter, SessionInfo, UnitExplain};
 
 /// So many sessions of a holder are told one by one.
 const TOLD: usize = 100;
@@ -20,13 +20,19 @@ impl Engine {
         let Some(found) = usage.holders.into_iter().find(|one| *one.holder == *holder) else { return Ok(None) };
         let filter = Filter { pool: Some(pool.into()), holder: Some(holder.into()), ..Filter::default() };
         let (listed, _) = self.table.list(self.at(), &filter, 0, TOLD, usize::MAX)?;
+        let taken = |info: &SessionInfo| -> u64 {
+            let features = info.features.iter().filter(|taken| *taken.pool == *pool && *taken.holder == *holder);
+            features.map(|taken| taken.count).sum()
+        };
+        let takes: u64 = listed.iter().map(|(_, info)| taken(info)).sum();
         let mut text = String::new();
         line(&mut text, "holder", &format!("{holder} ({}) in pool {pool}", found.kind));
-        line(&mut text, "units", &units(&found));
+        line(&mut text, "units", &units(&found, takes));
         line(&mut text, "held", &format!("for {} ms without a break", found.active.as_millis()));
         let now = self.clock.now().ms;
         let mut sessions = Vec::with_capacity(listed.len());
         let mut last_end = Some(0);
+        let mut told_of = 0;
         for (session, info) in listed {
             let mut told = format!(
                 "{}: created {} ms ago, last used {} ms ago",
@@ -34,6 +40,11 @@ impl Engine {
                 now.saturating_sub(info.created_ms),
                 now.saturating_sub(info.last_used_ms)
             );
+            let licensed = info.license.as_ref().is_some_and(|(by, of)| **by == *holder && **of == *pool);
+            told_of += taken(&info) + u64::from(licensed);
+            if taken(&info) > 0 {
+                let _ = write!(told, ", taken as a feature {} times", taken(&info));
+            }
             if info.in_flight > 0 {
                 told.push_str(", a request is in flight");
             }
@@ -52,8 +63,8 @@ impl Engine {
             line(&mut text, "session", &told);
             sessions.push(info);
         }
-        if found.connections > sessions.len() as u64 {
-            line(&mut text, "session", &format!("and {} more", found.connections - sessions.len() as u64));
+        if found.connections > told_of {
+            line(&mut text, "session", &format!("and {} more", found.connections - told_of));
         }
         let back = match (found.release_in, last_end) {
             (Some(left), _) if found.connections == 0 => format!("in {} ms, unless the holder does", left.as_millis()),
@@ -62,7 +73,8 @@ impl Engine {
         };
         line(&mut text, "comes back", &back);
         if found.connections > 0 {
-            line(&mut text, "sooner", "by ending its sessions");
+            let returning = if takes > 0 { ", or returning what they took" } else { "" };
+            line(&mut text, "sooner", &format!("by ending its sessions{returning}"));
             if !rules.linger.is_zero() && found.kind != "session" {
                 line(&mut text, "afterwards", &format!("it lingers for {} ms", rules.linger.as_millis()));
             }
@@ -73,8 +85,9 @@ impl Engine {
     }
 }
 
-fn units(holder: &HolderUsage) -> String {
-    let mut text = format!("{} for {} sessions", holder.units, holder.connections);
+fn units(holder: &HolderUsage, takes: u64) -> String {
+    let what = if takes > 0 { "sessions and features" } else { "sessions" };
+    let mut text = format!("{} for {} {what}", holder.units, holder.connections);
     if let Some(left) = holder.release_in {
         let _ = write!(text, ", {} of them linger for {} ms", holder.lingering, left.as_millis());
     }

@@ -13,7 +13,7 @@ use super::recount::{self, Charged, holder_name};
 use crate::clock::Millis;
 use crate::id::SessionId;
 use crate::reason::DenyReason;
-use crate::table::{At, Charge, Holder, PoolDefinition, PoolLevel};
+use crate::table::{At, Charge, Holder, PoolDefinition, PoolLevel, Taken};
 
 /// One pool's books.
 pub(crate) struct Account {
@@ -40,8 +40,17 @@ struct State {
     keep: usize,
     records: VecDeque<Record>,
     levels: Vec<(PoolLevel, u64)>,
-    /// While a recount runs: what became of each session since, its holder or none.
-    moved: Option<HashMap<SessionId, Option<Holder>>>,
+    /// While a recount runs: what became of sessions since.
+    moved: Option<Moved>,
+}
+
+/// What became of sessions since a recount began.
+#[derive(Default)]
+struct Moved {
+    /// Who is charged for its license, or nobody.
+    licenses: HashMap<SessionId, Option<Holder>>,
+    /// Who is charged for what it took, for how many connections.
+    takes: HashMap<SessionId, Vec<(Holder, u64)>>,
 }
 
 struct Record {
@@ -67,7 +76,15 @@ impl State {
 
     fn note_move(&mut self, session: SessionId, holder: Option<&Holder>) {
         if let Some(moved) = &mut self.moved {
-            moved.insert(session, holder.cloned());
+            moved.licenses.insert(session, holder.cloned());
+        }
+    }
+
+    /// What a session took of this pool, as it is after a step.
+    fn note_takes(&mut self, session: SessionId, pool: u32, takes: &[Taken]) {
+        if let Some(moved) = &mut self.moved {
+            let takes = takes.iter().filter(|taken| taken.pool == pool);
+            moved.takes.insert(session, takes.map(|taken| (taken.holder.clone(), taken.count)).collect());
         }
     }
 }
@@ -185,6 +202,29 @@ impl Account {
         verdict.inspect(|()| state.note_move(session, Some(&demand.charge.holder)))
     }
 
+    /// Charges a feature that a session takes, or tells why not; `takes` is told then, and answers all that it has taken.
+    pub fn take<'t>(
+        &self,
+        at: At,
+        session: SessionId,
+        demand: Demand<'_>,
+        takes: impl FnOnce() -> &'t [Taken],
+    ) -> Verdict {
+        let mut state = self.state.lock();
+        let Ok(verdict) = ledger::acquire(&mut *state, &self.definition, at, session, demand);
+        verdict.inspect(|()| state.note_takes(session, demand.charge.pool, takes()))
+    }
+
+    /// Frees what a session took, or lets it linger; `left` is all that it has taken afterwards. Tells when the first
+    /// lingering unit is free.
+    pub fn give_back(&self, at: At, session: SessionId, taken: &Taken, left: &[Taken]) -> Option<Millis> {
+        let mut state = self.state.lock();
+        let (charge, since) = (taken.charge(), taken.since);
+        let Ok(()) = ledger::give_back(&mut *state, &self.definition, at, session, &charge, since, taken.count);
+        state.note_takes(session, taken.pool, left);
+        state.next_free()
+    }
+
     /// Frees what has lingered long enough.
     pub fn expire(&self, at: At) {
         let Ok(_) = ledger::expire(&mut *self.state.lock(), &self.definition, at);
@@ -240,13 +280,19 @@ impl Account {
     /// in the end, so that the two are of one instant under any load.
     pub fn audit(&self, scan: impl FnOnce() -> Vec<Charged>) -> (u64, u64, Vec<String>) {
         let _one = self.recounting.lock();
-        self.state.lock().moved = Some(HashMap::new());
+        self.state.lock().moved = Some(Moved::default());
         let charged = scan();
         let mut state = self.state.lock();
         let moved = state.moved.take().unwrap_or_default();
-        let still = charged.iter().filter(|one| !moved.contains_key(&one.session)).map(|one| &one.holder);
+        let still = charged.iter().filter(|one| match one.taken {
+            true => !moved.takes.contains_key(&one.session),
+            false => !moved.licenses.contains_key(&one.session),
+        });
+        let still = still.map(|one| (&one.holder, one.count));
+        let moved_since = moved.licenses.values().flatten().map(|holder| (holder, 1));
+        let taken_since = moved.takes.values().flatten().map(|(holder, count)| (holder, *count));
         let users = state.users.iter().map(|(user, holder)| (&**user, *holder));
-        let sessions = still.chain(moved.values().flatten());
+        let sessions = still.chain(moved_since).chain(taken_since);
         let orphans = state.orphans.len() as u64;
         let (recounted, differences) = recount::recount(&self.definition, &state.totals, users, orphans, sessions);
         (state.totals.in_use, recounted, differences)

@@ -139,7 +139,7 @@ pub struct HolderUsage {
     /// `user`; `session`, one that is its own holder; `lingering`, one whose units all linger; `mixed`, a user some of whose
     /// units linger.
     pub kind: &'static str,
-    /// Its sessions.
+    /// Its sessions, and how often they took the pool as a feature.
     pub connections: u64,
     /// Its units.
     pub units: u64,

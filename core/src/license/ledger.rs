@@ -29,12 +29,14 @@ pub(crate) struct Demand<'a> {
     pub charge: &'a Charge,
     /// What its holder is to the pool.
     pub rank: Rank,
+    /// How many connections at once; one that is its own holder has one.
+    pub count: u64,
 }
 
 impl<'a> Demand<'a> {
     /// One that has nothing but its rank.
     pub fn new(charge: &'a Charge, rank: Rank) -> Self {
-        Self { charge, rank }
+        Self { charge, rank, count: 1 }
     }
 }
 
@@ -69,6 +71,19 @@ pub(crate) fn release<L: Ledger>(
     charge: &Charge,
     since: Millis,
 ) -> Result<(), L::Error> {
+    give_back(ledger, pool, at, session, charge, since, 1)
+}
+
+/// The same of so many connections, which are one step.
+pub(crate) fn give_back<L: Ledger>(
+    ledger: &mut L,
+    pool: &PoolDefinition,
+    at: At,
+    session: SessionId,
+    charge: &Charge,
+    since: Millis,
+    count: u64,
+) -> Result<(), L::Error> {
     expire(ledger, pool, at)?;
     let held = held(ledger, &charge.holder)?;
     let desk = Desk { pool, at, session, holder: &charge.holder, before: ledger.totals().in_use };
@@ -76,7 +91,7 @@ pub(crate) fn release<L: Ledger>(
     let totals = ledger.totals();
     // After a power cut the clock may stand before what the books remember.
     let least = since.min(at.now.ms).saturating_add(least);
-    let left = desk.leave(totals, charge, held, Some(least));
+    let left = desk.leave(totals, charge, count, held, Some(least));
     hold(ledger, &charge.holder, left.rest)?;
     if let Some(orphan) = &left.orphan {
         ledger.add_orphan(orphan)?;
@@ -100,11 +115,8 @@ pub(crate) fn trade<L: Ledger>(
     let joins = if same { None } else { held(ledger, &to.holder)? };
     let mut totals = ledger.totals().clone();
     let desk = Desk { pool, at, session, holder: &to.holder, before: totals.in_use };
-    let rest = desk.leave(&mut totals, from, leaves, None).rest;
-    let left = match &from.holder {
-        Holder::User(user) => Some(user),
-        Holder::Session => None,
-    };
+    let rest = desk.leave(&mut totals, from, 1, leaves, None).rest;
+    let left = from.holder.booked();
     let held = if same { rest } else { joins };
     match desk.join(ledger, totals, Joining { demand, held, left })? {
         Ok(joined) => {
@@ -130,9 +142,14 @@ pub(crate) fn expire<L: Ledger>(ledger: &mut L, pool: &PoolDefinition, at: At) -
         let (session, holder) = match lingering {
             Lingering::User(user) => {
                 let Some(mut held) = ledger.holder(&user)? else { return Ok(None) };
-                held.dismiss(ledger.totals());
-                ledger.set_holder(&user, held.kept())?;
-                (held.last, Holder::User(user))
+                let totals = ledger.totals();
+                let units = held.dismiss(totals);
+                let holder = Holder::of(user);
+                if holder.class_of_takes() == LicenseClass::Anonymous {
+                    totals.anonymous = totals.anonymous.saturating_sub(units);
+                }
+                hold(ledger, &holder, held.kept())?;
+                (held.last, holder)
             }
             Lingering::Orphan(orphan) => {
                 ledger.remove_orphan(&orphan)?;
@@ -150,16 +167,16 @@ pub(crate) fn expire<L: Ledger>(ledger: &mut L, pool: &PoolDefinition, at: At) -
 }
 
 fn held<L: Ledger>(ledger: &mut L, holder: &Holder) -> Result<Option<UserHolder>, L::Error> {
-    match holder {
-        Holder::Session => Ok(None),
-        Holder::User(user) => ledger.holder(user),
+    match holder.booked() {
+        None => Ok(None),
+        Some(name) => ledger.holder(name),
     }
 }
 
 fn hold<L: Ledger>(ledger: &mut L, holder: &Holder, held: Option<UserHolder>) -> Result<(), L::Error> {
-    match holder {
-        Holder::Session => Ok(()),
-        Holder::User(user) => ledger.set_holder(user, held),
+    match holder.booked() {
+        None => Ok(()),
+        Some(name) => ledger.set_holder(name, held),
     }
 }
 
@@ -213,23 +230,18 @@ impl Desk<'_> {
         joining: Joining<'_>,
     ) -> Result<Result<Joined, DenyReason>, L::Error> {
         let now = self.at.now.ms;
-        let Joining { demand: Demand { charge, rank }, held, left } = joining;
+        let Joining { demand: Demand { charge, rank, count }, held, left } = joining;
         let mut holder = match &charge.holder {
             Holder::Session => None,
             Holder::User(_) if rank == Rank::Excluded => return Ok(Err(DenyReason::Excluded)),
-            Holder::User(_) => Some(held.unwrap_or_else(|| UserHolder::new(now))),
+            Holder::User(_) | Holder::Taker(_) => Some(held.unwrap_or_else(|| UserHolder::new(now))),
         };
-        let anonymous = holder.is_none() && charge.class == LicenseClass::Anonymous;
-        if anonymous && self.pool.anonymous_cap.is_some_and(|cap| totals.anonymous >= cap) {
-            // Full for everybody is the better reason.
-            let full = policy::room(self.pool, &totals, self.pool.capacity, Rank::Ordinary).free == 0;
-            return Ok(Err(if full { DenyReason::PoolExhausted } else { DenyReason::Reserved }));
-        }
+        let anonymous = charge.is_anonymous();
         let mut why = AuditWhy::Nothing;
         let (wanted, rank) = match &mut holder {
             None => (OWN, Rank::Ordinary),
             Some(holder) => {
-                let needs = match rules::needs(self.pool.rule, holder.connections, holder.needed()) {
+                let needs = match rules::needs(self.pool.rule, holder.connections, count, holder.needed()) {
                     Ok(needs) => needs,
                     Err(reason) => return Ok(Err(reason)),
                 };
@@ -243,19 +255,21 @@ impl Desk<'_> {
                 (needs.saturating_sub(holder.needed()), rank)
             }
         };
+        if anonymous && self.pool.anonymous_cap.is_some_and(|cap| totals.anonymous.saturating_add(wanted) > cap) {
+            // Full for everybody is the better reason.
+            let free = policy::room(self.pool, &totals, self.pool.capacity, Rank::Ordinary).free;
+            return Ok(Err(if free < wanted { DenyReason::PoolExhausted } else { DenyReason::Reserved }));
+        }
         let mut reclaimed = Vec::new();
         if wanted > 0 {
-            let own = match &charge.holder {
-                Holder::User(user) => Some(user),
-                Holder::Session => None,
-            };
+            let own = charge.holder.booked();
             let room = match self.make_room(ledger, &mut totals, [own, left], rank, wanted, &mut reclaimed)? {
                 Ok(room) => room,
                 Err(reason) => return Ok(Err(reason)),
             };
             totals.in_use = totals.in_use.saturating_add(wanted);
             if anonymous {
-                totals.anonymous += OWN;
+                totals.anonymous = totals.anonymous.saturating_add(wanted);
             }
             if let Some(holder) = &mut holder {
                 holder.units = holder.units.saturating_add(wanted);
@@ -273,7 +287,7 @@ impl Desk<'_> {
             }
         }
         if let Some(holder) = &mut holder {
-            holder.connections = holder.connections.saturating_add(1);
+            holder.connections = holder.connections.saturating_add(count);
         }
         if totals.in_use > totals.high_water {
             totals.high_water = totals.in_use;
@@ -301,7 +315,8 @@ impl Desk<'_> {
             if users.is_empty() {
                 break;
             }
-            for user in users.into_iter().filter(|user| !spared.contains(&Some(user))) {
+            // What a session took for itself lingers for no other reason than its minimal time.
+            for user in users.into_iter().filter(|user| !spared.contains(&Some(user)) && !Holder::takes(user)) {
                 let Some(mut rest) = ledger.holder(&user)? else { continue };
                 if room.all() >= wanted || rest.acquired.min(now).saturating_add(pool.min_hold) > now {
                     continue;
@@ -355,11 +370,18 @@ impl Desk<'_> {
         Desk { before, ..*self }.settle(ledger, kind, None, joined.why)
     }
 
-    /// Counts one connection less: the holder without it. What nobody needs any more is kept until `least` at the earliest, and
-    /// a user's lingers; with `None` it is free at once.
-    fn leave(&self, totals: &mut Totals, charge: &Charge, held: Option<UserHolder>, least: Option<Millis>) -> Left {
+    /// Counts so many connections less: the holder without them. What nobody needs any more is kept until `least` at the
+    /// earliest, and a user's lingers; with `None` it is free at once.
+    fn leave(
+        &self,
+        totals: &mut Totals,
+        charge: &Charge,
+        count: u64,
+        held: Option<UserHolder>,
+        least: Option<Millis>,
+    ) -> Left {
         let now = self.at.now.ms;
-        let anonymous = charge.class == LicenseClass::Anonymous;
+        let anonymous = charge.is_anonymous();
         match (&charge.holder, held) {
             (Holder::Session, _) => {
                 if let Some(until) = least.filter(|least| *least > now) {
@@ -371,13 +393,16 @@ impl Desk<'_> {
                 totals.in_use = totals.in_use.saturating_sub(OWN);
                 Left { rest: None, orphan: None, lingers: false }
             }
-            (Holder::User(_), Some(mut held)) => {
+            (_, Some(mut held)) => {
                 let needed = held.needed();
-                held.connections = held.connections.saturating_sub(1);
+                held.connections = held.connections.saturating_sub(count);
                 held.last = self.session;
                 let spare = needed.saturating_sub(rules::units(self.pool.rule, held.connections, needed));
-                let until =
-                    now.saturating_add(self.pool.linger).max(held.acquired.min(now).saturating_add(self.pool.min_hold));
+                let (linger, min_hold) = match charge.holder {
+                    Holder::Taker(_) => (0, policy::least(self.pool, charge.class)),
+                    _ => (self.pool.linger, self.pool.min_hold),
+                };
+                let until = now.saturating_add(linger).max(held.acquired.min(now).saturating_add(min_hold));
                 let lingers = spare > 0 && least.is_some() && until > now;
                 if lingers {
                     held.lingering += spare;
@@ -385,10 +410,11 @@ impl Desk<'_> {
                     totals.lingering += spare;
                 } else {
                     held.free(totals, spare);
+                    totals.anonymous = totals.anonymous.saturating_sub(if anonymous { spare } else { 0 });
                 }
                 Left { rest: held.kept(), orphan: None, lingers }
             }
-            (Holder::User(_), None) => Left { rest: None, orphan: None, lingers: false },
+            (_, None) => Left { rest: None, orphan: None, lingers: false },
         }
     }
 

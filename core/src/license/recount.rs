@@ -10,7 +10,7 @@ use super::ledger::OWN;
 use super::rules;
 use crate::clock::Millis;
 use crate::id::SessionId;
-use crate::table::{At, Holder, PoolDefinition};
+use crate::table::{At, Holder, PoolDefinition, Taken};
 
 /// A session that is charged, for a recount.
 pub(crate) struct Charged {
@@ -18,14 +18,30 @@ pub(crate) struct Charged {
     pub session: SessionId,
     /// Who is charged for it.
     pub holder: Holder,
-    /// When it was created: engine time.
+    /// When it was created, or took the feature first: engine time.
     pub created: Millis,
+    /// How many connections of the holder that is.
+    pub count: u64,
+    /// Whether it is for a feature that it took, not for its license.
+    pub taken: bool,
+}
+
+impl Charged {
+    /// For its license.
+    pub fn license(session: SessionId, holder: Holder, created: Millis) -> Self {
+        Self { session, holder, created, count: 1, taken: false }
+    }
+
+    /// For a feature.
+    pub fn taken(session: SessionId, taken: &Taken) -> Self {
+        Self { session, holder: taken.holder.clone(), created: taken.since, count: taken.count, taken: true }
+    }
 }
 
 /// The name of a holder: the user, or the session's id.
 pub(crate) fn holder_name(session: SessionId, holder: &Holder) -> Arc<str> {
     match holder {
-        Holder::Session => session.to_string().into(),
+        Holder::Session | Holder::Taker(_) => session.to_string().into(),
         Holder::User(user) => user.clone(),
     }
 }
@@ -42,40 +58,44 @@ pub(crate) fn usage(
 ) -> Usage {
     let active = |since: Millis| Duration::from_millis(at.now.ms.saturating_sub(since));
     let left = |until: Millis| Duration::from_millis(until.saturating_sub(at.now.ms));
-    let mut holders: Vec<HolderUsage> = users
-        .map(|(user, holder)| HolderUsage {
-            holder: user,
-            kind: match holder {
-                UserHolder { connections: 0, .. } => "lingering",
-                UserHolder { lingering: 0, .. } => "user",
-                _ => "mixed",
-            },
+    let mut holders = Holders::default();
+    for (name, holder) in users {
+        let usage = HolderUsage {
+            holder: if Holder::takes(&name) { Holder::shown(&name).into() } else { name.clone() },
+            kind: "user",
             connections: holder.connections,
             units: holder.units,
             active: active(holder.since),
             lingering: holder.lingering,
             release_in: (holder.lingering > 0).then(|| left(holder.until)),
-        })
-        .collect();
-    let own = sessions.into_iter().filter(|charged| charged.holder == Holder::Session);
-    holders.extend(own.map(|charged| HolderUsage {
-        holder: holder_name(charged.session, &charged.holder),
-        kind: "session",
-        connections: 1,
-        units: OWN,
-        active: active(charged.created),
-        lingering: 0,
-        release_in: None,
-    }));
-    holders.extend(orphans.map(|orphan| HolderUsage {
-        holder: holder_name(orphan.session, &Holder::Session),
-        kind: "lingering",
-        connections: 0,
-        units: OWN,
-        active: Duration::ZERO,
-        lingering: OWN,
-        release_in: Some(left(orphan.until)),
-    }));
+        };
+        holders.add(usage, Holder::takes(&name));
+    }
+    for charged in sessions.into_iter().filter(|charged| charged.holder == Holder::Session) {
+        let usage = HolderUsage {
+            holder: holder_name(charged.session, &charged.holder),
+            kind: "session",
+            connections: 1,
+            units: OWN,
+            active: active(charged.created),
+            lingering: 0,
+            release_in: None,
+        };
+        holders.add_own(usage);
+    }
+    for orphan in orphans {
+        let usage = HolderUsage {
+            holder: holder_name(orphan.session, &Holder::Session),
+            kind: "lingering",
+            connections: 0,
+            units: OWN,
+            active: Duration::ZERO,
+            lingering: OWN,
+            release_in: Some(left(orphan.until)),
+        };
+        holders.add_own(usage);
+    }
+    let mut holders = holders.all;
     holders.sort_by(|a, b| (a.kind, &a.holder).cmp(&(b.kind, &b.holder)));
     Usage {
         pool: pool.name.clone(),
@@ -88,6 +108,61 @@ pub(crate) fn usage(
         high_water_at: totals.high_water_at,
         denials: totals.denials,
         holders,
+    }
+}
+
+/// All holders of a pool; what a session is charged for itself and what it took are one.
+#[derive(Default)]
+struct Holders {
+    all: Vec<HolderUsage>,
+    /// Where the sessions are that took something.
+    takers: HashMap<Arc<str>, usize>,
+}
+
+impl Holders {
+    /// A holder in the books: a user, or a session for what it took.
+    fn add(&mut self, mut usage: HolderUsage, takes: bool) {
+        usage.kind = match (usage.connections, usage.lingering) {
+            (0, _) => "lingering",
+            (_, 0) => {
+                if takes {
+                    "session"
+                } else {
+                    "user"
+                }
+            }
+            _ => "mixed",
+        };
+        if takes {
+            if self.join(&usage) {
+                return;
+            }
+            self.takers.insert(usage.holder.clone(), self.all.len());
+        }
+        self.all.push(usage);
+    }
+
+    /// A session that is its own holder.
+    fn add_own(&mut self, usage: HolderUsage) {
+        if self.takers.is_empty() || !self.join(&usage) {
+            self.all.push(usage);
+        }
+    }
+
+    /// Tells whether it is one with a session that took something.
+    fn join(&mut self, more: &HolderUsage) -> bool {
+        let Some(one) = self.takers.get(&more.holder).and_then(|at| self.all.get_mut(*at)) else { return false };
+        one.connections += more.connections;
+        one.units += more.units;
+        one.active = one.active.max(more.active);
+        one.lingering += more.lingering;
+        one.release_in = one.release_in.max(more.release_in);
+        one.kind = match (one.connections, one.lingering) {
+            (0, _) => "lingering",
+            (_, 0) => "session",
+            _ => "mixed",
+        };
+        true
     }
 }
 
@@ -107,32 +182,34 @@ pub(crate) fn holder(
 
 /// Recounts from the holders of all charged sessions: the units they hold, and each difference from the books in words.
 ///
-/// `users` are all in the books, `orphans` the units that outlived their sessions. Sessions and books must be of one instant.
+/// `users` are all in the books, `orphans` the units that outlived their sessions, `sessions` who is charged for how many
+/// connections. Sessions and books must be of one instant.
 pub(crate) fn recount<'a>(
     pool: &PoolDefinition,
     totals: &Totals,
     users: impl IntoIterator<Item = (&'a str, UserHolder)>,
     orphans: u64,
-    sessions: impl IntoIterator<Item = &'a Holder>,
+    sessions: impl IntoIterator<Item = (&'a Holder, u64)>,
 ) -> (u64, Vec<String>) {
     let mut differences = Vec::new();
     let mut connections: HashMap<&str, u64> = HashMap::new();
     let mut recounted = orphans;
     let mut lingering = orphans;
     let mut reserved = vec![0; totals.reserved.len()];
-    for holder in sessions {
-        match holder {
-            Holder::Session => recounted = recounted.saturating_add(OWN),
-            Holder::User(user) => *connections.entry(user).or_default() += 1,
+    for (holder, count) in sessions {
+        match holder.booked() {
+            None => recounted = recounted.saturating_add(OWN),
+            Some(name) => *connections.entry(name).or_default() += count,
         }
     }
     for (user, holder) in users {
         let count = connections.remove(user).unwrap_or(0);
         if count == 0 && holder.connections == 0 && holder.lingering == 0 {
-            differences.push(format!("holder '{user}' is charged and has no session"));
+            differences.push(format!("holder '{}' is charged and has no session", Holder::shown(user)));
             continue;
         }
         if holder.connections != count {
+            let user = Holder::shown(user);
             differences.push(if count == 0 {
                 format!("holder '{user}' is charged and has no session")
             } else {
@@ -147,7 +224,8 @@ pub(crate) fn recount<'a>(
         }
     }
     for (user, count) in connections {
-        differences.push(format!("holder '{user}' has {count} sessions and is booked with 0"));
+        let name = Holder::shown(user);
+        differences.push(format!("holder '{name}' has {count} sessions and is booked with 0"));
         recounted = recounted.saturating_add(rules::units(pool.rule, count, 0));
     }
     if recounted != totals.in_use {
@@ -183,9 +261,12 @@ mod tests {
         let totals = |in_use| Totals { in_use, ..Totals::default() };
         let sessions = ["ada", "ada", "ada", "bob"].map(|user| Holder::User(user.into()));
         let sessions: Vec<Holder> = sessions.into_iter().chain([Holder::Session]).collect();
-        let (units, differences) = recount(&pool, &totals(4), [("ada", user(3, 2)), ("bob", user(1, 1))], 0, &sessions);
+        let sessions = || sessions.iter().map(|holder| (holder, 1));
+        let (units, differences) =
+            recount(&pool, &totals(4), [("ada", user(3, 2)), ("bob", user(1, 1))], 0, sessions());
         assert_eq!((units, differences), (4, vec!["4 of 3 units are in use".to_string()]));
-        let (units, differences) = recount(&pool, &totals(1), [("ada", user(2, 1)), ("eve", user(1, 1))], 0, &sessions);
+        let (units, differences) =
+            recount(&pool, &totals(1), [("ada", user(2, 1)), ("eve", user(1, 1))], 0, sessions());
         assert_eq!(units, 4);
         let expected = [
             "holder 'ada' has 3 sessions and is booked with 2",

@@ -31,9 +31,9 @@ pub fn units(rule: PoolRule, connections: u64, held: u64) -> u64 {
     }
 }
 
-/// The units a holder would need with one session more, or why there may be none more.
-pub fn needs(rule: PoolRule, connections: u64, held: u64) -> Result<u64, DenyReason> {
-    let more = connections.saturating_add(1);
+/// The units a holder would need with so many sessions more, or why there may not be so many.
+pub fn needs(rule: PoolRule, connections: u64, more: u64, held: u64) -> Result<u64, DenyReason> {
+    let more = connections.saturating_add(more);
     let limit = match rule.unit_rule {
         UnitRule::Hard => Some(rule.max_connections.min(rule.max_sessions_per_holder.unwrap_or(u64::MAX))),
         _ => rule.max_sessions_per_holder,
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn hard_denies_the_connection_after_the_maximum() {
-        assert_eq!(needs(rule(UnitRule::Hard), 24, 1), Ok(1));
-        assert_eq!(needs(rule(UnitRule::Hard), 25, 1), Err(DenyReason::HolderLimit));
+        assert_eq!(needs(rule(UnitRule::Hard), 24, 1, 1), Ok(1));
+        assert_eq!(needs(rule(UnitRule::Hard), 25, 1, 1), Err(DenyReason::HolderLimit));
     }
 }

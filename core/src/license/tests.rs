@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::audit::{AuditKind, AuditWhy};
 use super::books::{AuditEntry, Ledger, Lingering, Orphan, Totals, UserHolder};
-use super::ledger::{Demand, Verdict, acquire, expire, release, trade};
+use super::ledger::{Demand, Verdict, acquire, expire, give_back, release, trade};
 use super::policy::{Rank, Reserved};
 use super::recount::recount;
 use super::rules::PoolRule;
@@ -360,6 +360,60 @@ fn a_trade_to_a_user_with_a_lingering_unit_frees_the_old_one() {
     assert_eq!((till.books.totals.in_use, till.books.totals.lingering), (1, 0));
 }
 
+#[test]
+fn a_feature_is_taken_wholly_or_not_at_all_and_counted_by_the_rule() {
+    let take = |till: &mut Till, ms, to: &Charge, count| {
+        let demand = Demand { count, ..Demand::new(to, Rank::Ordinary) };
+        let verdict = acquire(&mut till.books, &till.pool, at(ms), session(1), demand);
+        till.holds();
+        verdict.expect("books that work")
+    };
+    let give = |till: &mut Till, ms, to: &Charge, count| {
+        give_back(&mut till.books, &till.pool, at(ms), session(1), to, ms, count).expect("books that work");
+        till.holds();
+        till.books.totals.in_use
+    };
+    for (rule, units) in [(UnitRule::Session, 3), (UnitRule::User, 1), (UnitRule::Staircase, 2), (UnitRule::Iris, 3)] {
+        let rule = PoolRule { unit_rule: rule, max_connections: 2, max_sessions_per_holder: Some(4) };
+        for holder in [Holder::User("ada".into()), Holder::taker(session(1), LicenseClass::Named)] {
+            let mut till = Till::new(PoolDefinition { rule, ..PoolDefinition::plain("cad", 3) });
+            let to = Charge { pool: 0, class: LicenseClass::Named, holder };
+            assert_eq!(take(&mut till, 1, &to, 5), Err(DenyReason::HolderLimit));
+            assert_eq!(take(&mut till, 1, &to, 3), Ok(()));
+            assert_eq!(till.last(), (AuditKind::Grant, AuditWhy::Nothing, units), "one record for {rule:?}");
+            if rule.unit_rule == UnitRule::Session {
+                assert_eq!(take(&mut till, 2, &to, 1), FULL);
+            }
+            give(&mut till, 3, &to, 2);
+            assert_eq!(give(&mut till, 4, &to, 1), 0);
+            assert!(till.books.users.is_empty());
+        }
+    }
+}
+
+#[test]
+fn what_a_session_takes_for_itself_is_held_for_its_minimal_time_and_lingers_no_longer() {
+    let policy =
+        PoolDefinition { linger: 1000, min_hold: 50, anonymous_min_hold: 80, ..PoolDefinition::plain("cad", 1) };
+    for (class, until) in [(LicenseClass::Named, 50), (LicenseClass::Anonymous, 80)] {
+        let mut till = Till::new(PoolDefinition { anonymous_cap: Some(1), ..policy.clone() });
+        let to = Charge { pool: 0, class, holder: Holder::taker(session(1), class) };
+        let take = |till: &mut Till, ms| {
+            acquire(&mut till.books, &till.pool, at(ms), session(1), Demand::new(&to, Rank::Ordinary))
+        };
+        assert_eq!(take(&mut till, 0), Ok(Ok(())));
+        give_back(&mut till.books, &till.pool, at(10), session(1), &to, 0, 1).expect("books that work");
+        assert_eq!(till.last(), (AuditKind::Linger, AuditWhy::Nothing, 1));
+        // Nobody else may have it, and the session comes back to it.
+        assert_eq!(till.take(until - 1, 2, "ada"), FULL);
+        assert_eq!(take(&mut till, until - 1), Ok(Ok(())));
+        assert_eq!(till.last().1, AuditWhy::Lingering);
+        give_back(&mut till.books, &till.pool, at(until - 1), session(1), &to, 0, 1).expect("books that work");
+        assert_eq!(till.take(until, 2, "ada"), Ok(()));
+        assert_eq!((till.books.totals.anonymous, till.books.users.len()), (0, 1));
+    }
+}
+
 /// Numbers that look random, the same in every run.
 struct Dice(u64);
 
@@ -398,7 +452,7 @@ fn whatever_the_policies_the_books_are_what_the_sessions_make_them() {
             ..PoolDefinition::plain("main", capacity)
         };
         let mut till = Till::new(pool);
-        let mut live: Vec<(u8, Charge)> = Vec::new();
+        let mut live: Vec<(u8, Charge, u64)> = Vec::new();
         let (mut now, mut made) = (0, 0);
         for _ in 0..200 {
             now += dice.below(8);
@@ -414,17 +468,34 @@ fn whatever_the_policies_the_books_are_what_the_sessions_make_them() {
                 "root" => Rank::Administrator,
                 _ => Rank::Ordinary,
             };
-            match dice.below(4) {
+            match dice.below(5) {
                 0 | 1 if made < 250 => {
                     made += 1;
                     let verdict = acquire(&mut till.books, &till.pool, at(now), session(made), Demand::new(&to, rank));
                     if verdict == Ok(Ok(())) {
-                        live.push((made, to));
+                        live.push((made, to, 1));
                     }
                 }
-                2 if !live.is_empty() => {
-                    let which = dice.below(live.len() as u64) as usize;
-                    let (number, from) = live[which].clone();
+                // A feature, by the user or by one of a few sessions.
+                4 => {
+                    let number = 251 + dice.below(3) as u8;
+                    if to.holder == Holder::Session {
+                        to.holder = Holder::taker(session(number), to.class);
+                    }
+                    let demand = Demand { count: 1 + dice.below(3), ..Demand::new(&to, rank) };
+                    let before = till.books.totals.in_use;
+                    let verdict = acquire(&mut till.books, &till.pool, at(now), session(number), demand);
+                    if verdict == Ok(Ok(())) {
+                        let count = demand.count;
+                        live.push((number, to, count));
+                    } else {
+                        assert!(till.books.totals.in_use <= before, "seed {seed}: all or none");
+                    }
+                }
+                2 if live.iter().any(|(number, ..)| *number <= 250) => {
+                    let those: Vec<usize> = (0..live.len()).filter(|which| live[*which].0 <= 250).collect();
+                    let which = those[dice.below(those.len() as u64) as usize];
+                    let (number, from, _) = live[which].clone();
                     let before = till.books.totals.in_use;
                     let traded =
                         trade(&mut till.books, &till.pool, at(now), session(number), &from, Demand::new(&to, rank));
@@ -435,9 +506,13 @@ fn whatever_the_policies_the_books_are_what_the_sessions_make_them() {
                     }
                 }
                 3 if !live.is_empty() => {
-                    let (number, from) = live.swap_remove(dice.below(live.len() as u64) as usize);
-                    release(&mut till.books, &till.pool, at(now), session(number), &from, now)
+                    let (number, from, count) = live.swap_remove(dice.below(live.len() as u64) as usize);
+                    let some = 1 + dice.below(count);
+                    give_back(&mut till.books, &till.pool, at(now), session(number), &from, now, some)
                         .expect("books that work");
+                    if some < count {
+                        live.push((number, from, count - some));
+                    }
                 }
                 _ => {
                     let next = expire(&mut till.books, &till.pool, at(now)).expect("books that work");
@@ -445,15 +520,33 @@ fn whatever_the_policies_the_books_are_what_the_sessions_make_them() {
                 }
             }
             till.holds();
-            let holders: Vec<Holder> = live.iter().map(|(_, charge)| charge.holder.clone()).collect();
+            let holders: Vec<_> = live.iter().map(|(_, charge, count)| (charge.holder.clone(), *count)).collect();
             let users = till.books.users.iter().map(|(user, holder)| (&**user, *holder));
             let orphans = till.books.orphans.len() as u64;
-            let recounted = recount(&till.pool, &till.books.totals, users, orphans, &holders);
+            let recounted = recount(
+                &till.pool,
+                &till.books.totals,
+                users,
+                orphans,
+                holders.iter().map(|(holder, count)| (holder, *count)),
+            );
             assert_eq!(recounted, (till.books.totals.in_use, Vec::new()), "seed {seed} at {now}");
+            let own = live.iter().filter(|(_, charge, _)| charge.holder == Holder::Session && charge.is_anonymous());
+            let orphans = till.books.orphans.iter().filter(|(.., anonymous)| *anonymous);
+            let takers = till
+                .books
+                .users
+                .iter()
+                .filter(|(name, _)| Holder::of((*name).clone()).class_of_takes() == LicenseClass::Anonymous);
+            let anonymous = own.count() + orphans.count();
+            let anonymous = anonymous as u64 + takers.map(|(_, held)| held.units).sum::<u64>();
+            assert_eq!(till.books.totals.anonymous, anonymous, "seed {seed} at {now}");
+            assert!(till.pool.anonymous_cap.is_none_or(|cap| anonymous <= cap), "seed {seed} at {now}");
         }
         // When everybody has gone and time has passed, nothing is held.
-        for (number, from) in live {
-            release(&mut till.books, &till.pool, at(now), session(number), &from, now).expect("books that work");
+        for (number, from, count) in live {
+            give_back(&mut till.books, &till.pool, at(now), session(number), &from, now, count)
+                .expect("books that work");
         }
         assert_eq!(expire(&mut till.books, &till.pool, at(now + 1000)), Ok(None));
         let totals = &till.books.totals;

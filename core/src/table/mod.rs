@@ -16,6 +16,7 @@ pub mod memory;
 pub(crate) mod shared;
 mod sip;
 mod slot;
+mod takes;
 mod types;
 
 use crate::clock::{Millis, Now};
@@ -28,6 +29,7 @@ use crate::reason::{LockMode, TouchKind};
 use crate::session::{Filter, LogEntry, Receipt, SessionInfo};
 
 pub use classes::ClassChange;
+pub(crate) use takes::MAX_TAKES;
 pub use types::*;
 
 /// A table of sessions.
@@ -140,6 +142,14 @@ pub trait Table: Send + Sync {
         session: SessionRef,
         change: &HolderChange,
     ) -> Found<Result<HolderChanged, ChangeRefused>>;
+
+    /// Takes a feature: units of a pool beside the license, all that are asked for or none. Promise: the holder is the user
+    /// that `take` was worked out for, or nothing changed; an end returns them. One transaction over session, holder and
+    /// pool; one script over the same keys.
+    fn take_feature(&self, at: At, session: SessionRef, take: &Take) -> Found<Result<(), TakeRefused>>;
+
+    /// Returns a feature, what was taken last first; tells how many that were. One transaction, one script.
+    fn return_feature(&self, at: At, session: SessionRef, pool: u32, count: u64) -> Found<u64>;
 
     /// Asks the session to end with its last request in flight, or takes that back. *Hot.*
     fn request_end(&self, at: At, session: SessionRef, end: bool) -> Found<()>;

@@ -11,7 +11,7 @@ use crate::id::{SessionId, Token};
 use crate::license::policy::{Rank, Reserved};
 use crate::license::rules::PoolRule;
 use crate::reason::{DenyReason, EndLevel, EndReason, LicenseClass, LockMode, ThreadKind, TouchKind};
-use crate::session::{Client, Receipt, RequestInfo, SessionInfo};
+use crate::session::{Client, Feature, Receipt, RequestInfo, SessionInfo};
 
 /// A session as a table knows it: its public id, and where it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -200,6 +200,52 @@ pub enum Holder {
     Session,
     /// A user.
     User(Arc<str>),
+    /// The session itself, for features that it took: its name in the books of the pool.
+    Taker(Arc<str>),
+}
+
+/// What the name of a taker in the books begins with.
+const TAKER: char = '\u{1}';
+/// The same of one that is anonymous.
+const ANONYMOUS_TAKER: char = '\u{2}';
+
+impl Holder {
+    /// A session that takes features for itself.
+    pub(crate) fn taker(session: SessionId, class: LicenseClass) -> Self {
+        let kind = if class == LicenseClass::Anonymous { ANONYMOUS_TAKER } else { TAKER };
+        Self::Taker(format!("{kind}{session}").into())
+    }
+
+    /// Who has this name in the books.
+    pub(crate) fn of(name: Arc<str>) -> Self {
+        if Self::takes(&name) { Self::Taker(name) } else { Self::User(name) }
+    }
+
+    /// Whether this name in the books is that of a taker.
+    pub(crate) fn takes(name: &str) -> bool {
+        name.starts_with([TAKER, ANONYMOUS_TAKER])
+    }
+
+    /// Its name in the books of a pool; a session that is charged for nothing but itself has none.
+    pub(crate) fn booked(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Session => None,
+            Self::User(name) | Self::Taker(name) => Some(name),
+        }
+    }
+
+    /// A name in the books for people: of a taker the session's id.
+    pub(crate) fn shown(name: &str) -> &str {
+        name.strip_prefix([TAKER, ANONYMOUS_TAKER]).unwrap_or(name)
+    }
+
+    /// The license class of what it took.
+    pub(crate) fn class_of_takes(&self) -> LicenseClass {
+        match self {
+            Self::Taker(name) if name.starts_with(ANONYMOUS_TAKER) => LicenseClass::Anonymous,
+            _ => LicenseClass::Named,
+        }
+    }
 }
 
 /// How a session is to be charged.
@@ -211,6 +257,59 @@ pub struct Charge {
     pub class: LicenseClass,
     /// The holder.
     pub holder: Holder,
+}
+
+impl Charge {
+    /// Whether its units count as those of anonymous sessions.
+    pub(crate) fn is_anonymous(&self) -> bool {
+        self.class == LicenseClass::Anonymous && !matches!(self.holder, Holder::User(_))
+    }
+}
+
+/// A feature that a session took: units of a pool beside its license.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// The pool's number.
+    pub pool: u32,
+    /// How often.
+    pub count: u64,
+    /// Who is charged; stays so whoever logs in or out.
+    pub holder: Holder,
+    /// When it was taken first: engine time.
+    pub since: Millis,
+}
+
+impl Taken {
+    /// How it is charged.
+    pub(crate) fn charge(&self) -> Charge {
+        Charge { pool: self.pool, class: self.holder.class_of_takes(), holder: self.holder.clone() }
+    }
+}
+
+/// A feature to be taken.
+#[derive(Clone, Debug)]
+pub struct Take {
+    /// The pool's number.
+    pub pool: u32,
+    /// How often, at once.
+    pub count: u64,
+    /// The user this was worked out for: anything else now is `changed`.
+    pub expected: Option<Arc<str>>,
+    /// Who is charged if somebody is logged in; else it is the session.
+    pub holder: Option<Arc<str>>,
+    /// What that is to the pool.
+    pub rank: Rank,
+}
+
+/// Why a feature was not taken; nothing changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TakeRefused {
+    /// Another user is logged in by now.
+    Changed,
+    /// The session has taken as many features as it may.
+    TooMany,
+    /// The pool refused.
+    License(DenyReason),
 }
 
 /// A session to be made.
@@ -508,6 +607,17 @@ pub enum ChangeRefused {
 
 /// Some of the live sessions, and where the listing goes on; `None` at its end.
 pub type Listed = (Vec<(SessionRef, SessionInfo)>, Option<u64>);
+
+/// What a session took, as listings show it.
+pub(crate) fn features(pools: &[PoolDefinition], session: SessionId, takes: &[Taken]) -> Vec<Feature> {
+    let feature = |taken: &Taken| Feature {
+        pool: pools[taken.pool as usize].name.clone(),
+        count: taken.count,
+        holder: crate::license::recount::holder_name(session, &taken.holder),
+        since_ms: taken.since,
+    };
+    takes.iter().map(feature).collect()
+}
 
 /// What something is made of, one thing a line, each with a name before it.
 pub(crate) fn lines(name: &str, of: &impl std::fmt::Debug) -> String {

@@ -198,6 +198,8 @@ impl Table for Seat {
         fn change_classes(&self, at: At, session: SessionRef, change: ClassChange) -> bool;
         fn change_application(&self, at: At, session: SessionRef, from: u32, to: u32, idle: Option<Millis>, classes: &[ClassRef]) -> bool;
         fn change_holder(&self, at: At, session: SessionRef, change: &HolderChange) -> Result<HolderChanged, ChangeRefused>;
+        fn take_feature(&self, at: At, session: SessionRef, take: &Take) -> Result<(), TakeRefused>;
+        fn return_feature(&self, at: At, session: SessionRef, pool: u32, count: u64) -> u64;
         fn request_end(&self, at: At, session: SessionRef, end: bool) -> ();
         fn find_token(&self, at: At, token: &Token) -> SessionRef;
         fn find(&self, at: At, id: SessionId) -> SessionRef;

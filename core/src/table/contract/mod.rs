@@ -12,6 +12,7 @@
 
 mod data;
 mod desk;
+mod features;
 mod licenses;
 mod life;
 mod lock;
@@ -69,6 +70,7 @@ fn promises() -> impl Iterator<Item = Promise> {
         data::PROMISES,
         lock::PROMISES,
         licenses::PROMISES,
+        features::PROMISES,
         seeing::PROMISES,
         race::PROMISES,
         race_more::PROMISES,

@@ -13,7 +13,7 @@ use crate::reason::{LockMode, TouchKind};
 use crate::session::Client;
 use crate::table::extension::Extension;
 use crate::table::grave::Replaced;
-use crate::table::{Attachment, Wake};
+use crate::table::{Attachment, Taken, Wake};
 
 /// Lines of a trace.
 const MAX_TRACE: usize = 64;
@@ -104,6 +104,8 @@ pub(super) struct Rare {
     pub told: Vec<ClassRef>,
     pub extension: Extension,
     pub trace: Option<VecDeque<String>>,
+    /// The features that it took, in the order taken.
+    pub takes: Vec<Taken>,
 }
 
 impl Cold {
@@ -138,6 +140,11 @@ impl Cold {
 
     pub fn rare_mut(&mut self) -> &mut Rare {
         self.extra_mut().rare.get_or_insert_default()
+    }
+
+    /// The features that it took, in the order taken.
+    pub fn takes(&self) -> &[Taken] {
+        self.rare().map_or(&[], |rare| &rare.takes)
     }
 
     /// Takes away what its end has to tell.

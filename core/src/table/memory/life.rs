@@ -294,7 +294,7 @@ impl MemoryTable {
             at: at.now.ms,
             wall: at.wall,
             late: deadline.map(|deadline| at.now.ms.saturating_sub(deadline)),
-            licensed: charge.is_some(),
+            licensed: charge.is_some() || !cold.takes().is_empty(),
             event_id,
             user: cold.user().cloned(),
             more: None,
@@ -303,6 +303,7 @@ impl MemoryTable {
             let free = self.accounts[charge.pool as usize].release(at, id, charge, slot.created.ms());
             free.into_iter().for_each(|when| self.ring_if_earlier(when));
         }
+        self.give_all_back(at, id, cold.takes());
         self.counters.live.fetch_sub(1, Ordering::AcqRel);
         self.counters.applications[slot.application() as usize].fetch_sub(1, Ordering::AcqRel);
         self.counters.ended[spec.reason as usize - 1].fetch_add(1, Ordering::Relaxed);

@@ -39,6 +39,7 @@ impl MemoryTable {
                 let pool = self.accounts[charge.pool as usize].definition.name.clone();
                 (holder_name(id, &charge.holder), pool)
             }),
+            features: features(&self.config.pools, id, cold.takes()),
             data_bytes: cold.bytes(),
             client: cold.extra().and_then(|extra| extra.client.as_deref().cloned()).unwrap_or_default(),
         }
@@ -126,10 +127,14 @@ impl MemoryTable {
     pub(super) fn charged(&self, pool: u32) -> Vec<Charged> {
         let mut charged = Vec::new();
         self.scan(0, |index, slot, cold| {
-            if let Some(charge) = self.charge(slot, cold).filter(|charge| charge.pool == pool) {
+            let license = self.charge(slot, cold).filter(|charge| charge.pool == pool);
+            let mut takes = cold.takes().iter().filter(|taken| taken.pool == pool).peekable();
+            if license.is_some() || takes.peek().is_some() {
                 let place = Place { index, generation: slot.state().generation() };
                 let session = self.keys.id(place, cold.random());
-                charged.push(Charged { session, holder: charge.holder, created: slot.created.ms() });
+                let created = slot.created.ms();
+                charged.extend(license.map(|charge| Charged::license(session, charge.holder, created)));
+                charged.extend(takes.map(|taken| Charged::taken(session, taken)));
             }
             true
         });

@@ -5,6 +5,7 @@
 
 mod cold;
 mod due;
+mod features;
 mod grave;
 mod life;
 mod log;
@@ -557,6 +558,16 @@ impl Table for MemoryTable {
     ) -> Found<Result<HolderChanged, ChangeRefused>> {
         let visit = live!(self.visit(at, session, ThreadKind::Request));
         Found::Live(self.trade(at, visit, change))
+    }
+
+    fn take_feature(&self, at: At, session: SessionRef, take: &Take) -> Found<Result<(), TakeRefused>> {
+        let visit = live!(self.visit(at, session, ThreadKind::Request));
+        Found::Live(self.take(at, visit, take))
+    }
+
+    fn return_feature(&self, at: At, session: SessionRef, pool: u32, count: u64) -> Found<u64> {
+        let visit = live!(self.visit(at, session, ThreadKind::Request));
+        Found::Live(self.give_back(at, visit, pool, count))
     }
 
     fn request_end(&self, at: At, session: SessionRef, end: bool) -> Found<()> {

@@ -24,7 +24,7 @@ const MAX_GRANTS: usize = 32;
 
 impl SharedTable {
     /// One change of one session's row: shown to `change`, written if it says so, then published.
-    fn change<T>(
+    pub(super) fn change<T>(
         &self,
         at: At,
         session: SessionRef,

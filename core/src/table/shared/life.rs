@@ -313,7 +313,7 @@ impl SharedTable {
             at: at.now.ms,
             wall: at.wall,
             late: end.deadline.map(|deadline| at.now.ms.saturating_sub(deadline)),
-            licensed: row.charge.is_some(),
+            licensed: row.charge.is_some() || !row.rare.takes.is_empty(),
             event_id,
             user: row.user.clone(),
             more: None,
@@ -327,6 +327,7 @@ impl SharedTable {
             let since = row.created;
             self.with_pool(ledger, charge.pool, |pool| ledger::release(pool, definition, at, id, charge, since))?;
         }
+        row.rare.takes.iter().try_for_each(|taken| self.give_taken_back(ledger, at, id, taken))?;
         if !row.rare.classes.is_empty() {
             let data = if row.damaged || held.has(flags::DAMAGED) {
                 None

@@ -45,6 +45,7 @@ impl SharedTable {
                 let pool = self.config.pools[charge.pool as usize].name.clone();
                 (holder_name(id, &charge.holder), pool)
             }),
+            features: features(&self.config.pools, id, &row.rare.takes),
             data_bytes: if held.peeks() { None } else { self.tree(held).ok().map(|tree| tree.bytes_used()) },
             client: row.rare.client.clone(),
         }
@@ -172,10 +173,10 @@ impl SharedTable {
     }
 
     fn charged(&self, rows: Vec<ChargedRow>) -> Vec<Charged> {
-        let charged = rows.into_iter().map(|row| Charged {
-            session: self.keys.id(Place { index: row.slot, generation: row.generation }, row.random),
-            holder: row.charge.holder,
-            created: row.created,
+        let charged = rows.into_iter().flat_map(|row| {
+            let session = self.keys.id(Place { index: row.slot, generation: row.generation }, row.random);
+            let license = row.charge.map(|charge| Charged::license(session, charge.holder, row.created));
+            license.into_iter().chain(row.takes.into_iter().map(move |taken| Charged::taken(session, &taken)))
         });
         charged.collect()
     }
@@ -195,7 +196,7 @@ impl SharedTable {
         })?;
         let definition = &self.config.pools[pool as usize];
         let users = holders.iter().map(|(user, holder)| (&**user, *holder));
-        let sessions = rows.iter().map(|row| &row.charge.holder);
+        let sessions = rows.iter().flat_map(ChargedRow::charges);
         let (recounted, differences) = recount::recount(definition, &totals, users, orphans, sessions);
         Ok(Audit { pool: definition.name.clone(), counted: totals.in_use, recounted, differences })
     }

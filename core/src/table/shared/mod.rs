@@ -16,6 +16,7 @@ mod change;
 mod dead;
 mod directory;
 mod due;
+mod features;
 mod keeper;
 mod keys;
 mod layout;
@@ -336,6 +337,14 @@ impl Table for SharedTable {
         change: &HolderChange,
     ) -> Found<Result<HolderChanged, ChangeRefused>> {
         self.trade(at, session, change)
+    }
+
+    fn take_feature(&self, at: At, session: SessionRef, take: &Take) -> Found<Result<(), TakeRefused>> {
+        self.take(at, session, take)
+    }
+
+    fn return_feature(&self, at: At, session: SessionRef, pool: u32, count: u64) -> Found<u64> {
+        self.return_taken(at, session, pool, count)
     }
 
     fn request_end(&self, at: At, session: SessionRef, end: bool) -> Found<()> {

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::{Relaxed, Release};
 use super::SharedTable;
 use crate::error::Result;
 use crate::license::recount;
+use crate::reason::LicenseClass;
 use crate::table::*;
 
 impl SharedTable {
@@ -43,11 +44,12 @@ impl SharedTable {
                 let mut anonymous = 0;
                 let mut connections = std::collections::HashMap::new();
                 for row in ledger.charged(pool)? {
-                    match &row.charge.holder {
-                        Holder::Session => {
-                            anonymous += u64::from(row.charge.class == crate::reason::LicenseClass::Anonymous);
+                    let own = row.charge.as_ref().filter(|charge| charge.holder == Holder::Session);
+                    anonymous += u64::from(own.is_some_and(Charge::is_anonymous));
+                    for (holder, count) in row.charges() {
+                        if let Some(name) = holder.booked() {
+                            *connections.entry(name.clone()).or_insert(0) += count;
                         }
-                        Holder::User(user) => *connections.entry(user.clone()).or_insert(0) += 1,
                     }
                 }
                 let orphans = ledger.orphans(pool)?;
@@ -62,6 +64,9 @@ impl SharedTable {
                     let holder = recount::holder(definition, self.clock.now().ms, count, before.remove(&user));
                     if let Some(holder) = &holder {
                         lingering += holder.lingering;
+                        if Holder::of(user.clone()).class_of_takes() == LicenseClass::Anonymous {
+                            anonymous += holder.units;
+                        }
                         holder.count_reserved(&mut totals.reserved);
                     }
                     ledger.set_holder(pool, &user, holder)?;

@@ -75,6 +75,8 @@ impl Table for Spread {
         fn change_classes(&self, at: At, session: SessionRef, change: ClassChange) -> Found<bool>;
         fn change_application(&self, at: At, session: SessionRef, from: u32, to: u32, idle: Option<Millis>, classes: &[ClassRef]) -> Found<bool>;
         fn change_holder(&self, at: At, session: SessionRef, change: &HolderChange) -> Found<std::result::Result<HolderChanged, ChangeRefused>>;
+        fn take_feature(&self, at: At, session: SessionRef, take: &Take) -> Found<std::result::Result<(), TakeRefused>>;
+        fn return_feature(&self, at: At, session: SessionRef, pool: u32, count: u64) -> Found<u64>;
         fn request_end(&self, at: At, session: SessionRef, end: bool) -> Found<()>;
         fn end(&self, at: At, session: SessionRef, spec: &EndSpec) -> Ended;
         fn find_token(&self, at: At, token: &Token) -> Found<SessionRef>;

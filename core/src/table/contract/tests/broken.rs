@@ -91,6 +91,10 @@ kinds! {
     ForgetsTombstone => "a tombstone stands for its time and then there is nothing",
     /// A change of holder does not look who the user is.
     TradesBlindly => "a change of holder checks again what the deciders were asked about",
+    /// Of a feature that is refused it takes one.
+    TakesSome => "a feature is taken wholly or not at all, and returned by the end of its session",
+    /// A feature is charged to whoever it was worked out for.
+    TakesBlindly => "a feature stays with its holder, and what was taken last is returned first",
     /// The last request does not end the session that was asked to end.
     ForgetsRequestedEnd => "a session that was asked to end ends with its last request",
 }

@@ -26,6 +26,7 @@ impl Table for Broken {
         fn unwatch(&self, session: SessionRef, watch: u64);
         fn change_classes(&self, at: At, session: SessionRef, change: ClassChange) -> Found<bool>;
         fn change_application(&self, at: At, session: SessionRef, from: u32, to: u32, idle: Option<Millis>, classes: &[ClassRef]) -> Found<bool>;
+        fn return_feature(&self, at: At, session: SessionRef, pool: u32, count: u64) -> Found<u64>;
         fn request_end(&self, at: At, session: SessionRef, end: bool) -> Found<()>;
         fn find_token(&self, at: At, token: &Token) -> Found<SessionRef>;
         fn find(&self, at: At, id: SessionId) -> Found<SessionRef>;
@@ -52,6 +53,20 @@ impl Table for Broken {
         fn close(&self) -> u64;
         fn telling(&self, event_id: u64) -> Result<Vec<(ClassRef, u32)>>;
         fn unsettled(&self) -> Result<u64>;
+    }
+
+    fn take_feature(&self, at: At, session: SessionRef, take: &Take) -> Found<Result<(), TakeRefused>> {
+        let mut take = take.clone();
+        if self.is(Kind::TakesBlindly)
+            && let Found::Live(card) = self.inner.card(at, session)
+        {
+            take.expected = card.user;
+        }
+        let taken = self.inner.take_feature(at, session, &take);
+        if self.is(Kind::TakesSome) && matches!(taken, Found::Live(Err(TakeRefused::License(_)))) {
+            let _taken = self.inner.take_feature(at, session, &Take { count: 1, ..take });
+        }
+        taken
     }
 
     fn draft(&self) -> Result<Draft> {

@@ -226,7 +226,7 @@ impl<'a> Ledger<'a> {
         let sql = "INSERT INTO audit(pool, seq, at, kind, session, holder, was, now, reason, why) \
                    VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
         let holder = match entry.holder {
-            Holder::Session => None,
+            Holder::Session | Holder::Taker(_) => None,
             Holder::User(user) => Some(&**user),
         };
         let params = params![

@@ -6,9 +6,9 @@ use super::pack::{Packer, Unpacker};
 use crate::clock::Millis;
 use crate::event::ClassRef;
 use crate::session::Client;
-use crate::table::Charge;
 use crate::table::extension::Extension;
 use crate::table::grave::Replaced;
+use crate::table::{Charge, Holder, Taken};
 
 /// A live session; its data lie in rows of their own.
 #[derive(Clone, Debug)]
@@ -64,6 +64,8 @@ pub(in crate::table) struct Rare {
     pub extension: Extension,
     /// Its trace, oldest line first.
     pub trace: Vec<String>,
+    /// The features that it took, in the order taken.
+    pub takes: Vec<Taken>,
 }
 
 /// A part of a session's data: what lies under one first subscript, as bytes.
@@ -85,8 +87,19 @@ pub(in crate::table) struct ChargedRow {
     pub slot: u32,
     pub generation: u64,
     pub random: [u8; 10],
-    pub charge: Charge,
+    /// For its license.
+    pub charge: Option<Charge>,
     pub created: Millis,
+    /// For features of the pool.
+    pub takes: Vec<Taken>,
+}
+
+impl ChargedRow {
+    /// Who is charged, for how many connections.
+    pub fn charges(&self) -> impl Iterator<Item = (&Holder, u64)> {
+        let license = self.charge.iter().map(|charge| (&charge.holder, 1));
+        license.chain(self.takes.iter().map(|taken| (&taken.holder, taken.count)))
+    }
 }
 
 impl Rare {
@@ -96,7 +109,8 @@ impl Rare {
             return Vec::new();
         }
         let mut packer = Packer::default();
-        packer.list(6);
+        // Takes came later: a row that has none is as it was before.
+        packer.list(if self.takes.is_empty() { 6 } else { 7 });
         pack_classes(&mut packer, &self.classes);
         let Client { address, user_agent, referrer } = &self.client;
         packer.list(3);
@@ -114,6 +128,9 @@ impl Rare {
         for line in &self.trace {
             packer.text(line);
         }
+        if !self.takes.is_empty() {
+            pack_takes(&mut packer, &self.takes);
+        }
         packer.done()
     }
 
@@ -123,7 +140,7 @@ impl Rare {
         }
         let mut unpacker = Unpacker::new(bytes);
         let from = &mut unpacker;
-        of(from, 6)?;
+        let parts = from.list().filter(|parts| (6..=7).contains(parts))?;
         let classes = unpack_classes(from)?;
         of(from, 3)?;
         let mut fact = || from.maybe_text().map(|fact| fact.map(str::to_owned));
@@ -141,8 +158,9 @@ impl Rare {
             })?,
         };
         let trace = from.all(|from| from.text().map(str::to_owned))?;
+        let takes = if parts > 6 { unpack_takes(from)? } else { Vec::new() };
         from.end()?;
-        Some(Self { classes, client, replaced, told, extension, trace })
+        Some(Self { classes, client, replaced, told, extension, trace, takes })
     }
 }
 
@@ -176,6 +194,22 @@ pub(super) fn unpack_replaced(from: &mut Unpacker<'_>) -> Option<Vec<Replaced>> 
     from.all(|from| {
         of(from, 4)?;
         Some(Replaced { verifier: [from.number()?, from.number()?], grace: from.number()?, until: from.number()? })
+    })
+}
+
+fn pack_takes(packer: &mut Packer, takes: &[Taken]) {
+    packer.list(takes.len());
+    for Taken { pool, count, holder, since } in takes {
+        packer.list(4).number(u64::from(*pool)).number(*count).number(*since);
+        packer.maybe_text(holder.booked().map(|name| &**name));
+    }
+}
+
+fn unpack_takes(from: &mut Unpacker<'_>) -> Option<Vec<Taken>> {
+    from.all(|from| {
+        of(from, 4)?;
+        let (pool, count, since) = (u32::try_from(from.number()?).ok()?, from.number()?, from.number()?);
+        Some(Taken { pool, count, holder: Holder::of(from.shared()?), since })
     })
 }
 

@@ -15,6 +15,8 @@ use crate::table::{Charge, Holder};
 
 const HAD_REQUEST: u32 = 1;
 const DAMAGED: u32 = 2;
+/// It took features.
+const TAKES: u32 = 4;
 
 macro_rules! select {
     ($rest:literal) => {
@@ -75,7 +77,7 @@ impl<'a> Stored<'a> {
             pool: charge.map(|charge| charge.pool),
             class: charge.map(|charge| charge.class.code()),
             holder,
-            marks: if row.had_request { HAD_REQUEST } else { 0 } | if row.damaged { DAMAGED } else { 0 },
+            marks: marks(row),
             rare,
             sum: 0,
             seal: seal_of(key, row.slot, row.generation, row.saved, row.used),
@@ -138,6 +140,11 @@ impl<'a> Stored<'a> {
             self.seal,
         ])
     }
+}
+
+fn marks(row: &SessionRow) -> u32 {
+    let mark = |mark, on| if on { mark } else { 0 };
+    mark(HAD_REQUEST, row.had_request) | mark(DAMAGED, row.damaged) | mark(TAKES, !row.rare.takes.is_empty())
 }
 
 /// A number without a sign.
@@ -274,12 +281,21 @@ impl Pages<'_> {
 
     /// The sessions charged to a pool: looks at them all, for a recount.
     pub fn charged(&self, pool: u32) -> Result<Vec<ChargedRow>> {
-        let sql = "SELECT slot, generation, random, class, holder, created FROM session WHERE pool = ?1";
-        let rows = self.all(sql, [pool], |row| {
+        let sql = "SELECT slot, generation, random, class, holder, created, pool, iif(marks & ?2, rare, NULL) FROM session \
+                   WHERE pool = ?1 OR marks & ?2";
+        let rows = self.all(sql, [pool, TAKES], |row| {
             let random = row.get_ref(2)?.as_blob().ok().and_then(|bytes| bytes.try_into().ok()).ok_or(Unread::Bad)?;
-            let charge = charge(Some(pool), row.get(3)?, row.get(4)?).flatten().ok_or(Unread::Bad)?;
+            let charge = match row.get::<_, Option<u32>>(6)?.filter(|own| *own == pool) {
+                Some(pool) => Some(charge(Some(pool), row.get(3)?, row.get(4)?).flatten().ok_or(Unread::Bad)?),
+                None => None,
+            };
+            let takes = match row.get_ref(7)?.as_blob_or_null().map_err(|_| Unread::Bad)? {
+                Some(rare) => Rare::unpack(rare).ok_or(Unread::Bad)?.takes,
+                None => Vec::new(),
+            };
+            let takes = takes.into_iter().filter(|taken| taken.pool == pool).collect();
             let (slot, generation, created) = (row.get(0)?, number(row, 1)?, number(row, 5)?);
-            Ok(ChargedRow { slot, generation, random, charge, created })
+            Ok(ChargedRow { slot, generation, random, charge, created, takes })
         })?;
         Ok(rows.into_iter().filter_map(std::result::Result::ok).collect())
     }

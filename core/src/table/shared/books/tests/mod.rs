@@ -13,8 +13,10 @@ use std::sync::Arc;
 use super::rows::{Rare, SessionRow};
 use super::{Books, DataRow};
 use crate::event::ClassRef;
+use crate::id::SessionId;
 use crate::reason::LicenseClass;
 use crate::session::Client;
+use crate::table::Taken;
 use crate::table::extension::Extension;
 use crate::table::grave::Replaced;
 use crate::table::shared::testing::Scratch;
@@ -71,6 +73,10 @@ pub(super) fn full_row(slot: u32) -> SessionRow {
             told: vec![class("mail", true)],
             extension: Extension { count: 2, deadline: 9, asked: 8, history: vec![(1, "mail".into(), 60_000)] },
             trace: vec!["0 ms: created in shop".into()],
+            takes: vec![
+                Taken { pool: 1, count: 3, holder: Holder::User("änne".into()), since: 7 },
+                Taken { pool: 2, count: 1, holder: Holder::taker(SessionId::NIL, LicenseClass::Anonymous), since: 8 },
+            ],
         },
         ..row(slot)
     }

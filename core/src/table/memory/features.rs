@@ -1,0 +1,51 @@
+//! Features: units of pools that a session takes beside its license.
+
+use super::{MemoryTable, Visit};
+use crate::license::ledger::Demand;
+use crate::table::*;
+
+impl MemoryTable {
+    pub(super) fn take(&self, at: At, mut visit: Visit<'_>, take: &Take) -> Result<(), TakeRefused> {
+        let session = visit.session.id;
+        let Some(cold) = visit.cold.as_mut().filter(|cold| cold.user() == take.expected.as_ref()) else {
+            return Err(TakeRefused::Changed);
+        };
+        let holder = takes::holder(take, session, self.charge(visit.slot, cold).as_ref());
+        let Some(place) = takes::place(cold.takes(), take.pool, &holder) else { return Err(TakeRefused::TooMany) };
+        let wanted = Taken { pool: take.pool, count: take.count, holder: holder.clone(), since: at.now.ms };
+        let charge = wanted.charge();
+        let account = &self.accounts[take.pool as usize];
+        let demand = Demand { count: take.count, ..Demand::new(&charge, take.rank) };
+        let verdict = account.take(at, session, demand, || {
+            let taken = &mut cold.rare_mut().takes;
+            takes::add(taken, place, take, holder, at.now.ms);
+            taken
+        });
+        verdict.map_err(TakeRefused::License)?;
+        cold.trace(|| format!("{} ms: took {} of {}", at.now.ms, take.count, account.definition.name));
+        Ok(())
+    }
+
+    pub(super) fn give_back(&self, at: At, mut visit: Visit<'_>, pool: u32, count: u64) -> u64 {
+        let Some(cold) = visit.cold.as_mut().filter(|cold| !cold.takes().is_empty()) else { return 0 };
+        let account = &self.accounts[pool as usize];
+        let mut returned = 0;
+        while let Some(taken) = takes::remove_last(&mut cold.rare_mut().takes, pool, count - returned) {
+            returned += taken.count;
+            let free = account.give_back(at, visit.session.id, &taken, cold.takes());
+            free.into_iter().for_each(|when| self.ring_if_earlier(when));
+        }
+        if returned > 0 {
+            cold.trace(|| format!("{} ms: returned {returned} of {}", at.now.ms, account.definition.name));
+        }
+        returned
+    }
+
+    /// Returns all that a session took, in the order taken: it ends.
+    pub(super) fn give_all_back(&self, at: At, session: SessionId, taken: &[Taken]) {
+        for (position, one) in taken.iter().enumerate() {
+            let free = self.accounts[one.pool as usize].give_back(at, session, one, &taken[position + 1..]);
+            free.into_iter().for_each(|when| self.ring_if_earlier(when));
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Features: units of pools that a session takes beside its license. Each step is one transaction of the books.
+
+use super::books::SessionRow;
+use super::visit::Held;
+use super::{SharedTable, Writer, books};
+use crate::error::Result;
+use crate::license::ledger::{self, Demand};
+use crate::table::*;
+
+impl SharedTable {
+    pub(super) fn take(&self, at: At, session: SessionRef, take: &Take) -> Found<std::result::Result<(), TakeRefused>> {
+        self.change(at, session, false, |writer, held, mut row| {
+            if row.user != take.expected {
+                return Ok(Err(TakeRefused::Changed));
+            }
+            let holder = takes::holder(take, session.id, row.charge.as_ref());
+            let Some(place) = takes::place(&row.rare.takes, take.pool, &holder) else {
+                return Ok(Err(TakeRefused::TooMany));
+            };
+            let wanted = Taken { pool: take.pool, count: take.count, holder: holder.clone(), since: at.now.ms };
+            takes::add(&mut row.rare.takes, place, take, holder, at.now.ms);
+            let definition = &self.config.pools[take.pool as usize];
+            let charge = wanted.charge();
+            let verdict = writer.commit(|ledger| {
+                let demand = Demand { count: take.count, ..Demand::new(&charge, take.rank) };
+                let verdict = self
+                    .with_pool(ledger, take.pool, |pool| ledger::acquire(pool, definition, at, session.id, demand))?;
+                if verdict.is_ok() {
+                    ledger.update_session(&row)?;
+                }
+                Ok(verdict)
+            })?;
+            if verdict.is_ok() {
+                self.trace(held, || format!("{} ms: took {} of {}", at.now.ms, take.count, definition.name));
+            }
+            Ok(verdict.map_err(TakeRefused::License))
+        })
+    }
+
+    pub(super) fn return_taken(&self, at: At, session: SessionRef, pool: u32, count: u64) -> Found<u64> {
+        self.change(at, session, false, |writer: &Writer<'_>, held: &Held<'_>, mut row: SessionRow| {
+            let mut given = Vec::new();
+            let mut returned = 0;
+            while let Some(taken) = takes::remove_last(&mut row.rare.takes, pool, count - returned) {
+                returned += taken.count;
+                given.push(taken);
+            }
+            if given.is_empty() {
+                return Ok(0);
+            }
+            writer.commit(|ledger| {
+                given.iter().try_for_each(|taken| self.give_taken_back(ledger, at, session.id, taken))?;
+                ledger.update_session(&row).map(drop)
+            })?;
+            let name = &self.config.pools[pool as usize].name;
+            self.trace(held, || format!("{} ms: returned {returned} of {name}", at.now.ms));
+            Ok(returned)
+        })
+    }
+
+    /// Frees what a session took, or lets it linger.
+    pub(super) fn give_taken_back(
+        &self,
+        ledger: &mut books::Ledger<'_>,
+        at: At,
+        session: SessionId,
+        taken: &Taken,
+    ) -> Result<()> {
+        let definition = &self.config.pools[taken.pool as usize];
+        let (charge, since) = (taken.charge(), taken.since);
+        self.with_pool(ledger, taken.pool, |pool| {
+            ledger::give_back(pool, definition, at, session, &charge, since, taken.count)
+        })
+    }
+}
