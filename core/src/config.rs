@@ -1,6 +1,7 @@
 //! Every option with its default, unit and bounds, in one place.
 
 mod pool;
+mod pool_options;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use crate::reason::{ApplicationTimeout, LicenseClass, LockMode};
 use crate::store::{Durability, Store};
 
 pub use self::pool::{Overdraft, Pool, Reservation, TradeFailure};
+pub use self::pool_options::PoolDifference;
 
 /// Default idle timeout: 15 minutes.
 pub const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(900);

@@ -43,7 +43,7 @@ pub mod sync;
 pub mod table;
 
 pub use clock::{Clock, ManualClock};
-pub use config::{Application, Config, Overdraft, Pool, Profile, Reservation, TradeFailure};
+pub use config::{Application, Config, Overdraft, Pool, PoolDifference, Profile, Reservation, TradeFailure};
 pub use data::{Direction, Quotas, Subscript, Tree, Value};
 pub use error::{Error, ErrorKind, Result};
 pub use event::{
@@ -51,7 +51,7 @@ pub use event::{
     ReplyWatch, ThreadHooks, Verdict,
 };
 pub use id::{SessionId, Token};
-pub use license::{Audit, AuditKind, AuditRecord, AuditWhy, HolderUsage, Usage};
+pub use license::{Accounts, Audit, AuditKind, AuditRecord, AuditWhy, HolderUsage, Usage};
 pub use manager::{Manager, Then};
 pub use reason::{
     ApplicationTimeout, DenyReason, EndLevel, EndReason, EventKind, LicenseClass, LockMode, ThreadKind, TouchKind,

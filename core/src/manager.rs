@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::config::{Config, check_timeout, timeout_ms};
+use crate::config::{Config, Pool, PoolDifference, check_timeout, timeout_ms};
 use crate::engine::ask::Wait;
 use crate::engine::seat::Seat;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{DeadLetter, EventClass};
 use crate::id::SessionId;
-use crate::license::{Audit, AuditRecord, Usage};
+use crate::license::{Accounts, Audit, AuditRecord, Usage};
 use crate::reason::TouchKind;
 use crate::request::Request;
 use crate::session::*;
@@ -158,6 +158,51 @@ impl Manager {
     pub fn pools(&self) -> Result<Vec<Arc<str>>> {
         self.0.engine().enter()?;
         Ok(self.0.engine().config.pools.iter().map(|pool| pool.name.as_str().into()).collect())
+    }
+    /// The definition of a pool that is in force: on a table of several processes the same for all. Errors: `invalid` names
+    /// an unknown pool.
+    pub fn pool(&self, pool: &str) -> Result<Pool> {
+        self.0.engine().pool_in_force(pool)
+    }
+    /// Changes a pool while it runs, for all processes: `change` gets the definition in force and is called again if another
+    /// change comes first; `actor` (at most 256 bytes) is told in the accounts and the log. Answers the definition in force
+    /// from now on.
+    ///
+    /// Nothing is taken from who has it: units beyond a lowered capacity drain (`excess` in the usage), what lingers keeps its
+    /// time, and reserved units that are held count for the reservation of the same members, if there still is one. Levels
+    /// that the change alters are told at once.
+    ///
+    /// Errors: `invalid` for an unknown pool, what an option does not take, another name; and for `unit_rule`,
+    /// `max_connections` and `holder_per_client` where units that are held would count otherwise. Then nothing changed.
+    pub fn change_pool(
+        &self,
+        pool: &str,
+        change: impl Fn(&mut Pool) -> Result<()>,
+        actor: Option<&str>,
+    ) -> Result<Pool> {
+        self.0.engine().change_pool(pool, &change, actor)
+    }
+    /// Where the definitions in force are others than those that this manager was opened with.
+    pub fn pool_differences(&self) -> Result<Vec<PoolDifference>> {
+        self.0.engine().pool_differences()
+    }
+    /// The most units of a pool in use since this reader reset its mark, ever if it did not, and when that was: wall time,
+    /// milliseconds since 1970. A reader is a name of 1 to 64 bytes.
+    pub fn high_water(&self, pool: &str, reader: &str) -> Result<(u64, i64)> {
+        self.0.engine().high_water(pool, reader)
+    }
+    /// Has a reader's mark begin anew with what is in use now; those of others, and the one of all times in the usage, stay.
+    /// Errors: `invalid` if 64 other readers have marks.
+    pub fn reset_high_water(&self, pool: &str, reader: &str) -> Result<()> {
+        self.0.engine().reset_high_water(pool, reader)
+    }
+    /// Forgets a reader's mark; tells whether there was one.
+    pub fn forget_high_water(&self, pool: &str, reader: &str) -> Result<bool> {
+        self.0.engine().forget_high_water(pool, reader)
+    }
+    /// Accounts of a pool after a position as lines of JSON, at most `limit` (1 to 10,000).
+    pub fn export_accounts(&self, pool: &str, after: u64, limit: usize) -> Result<Accounts> {
+        self.0.engine().export_accounts(pool, after, limit)
     }
     /// A recount of a pool from first principles beside its counters.
     pub fn audit(&self, pool: &str) -> Result<Audit> {

@@ -160,7 +160,7 @@ impl Pool {
         }
     }
 
-    pub(super) fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         check_name("pool", &self.name)?;
         if self.capacity > MAX_CAPACITY {
             return Err(Error::invalid(format!(
@@ -227,7 +227,7 @@ impl Pool {
         Ok(())
     }
 
-    fn wrong(&self, what: String) -> Error {
+    pub(super) fn wrong(&self, what: String) -> Error {
         Error::invalid(format!("pool '{}': {what}", self.name))
     }
 

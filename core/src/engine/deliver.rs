@@ -171,11 +171,11 @@ impl Engine {
                 PoolLevel::Recovered => EventKind::PoolRecovered,
                 PoolLevel::Overdraft => EventKind::PoolOverdraft,
             };
-            let config = self.pool_config(pool);
+            let config = &self.known_pool(pool).rules;
             let mut event = self.event(kind, 0, SessionId::NIL, ThreadKind::Request);
             event.application = "".into();
             event.namespace = "".into();
-            event.pool = Some(PoolState { pool: config.name.as_str().into(), in_use, capacity: config.capacity });
+            event.pool = Some(PoolState { pool: config.name.clone(), in_use, capacity: config.capacity });
             let classes = self.dispatcher.class_health().into_iter().map(|health| health.class);
             self.tell(classes, event);
         }

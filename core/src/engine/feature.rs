@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Engine;
-use super::login::{TRIES, changed};
+use super::login::{TRIES, changed, name_in};
 use crate::error::{Error, Result};
 use crate::license::policy::Rank;
 use crate::request::Request;
@@ -22,7 +22,7 @@ impl Engine {
             self.pump_pools();
             match taken {
                 Ok(()) => return Ok(()),
-                Err(TakeRefused::Changed) => {}
+                Err(TakeRefused::Changed | TakeRefused::Redefined) => {}
                 Err(TakeRefused::TooMany) => {
                     return Err(Error::invalid(format!(
                         "the session has taken {MAX_TAKES} features: return one before it takes pool '{pool}'"
@@ -37,11 +37,12 @@ impl Engine {
     }
 
     fn take(&self, request: &Request, pool: u32, user: Option<Arc<str>>, options: &FeatureOptions) -> Result<Take> {
-        let config = self.pool_config(pool);
+        let in_force = self.known_pool(pool);
+        let config = &in_force.pool;
         let rank = user.as_ref().map_or(Rank::Ordinary, |user| config.rank(user, &options.groups));
         let client = if config.holder_per_client && user.is_some() { self.client_of(request)? } else { None };
-        let holder = user.as_ref().map(|user| self.name_in(pool, user, client.as_deref()));
-        Ok(Take { pool, count: options.count, expected: user, holder, rank })
+        let holder = user.as_ref().map(|user| name_in(config, user, client.as_deref()));
+        Ok(Take { pool, count: options.count, expected: user, holder, rank, revision: in_force.revision })
     }
 
     pub fn return_feature(&self, request: &Request, pool: &str, count: u64) -> Result<u64> {

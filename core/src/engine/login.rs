@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Engine;
 use super::ask::{Wait, refusal};
 use crate::clock::millis;
-use crate::config::{TradeFailure, check_user};
+use crate::config::{Pool, TradeFailure, check_user};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::Token;
 use crate::license::policy::Rank;
@@ -13,7 +13,7 @@ use crate::manager::Then;
 use crate::reason::{EndLevel, EndReason, EventKind, ThreadKind};
 use crate::request::Request;
 use crate::session::{EndOptions, Login, LoginOptions, Logout};
-use crate::table::{Card, ChangeRefused, EndSpec, Ended, Holder, HolderChange, HolderChanged};
+use crate::table::{Card, ChangeRefused, EndSpec, Ended, Found, Holder, HolderChange, HolderChanged, PoolInForce};
 
 /// How often a change is tried again when the user changed meanwhile.
 pub(super) const TRIES: usize = 8;
@@ -24,26 +24,25 @@ impl Engine {
         request.0.resolve(self.table.card(self.at(), request.0.session))
     }
 
-    /// Who is charged for a user of this session.
-    fn holder(&self, card: &Card, user: &Arc<str>, client: Option<&str>) -> Holder {
-        Holder::User(match &card.charge {
-            Some(charge) => self.name_in(charge.pool, user, client),
-            None => user.clone(),
-        })
+    /// The pool that a session is charged to, as this process saw it last.
+    fn pool_of(&self, card: &Card) -> Option<Arc<PoolInForce>> {
+        card.charge.as_ref().map(|charge| self.known_pool(charge.pool))
     }
 
-    /// The name of a user in the books of a pool.
-    pub(super) fn name_in(&self, pool: u32, user: &Arc<str>, client: Option<&str>) -> Arc<str> {
-        match client {
-            Some(client) if self.pool_config(pool).holder_per_client => format!("{user}@{client}").into(),
-            _ => user.clone(),
+    /// A change to a user of this session: who is charged, and what that is to the pool.
+    fn to_user(&self, card: &Card, user: &Arc<str>, client: Option<&str>, options: &LoginOptions) -> HolderChange {
+        let pool = self.pool_of(card);
+        let pool = pool.as_deref();
+        HolderChange {
+            user: Some(user.clone()),
+            expected: card.user.clone(),
+            holder: Holder::User(pool.map_or_else(|| user.clone(), |pool| name_in(&pool.pool, user, client))),
+            rank: pool.map_or(Rank::Ordinary, |pool| pool.pool.rank(user, &options.groups)),
+            revision: pool.map_or(0, |pool| pool.revision),
+            keep_on_denial: pool.is_none_or(|pool| pool.pool.trade_failure == TradeFailure::Keep),
+            rotate: Some(millis(self.config.rotation_grace)),
+            trade_only: false,
         }
-    }
-
-    /// What a user is to the pool of this session.
-    fn rank(&self, card: &Card, user: &str, options: &LoginOptions) -> Rank {
-        let pool = card.charge.as_ref().map(|charge| self.pool_config(charge.pool));
-        pool.map_or(Rank::Ordinary, |pool| pool.rank(user, &options.groups))
     }
 
     pub(super) fn client_of(&self, request: &Request) -> Result<Option<String>> {
@@ -59,6 +58,7 @@ impl Engine {
                 expected: card.user.clone(),
                 holder: card.charge.as_ref().map_or(Holder::Session, |charge| charge.holder.clone()),
                 rank: Rank::Ordinary,
+                revision: self.pool_of(&card).map_or(0, |pool| pool.revision),
                 keep_on_denial: true,
                 rotate: Some(millis(self.config.rotation_grace)),
                 trade_only: false,
@@ -71,12 +71,32 @@ impl Engine {
         Err(changed())
     }
 
-    /// `None` if the user was another one meanwhile.
+    /// As [`change_holder`](Self::change_holder), worked out again if the pool was defined anew meanwhile.
+    fn change_to_user(&self, request: &Request, work_out: impl Fn() -> HolderChange) -> Result<Option<HolderChanged>> {
+        for _ in 0..TRIES {
+            let change = work_out();
+            let found = self.table.change_holder(self.at(), request.0.session, &change);
+            if !matches!(found, Found::Live(Err(ChangeRefused::Redefined))) {
+                return self.changed_holder(request, found);
+            }
+        }
+        Ok(None)
+    }
+
+    /// `None` if the user was another one meanwhile, or the pool has another definition.
     fn change_holder(&self, request: &Request, change: &HolderChange) -> Result<Option<HolderChanged>> {
         let found = self.table.change_holder(self.at(), request.0.session, change);
+        self.changed_holder(request, found)
+    }
+
+    fn changed_holder(
+        &self,
+        request: &Request,
+        found: Found<Result<HolderChanged, ChangeRefused>>,
+    ) -> Result<Option<HolderChanged>> {
         match request.0.resolve(found)? {
             Ok(done) => Ok(Some(done)),
-            Err(ChangeRefused::Changed) => Ok(None),
+            Err(ChangeRefused::Changed | ChangeRefused::Redefined) => Ok(None),
             Err(ChangeRefused::License(reason)) => {
                 let pool = self
                     .card_of(request)?
@@ -121,18 +141,8 @@ impl Engine {
 
     fn log_in(&self, request: &Request, card: &Card, user: Arc<str>, options: &LoginOptions) -> Result<Login> {
         let client = self.client_of(request)?;
-        let keep =
-            card.charge.as_ref().is_none_or(|charge| self.pool_config(charge.pool).trade_failure == TradeFailure::Keep);
-        let change = HolderChange {
-            holder: self.holder(card, &user, client.as_deref()),
-            rank: self.rank(card, &user, options),
-            user: Some(user),
-            expected: card.user.clone(),
-            keep_on_denial: keep,
-            rotate: Some(millis(self.config.rotation_grace)),
-            trade_only: false,
-        };
-        let Some(done) = self.change_holder(request, &change)? else { return Err(changed()) };
+        let work_out = || self.to_user(card, &user, client.as_deref(), options);
+        let Some(done) = self.change_to_user(request, work_out)? else { return Err(changed()) };
         let Some(token) = done.token else { return Err(changed()) };
         request.0.set_token(token);
         self.pump_pools();
@@ -150,16 +160,13 @@ impl Engine {
             return Err(Error::invalid("nobody is logged in: there is nothing to trade"));
         };
         let client = self.client_of(request)?;
-        let change = HolderChange {
-            holder: self.holder(&card, &user, client.as_deref()),
-            rank: self.rank(&card, &user, options),
-            user: Some(user.clone()),
-            expected: Some(user),
+        let work_out = || HolderChange {
             keep_on_denial: false,
             rotate: None,
             trade_only: true,
+            ..self.to_user(&card, &user, client.as_deref(), options)
         };
-        let done = self.change_holder(request, &change)?;
+        let done = self.change_to_user(request, work_out)?;
         self.pump_pools();
         done.map(drop).ok_or_else(changed)
     }
@@ -196,6 +203,7 @@ impl Engine {
                 expected: card.user.clone(),
                 holder: Holder::Session,
                 rank: Rank::Ordinary,
+                revision: self.pool_of(&card).map_or(0, |pool| pool.revision),
                 keep_on_denial: false,
                 rotate: Some(0),
                 trade_only: false,
@@ -237,6 +245,14 @@ impl Engine {
         request.0.in_flight()?;
         let session = request.0.session;
         super::ask::now(|then| self.end_session(Wait::Blocking, session, ThreadKind::Request, options, then))
+    }
+}
+
+/// The name of a user in the books of a pool.
+pub(super) fn name_in(pool: &Pool, user: &Arc<str>, client: Option<&str>) -> Arc<str> {
+    match client {
+        Some(client) if pool.holder_per_client => format!("{user}@{client}").into(),
+        _ => user.clone(),
     }
 }
 

@@ -12,6 +12,7 @@ mod login;
 mod look;
 mod open;
 mod own;
+mod pools;
 mod reaper;
 pub(crate) mod requests;
 mod retry;
@@ -31,12 +32,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::dispatcher::{DispatchConfig, Dispatcher};
 use crate::event::{ClassRef, EventClass};
 use crate::fork;
-use crate::license::policy::Reserved;
-use crate::license::rules::PoolRule;
 use crate::reason::LicenseClass;
 use crate::session::CloseReport;
 use crate::store::Store;
-use crate::table::{ApplicationRule, At, PoolDefinition, Table, TableConfig, lines};
+use crate::table::{ApplicationRule, At, PoolInForce, Table, TableConfig, lines};
 
 use self::own::Own;
 use self::reaper::Reaper;
@@ -222,8 +221,14 @@ impl Engine {
         }
     }
 
+    /// What this manager was opened with; another definition may be in force.
     pub fn pool_config(&self, number: u32) -> &Pool {
         &self.config.pools[number as usize]
+    }
+
+    /// The definition of a pool as this process saw it last.
+    pub fn known_pool(&self, number: u32) -> Arc<PoolInForce> {
+        self.table.known_pool(number)
     }
 
     pub fn register(&self, class: EventClass) -> Result<()> {
@@ -356,35 +361,7 @@ fn table_config(config: &Config, clock: &Clock) -> TableConfig {
                 trace: application.debug.unwrap_or(config.debug),
             })
             .collect(),
-        pools: config
-            .pools
-            .iter()
-            .map(|pool| PoolDefinition {
-                name: pool.name.as_str().into(),
-                capacity: pool.capacity,
-                rule: PoolRule {
-                    unit_rule: pool.unit_rule,
-                    max_connections: u64::from(pool.max_connections),
-                    max_sessions_per_holder: pool.max_sessions_per_holder.map(u64::from),
-                },
-                anonymous_cap: pool.anonymous_cap,
-                low: pool.low,
-                recovered: pool.recovered.unwrap_or(pool.low.max(1)),
-                linger: millis(pool.linger),
-                min_hold: millis(pool.min_hold),
-                anonymous_min_hold: millis(pool.anonymous_min_hold.unwrap_or(pool.min_hold)),
-                reclaim: pool.reclaim,
-                overdraft: pool.overdraft.units(pool.capacity),
-                overdraft_time: pool.overdraft_time.map_or(NEVER, millis),
-                reservations: pool
-                    .reservations
-                    .iter()
-                    .map(|reservation| Reserved { units: reservation.units, hard: reservation.hard })
-                    .collect(),
-                break_glass: pool.break_glass,
-                audit_records: pool.audit_records,
-            })
-            .collect(),
+        pools: config.pools.clone(),
         max_sessions: config.max_sessions,
         quotas: config.quotas,
         quantum: clock.quantum(),

@@ -15,8 +15,9 @@ impl Engine {
     pub fn explain_unit(&self, pool: &str, holder: &str) -> Result<Option<UnitExplain>> {
         self.enter()?;
         let number = self.pool(pool)?;
-        let rules = self.pool_config(number);
         let usage = self.table.usage(self.at(), number)?;
+        let in_force = self.known_pool(number);
+        let rules = &in_force.pool;
         let Some(found) = usage.holders.into_iter().find(|one| *one.holder == *holder) else { return Ok(None) };
         let filter = Filter { pool: Some(pool.into()), holder: Some(holder.into()), ..Filter::default() };
         let (listed, _) = self.table.list(self.at(), &filter, 0, TOLD, usize::MAX)?;

@@ -7,20 +7,27 @@ use std::sync::Arc;
 use crate::sync::Mutex;
 
 use super::audit::{AuditKind, AuditRecord, AuditWhy, Usage};
-use super::books::{AuditEntry, Ledger, Lingering, Orphan, Totals, UserHolder};
+use super::books::{AuditEntry, Ledger, Lingering, MAX_READERS, Mark, Orphan, Totals, UserHolder};
 use super::ledger::{self, Demand, Verdict};
 use super::recount::{self, Charged, holder_name};
+use super::redefine::{Redefinition, Seats, redefine};
 use crate::clock::Millis;
+use crate::config::Pool;
 use crate::id::SessionId;
 use crate::reason::DenyReason;
-use crate::table::{At, Charge, Holder, PoolDefinition, PoolLevel, Taken};
+use crate::table::{At, Charge, Holder, PoolInForce, PoolLevel, PoolUnchanged, Taken};
 
 /// One pool's books.
 pub(crate) struct Account {
-    pub definition: PoolDefinition,
-    state: Mutex<State>,
+    state: Mutex<Running>,
     /// One recount at a time.
     recounting: Mutex<()>,
+}
+
+/// The books and what they go by.
+struct Running {
+    defined: Arc<PoolInForce>,
+    books: State,
 }
 
 #[derive(Default)]
@@ -40,6 +47,7 @@ struct State {
     keep: usize,
     records: VecDeque<Record>,
     levels: Vec<(PoolLevel, u64)>,
+    marks: Vec<Mark>,
     /// While a recount runs: what became of sessions since.
     moved: Option<Moved>,
 }
@@ -51,6 +59,16 @@ struct Moved {
     licenses: HashMap<SessionId, Option<Holder>>,
     /// Who is charged for what it took, for how many connections.
     takes: HashMap<SessionId, Vec<(Holder, u64)>>,
+}
+
+/// What a change of a pool's definition did.
+pub(crate) struct Defined {
+    /// The one before.
+    pub from: Arc<PoolInForce>,
+    /// The one in force.
+    pub to: Arc<PoolInForce>,
+    /// When the first lingering unit is free.
+    pub next: Option<Millis>,
 }
 
 struct Record {
@@ -166,6 +184,24 @@ impl Ledger for State {
         Ok(())
     }
 
+    fn users(&mut self) -> Result<Vec<(Arc<str>, UserHolder)>, Infallible> {
+        let mut users: Vec<_> = self.users.iter().map(|(user, holder)| (user.clone(), *holder)).collect();
+        users.sort_by(|(a, _), (b, _)| a.cmp(b));
+        Ok(users)
+    }
+
+    fn reseat(&mut self, seats: &Seats) -> Result<(), Infallible> {
+        self.users.values_mut().for_each(|holder| holder.reseat(seats));
+        Ok(())
+    }
+
+    fn raise_marks(&mut self, units: u64, wall: i64) -> Result<(), Infallible> {
+        for mark in self.marks.iter_mut().filter(|mark| mark.units < units) {
+            (mark.units, mark.at) = (units, wall);
+        }
+        Ok(())
+    }
+
     fn level(&mut self, level: PoolLevel, in_use: u64) -> Result<(), Infallible> {
         if self.levels.len() < MAX_LEVELS {
             self.levels.push((level, in_use));
@@ -175,79 +211,166 @@ impl Ledger for State {
 }
 
 impl Account {
-    pub fn new(definition: PoolDefinition) -> Self {
-        let state = State { keep: definition.audit_records, ..State::default() };
-        Self { definition, state: Mutex::new(state), recounting: Mutex::new(()) }
+    pub fn new(pool: Pool) -> Self {
+        let defined = Arc::new(PoolInForce::new(pool, 1));
+        let books = State { keep: defined.rules.audit_records, ..State::default() };
+        Self { state: Mutex::new(Running { defined, books }), recounting: Mutex::new(()) }
+    }
+
+    /// The definition in force.
+    pub fn defined(&self) -> Arc<PoolInForce> {
+        self.state.lock().defined.clone()
+    }
+
+    /// Goes by another definition, if the present one has this number.
+    pub fn redefine(&self, at: At, revision: u64, to: Pool, actor: Option<&str>) -> Result<Defined, PoolUnchanged> {
+        let mut state = self.state.lock();
+        let from = state.defined.clone();
+        if from.revision != revision {
+            return Err(PoolUnchanged::Redefined);
+        }
+        let to = Arc::new(PoolInForce::new(to, revision + 1));
+        let books = &mut state.books;
+        books.keep = to.rules.audit_records;
+        let change = Redefinition { from: &from, to: &to, actor, recounted: false };
+        let Ok(changed) = redefine(books, at, change);
+        match changed {
+            Ok(()) => {
+                let surplus = books.records.len().saturating_sub(books.keep);
+                books.records.drain(..surplus);
+                let next = books.next_free();
+                state.defined = to.clone();
+                Ok(Defined { from, to, next })
+            }
+            Err(why) => {
+                books.keep = from.rules.audit_records;
+                Err(PoolUnchanged::Held(why))
+            }
+        }
     }
 
     /// Charges one session more, or tells why not.
     pub fn acquire(&self, at: At, session: SessionId, demand: Demand<'_>) -> Verdict {
         let mut state = self.state.lock();
-        let Ok(verdict) = ledger::acquire(&mut *state, &self.definition, at, session, demand);
-        verdict.inspect(|()| state.note_move(session, Some(&demand.charge.holder)))
+        let Running { defined, books } = &mut *state;
+        let Ok(verdict) = ledger::acquire(books, &defined.rules, at, session, demand);
+        verdict.inspect(|()| books.note_move(session, Some(&demand.charge.holder)))
     }
 
     /// Frees what a session was charged that was made then, or lets it linger; tells when the first lingering unit is free.
     pub fn release(&self, at: At, session: SessionId, charge: &Charge, since: Millis) -> Option<Millis> {
         let mut state = self.state.lock();
-        let Ok(()) = ledger::release(&mut *state, &self.definition, at, session, charge, since);
-        state.note_move(session, None);
-        state.next_free()
+        let Running { defined, books } = &mut *state;
+        let Ok(()) = ledger::release(books, &defined.rules, at, session, charge, since);
+        books.note_move(session, None);
+        books.next_free()
     }
 
-    /// Moves a session from one holder to another in one step; on a denial nothing changed.
-    pub fn trade(&self, at: At, session: SessionId, from: &Charge, demand: Demand<'_>) -> Verdict {
+    /// Moves a session from one holder to another in one step; on a denial nothing changed. `None` if the pool has another
+    /// definition than the one that the demand was worked out from.
+    pub fn trade(
+        &self,
+        at: At,
+        session: SessionId,
+        from: &Charge,
+        demand: Demand<'_>,
+        revision: u64,
+    ) -> Option<Verdict> {
         let mut state = self.state.lock();
-        let Ok(verdict) = ledger::trade(&mut *state, &self.definition, at, session, from, demand);
-        verdict.inspect(|()| state.note_move(session, Some(&demand.charge.holder)))
+        let Running { defined, books } = &mut *state;
+        if defined.revision != revision {
+            return None;
+        }
+        let Ok(verdict) = ledger::trade(books, &defined.rules, at, session, from, demand);
+        Some(verdict.inspect(|()| books.note_move(session, Some(&demand.charge.holder))))
     }
 
     /// Charges a feature that a session takes, or tells why not; `takes` is told then, and answers all that it has taken.
+    /// `None` as in [`trade`](Self::trade).
     pub fn take<'t>(
         &self,
         at: At,
         session: SessionId,
         demand: Demand<'_>,
+        revision: u64,
         takes: impl FnOnce() -> &'t [Taken],
-    ) -> Verdict {
+    ) -> Option<Verdict> {
         let mut state = self.state.lock();
-        let Ok(verdict) = ledger::acquire(&mut *state, &self.definition, at, session, demand);
-        verdict.inspect(|()| state.note_takes(session, demand.charge.pool, takes()))
+        let Running { defined, books } = &mut *state;
+        if defined.revision != revision {
+            return None;
+        }
+        let Ok(verdict) = ledger::acquire(books, &defined.rules, at, session, demand);
+        Some(verdict.inspect(|()| books.note_takes(session, demand.charge.pool, takes())))
     }
 
     /// Frees what a session took, or lets it linger; `left` is all that it has taken afterwards. Tells when the first
     /// lingering unit is free.
     pub fn give_back(&self, at: At, session: SessionId, taken: &Taken, left: &[Taken]) -> Option<Millis> {
         let mut state = self.state.lock();
+        let Running { defined, books } = &mut *state;
         let (charge, since) = (taken.charge(), taken.since);
-        let Ok(()) = ledger::give_back(&mut *state, &self.definition, at, session, &charge, since, taken.count);
-        state.note_takes(session, taken.pool, left);
-        state.next_free()
+        let Ok(()) = ledger::give_back(books, &defined.rules, at, session, &charge, since, taken.count);
+        books.note_takes(session, taken.pool, left);
+        books.next_free()
     }
 
     /// Frees what has lingered long enough.
     pub fn expire(&self, at: At) {
-        let Ok(_) = ledger::expire(&mut *self.state.lock(), &self.definition, at);
+        let mut state = self.state.lock();
+        let Running { defined, books } = &mut *state;
+        let Ok(_) = ledger::expire(books, &defined.rules, at);
     }
 
     /// When the first lingering unit is free.
     pub fn next_free(&self) -> Option<Millis> {
-        self.state.lock().next_free()
+        self.state.lock().books.next_free()
     }
 
     /// Changes of level since the last call.
     pub fn take_levels(&self) -> Vec<(PoolLevel, u64)> {
-        std::mem::take(&mut self.state.lock().levels)
+        std::mem::take(&mut self.state.lock().books.levels)
     }
 
-    /// Units in use.
-    pub fn in_use(&self) -> u64 {
-        self.state.lock().totals.in_use
+    /// Units in use, and units there are.
+    pub fn in_use(&self) -> (u64, u64) {
+        let state = self.state.lock();
+        (state.books.totals.in_use, state.defined.rules.capacity)
+    }
+
+    /// The most units in use since a reader reset its mark, ever if it did not, and when that was.
+    pub fn high_water(&self, reader: &str) -> (u64, i64) {
+        let books = &self.state.lock().books;
+        let mark = books.marks.iter().find(|mark| &*mark.reader == reader);
+        mark.map_or((books.totals.high_water, books.totals.high_water_at), |mark| (mark.units, mark.at))
+    }
+
+    /// Has a reader's mark begin anew with what is in use now; `false` if there are too many readers.
+    pub fn reset_high_water(&self, at: At, reader: &str) -> bool {
+        let books = &mut self.state.lock().books;
+        let in_use = books.totals.in_use;
+        let readers = books.marks.len();
+        match books.marks.iter_mut().find(|mark| &*mark.reader == reader) {
+            Some(mark) => (mark.units, mark.at) = (in_use, at.wall),
+            None if readers >= MAX_READERS => return false,
+            None => books.marks.push(Mark { reader: reader.into(), units: in_use, at: at.wall }),
+        }
+        books.totals.mark = books.totals.mark.min(in_use);
+        true
+    }
+
+    /// Forgets a reader's mark; tells whether there was one.
+    pub fn forget_high_water(&self, reader: &str) -> bool {
+        let books = &mut self.state.lock().books;
+        let before = books.marks.len();
+        books.marks.retain(|mark| &*mark.reader != reader);
+        books.totals.mark = books.marks.iter().map(|mark| mark.units).min().unwrap_or(u64::MAX);
+        books.marks.len() < before
     }
 
     /// Accounts after a position.
     pub fn records(&self, after: u64, limit: usize) -> Vec<AuditRecord> {
-        let state = self.state.lock();
+        let state = &self.state.lock().books;
         let first = state.seq - state.records.len() as u64 + 1;
         let skip = usize::try_from(after.saturating_add(1).saturating_sub(first)).unwrap_or(usize::MAX);
         (first..)
@@ -270,20 +393,21 @@ impl Account {
 
     /// The use at one instant; `sessions` are those that are charged.
     pub fn usage(&self, at: At, sessions: Vec<Charged>) -> Usage {
-        let state = self.state.lock();
-        let users = state.users.iter().map(|(user, holder)| (user.clone(), *holder));
-        let orphans = state.orphans.values().copied();
-        recount::usage(&self.definition, at, &state.totals, users, orphans, sessions)
+        let Running { defined, books } = &*self.state.lock();
+        let users = books.users.iter().map(|(user, holder)| (user.clone(), *holder));
+        let orphans = books.orphans.values().copied();
+        recount::usage(&defined.rules, at, &books.totals, users, orphans, sessions)
     }
 
     /// Compares the books with a recount: `scan` finds every charged session, and what moves meanwhile is taken as it is
     /// in the end, so that the two are of one instant under any load.
     pub fn audit(&self, scan: impl FnOnce() -> Vec<Charged>) -> (u64, u64, Vec<String>) {
         let _one = self.recounting.lock();
-        self.state.lock().moved = Some(Moved::default());
+        self.state.lock().books.moved = Some(Moved::default());
         let charged = scan();
         let mut state = self.state.lock();
-        let moved = state.moved.take().unwrap_or_default();
+        let Running { defined, books } = &mut *state;
+        let moved = books.moved.take().unwrap_or_default();
         let still = charged.iter().filter(|one| match one.taken {
             true => !moved.takes.contains_key(&one.session),
             false => !moved.licenses.contains_key(&one.session),
@@ -291,10 +415,10 @@ impl Account {
         let still = still.map(|one| (&one.holder, one.count));
         let moved_since = moved.licenses.values().flatten().map(|holder| (holder, 1));
         let taken_since = moved.takes.values().flatten().map(|(holder, count)| (holder, *count));
-        let users = state.users.iter().map(|(user, holder)| (&**user, *holder));
+        let users = books.users.iter().map(|(user, holder)| (&**user, *holder));
         let sessions = still.chain(moved_since).chain(taken_since);
-        let orphans = state.orphans.len() as u64;
-        let (recounted, differences) = recount::recount(&self.definition, &state.totals, users, orphans, sessions);
-        (state.totals.in_use, recounted, differences)
+        let orphans = books.orphans.len() as u64;
+        let (recounted, differences) = recount::recount(&defined.rules, &books.totals, users, orphans, sessions);
+        (books.totals.in_use, recounted, differences)
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::data::{Value, to_json};
 use crate::id::SessionId;
 use crate::reason::DenyReason;
 
@@ -21,6 +22,8 @@ pub enum AuditKind {
     Linger,
     /// A lingering unit was taken for somebody else.
     Reclaim,
+    /// The pool was defined anew; the record's holder is who did it.
+    Change,
 }
 
 impl AuditKind {
@@ -33,6 +36,7 @@ impl AuditKind {
             Self::Release => "release",
             Self::Linger => "linger",
             Self::Reclaim => "reclaim",
+            Self::Change => "change",
         }
     }
 }
@@ -92,9 +96,9 @@ pub struct AuditRecord {
     pub at_ms: u64,
     /// What was done.
     pub kind: AuditKind,
-    /// The session.
+    /// The session; [`SessionId::NIL`] for a change of the pool.
     pub session_id: SessionId,
-    /// Who is charged afterwards; for a release, who was.
+    /// Who is charged afterwards; for a release, who was; for a change of the pool, who changed it, or empty.
     pub holder: Arc<str>,
     /// Units in use of the pool before.
     pub before: u64,
@@ -104,6 +108,50 @@ pub struct AuditRecord {
     pub reason: Option<DenyReason>,
     /// What made it possible, or brought it about.
     pub why: AuditWhy,
+}
+
+impl AuditRecord {
+    /// One line of JSON, without a line break at its end: `{"pool","seq","at_ms","kind","session_id","holder","before","after",
+    /// "reason","why"}`, where `reason` and `why` are null if there is none.
+    pub fn to_json(&self, pool: &str) -> String {
+        let number = |number: u64| Value::Int(i64::try_from(number).unwrap_or(i64::MAX));
+        let word = |word: Option<&str>| word.map_or(Value::Null, Value::from);
+        to_json(&Value::map([
+            ("pool", pool.into()),
+            ("seq", number(self.seq)),
+            ("at_ms", number(self.at_ms)),
+            ("kind", self.kind.name().into()),
+            ("session_id", self.session_id.to_string().into()),
+            ("holder", (*self.holder).into()),
+            ("before", number(self.before)),
+            ("after", number(self.after)),
+            ("reason", word(self.reason.map(|reason| reason.name()))),
+            ("why", word(Some(self.why.name()).filter(|why| !why.is_empty()))),
+        ]))
+    }
+}
+
+/// Accounts as lines of JSON.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accounts {
+    /// A line for each record ([`AuditRecord::to_json`]), each with a line feed at its end; empty at the end.
+    pub lines: String,
+    /// How many.
+    pub count: usize,
+    /// The position of the last one: where the next page goes on.
+    pub last: u64,
+}
+
+impl Accounts {
+    /// Those of some records.
+    pub(crate) fn of(pool: &str, after: u64, records: &[AuditRecord]) -> Self {
+        let mut lines = String::with_capacity(records.len() * 192);
+        for record in records {
+            lines.push_str(&record.to_json(pool));
+            lines.push('\n');
+        }
+        Self { lines, count: records.len(), last: records.last().map_or(after, |record| record.seq) }
+    }
 }
 
 /// The use of one pool at one instant.
@@ -119,8 +167,10 @@ pub struct Usage {
     pub available: u64,
     /// Units among those in use that no session needs any more: they linger, or are held for their minimal time.
     pub lingering: u64,
-    /// Units in use beyond the capacity.
+    /// Units in use beyond the capacity that were given as overdraft.
     pub overdrawn: u64,
+    /// Units in use beyond the capacity because it was lowered meanwhile: they stay with who has them and drain.
+    pub excess: u64,
     /// The most there ever were in use.
     pub high_water: u64,
     /// When that was: wall time, milliseconds since 1970.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::audit::{AuditKind, AuditWhy};
+use super::redefine::Seats;
 use crate::clock::Millis;
 use crate::id::SessionId;
 use crate::reason::DenyReason;
@@ -29,6 +30,12 @@ pub(crate) struct Totals {
     pub overdrawn: Option<Millis>,
     /// The most units that might be in use when one was given last.
     pub ceiling: u64,
+    /// Units in use beyond the capacity because it was lowered; the other ones beyond it were overdrawn.
+    pub excess: u64,
+    /// The lowest of the marks that readers set; `u64::MAX` while there is none.
+    pub mark: u64,
+    /// Which definition of the pool the books go by.
+    pub revision: u64,
     /// Units of each reservation that its own hold, in the order of the pool's; the break-glass units last. May be shorter: 0.
     pub reserved: Vec<u64>,
 }
@@ -45,6 +52,9 @@ impl Default for Totals {
             level: PoolLevel::Recovered,
             overdrawn: None,
             ceiling: 0,
+            excess: 0,
+            mark: u64::MAX,
+            revision: 0,
             reserved: Vec::new(),
         }
     }
@@ -127,6 +137,14 @@ impl UserHolder {
         lingering
     }
 
+    /// Sits on another seat; on seat 0 none of its units counts as reserved.
+    pub fn reseat(&mut self, seats: &Seats) {
+        self.seat = seats.get(usize::from(self.seat)).copied().unwrap_or(0);
+        if self.seat == 0 {
+            self.reserved = 0;
+        }
+    }
+
     /// Counts its reserved units to those of its reservation.
     pub fn count_reserved(&self, reserved: &mut Vec<u64>) {
         if let Some(seat) = usize::from(self.seat).checked_sub(1).filter(|_| self.reserved > 0) {
@@ -140,6 +158,20 @@ impl UserHolder {
         (self.connections > 0 || self.units > 0).then_some(self)
     }
 }
+
+/// The most units in use since a reader reset its mark.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Mark {
+    /// Who reads it.
+    pub reader: Arc<str>,
+    /// How many.
+    pub units: u64,
+    /// When: wall time.
+    pub at: i64,
+}
+
+/// Most readers of a pool's high-water mark.
+pub(crate) const MAX_READERS: usize = 64;
 
 /// A unit that outlives the session it was charged for, because it is held for a minimal time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -204,6 +236,12 @@ pub(crate) trait Ledger {
     fn add_orphan(&mut self, orphan: &Orphan) -> Result<(), Self::Error>;
     /// Forgets one.
     fn remove_orphan(&mut self, orphan: &Orphan) -> Result<(), Self::Error>;
+    /// All users that are charged.
+    fn users(&mut self) -> Result<Vec<(Arc<str>, UserHolder)>, Self::Error>;
+    /// Counts reserved units for other reservations: to each seat the new one, 0 for nobody's in particular.
+    fn reseat(&mut self, seats: &Seats) -> Result<(), Self::Error>;
+    /// Raises the marks of readers that are lower.
+    fn raise_marks(&mut self, units: u64, wall: i64) -> Result<(), Self::Error>;
     /// Keeps a record as the last; not called for a pool that keeps none.
     fn record(&mut self, entry: &AuditEntry<'_>) -> Result<(), Self::Error>;
     /// The level changed, with so many units in use: to be told.

@@ -181,14 +181,14 @@ fn hold<L: Ledger>(ledger: &mut L, holder: &Holder, held: Option<UserHolder>) ->
 }
 
 /// One change of a pool.
-struct Desk<'a> {
-    pool: &'a PoolDefinition,
-    at: At,
-    session: SessionId,
+pub(super) struct Desk<'a> {
+    pub pool: &'a PoolDefinition,
+    pub at: At,
+    pub session: SessionId,
     /// Who the record names.
-    holder: &'a Holder,
+    pub holder: &'a Holder,
     /// Units in use before.
-    before: u64,
+    pub before: u64,
 }
 
 /// Who joins.
@@ -427,7 +427,7 @@ impl Desk<'_> {
 
     /// Tells the level, keeps the counters and the record.
     #[inline(always)]
-    fn settle<L: Ledger>(
+    pub(super) fn settle<L: Ledger>(
         &self,
         ledger: &mut L,
         kind: AuditKind,
@@ -438,10 +438,18 @@ impl Desk<'_> {
         let totals = ledger.totals();
         let after = totals.in_use;
         totals.overdrawn = (after > self.pool.capacity).then(|| totals.overdrawn.unwrap_or(now));
+        totals.excess = totals.excess.min(after.saturating_sub(self.pool.capacity));
+        let raised = after > totals.mark;
+        if raised {
+            totals.mark = after;
+        }
         let level = policy::level(self.pool, totals.level, after);
         if level != totals.level {
             totals.level = level;
             ledger.level(level, after)?;
+        }
+        if raised {
+            ledger.raise_marks(after, self.at.wall)?;
         }
         ledger.keep_totals()?;
         if self.pool.audit_records == 0 {

@@ -6,8 +6,9 @@ pub(crate) mod books;
 pub(crate) mod ledger;
 pub mod policy;
 pub(crate) mod recount;
+pub(crate) mod redefine;
 pub mod rules;
 #[cfg(test)]
 mod tests;
 
-pub use audit::{Audit, AuditKind, AuditRecord, AuditWhy, HolderUsage, Usage};
+pub use audit::{Accounts, Audit, AuditKind, AuditRecord, AuditWhy, HolderUsage, Usage};

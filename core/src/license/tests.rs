@@ -8,11 +8,13 @@ use super::books::{AuditEntry, Ledger, Lingering, Orphan, Totals, UserHolder};
 use super::ledger::{Demand, Verdict, acquire, expire, give_back, release, trade};
 use super::policy::{Rank, Reserved};
 use super::recount::recount;
+use super::redefine::{Redefinition, Seats, redefine};
 use super::rules::PoolRule;
 use crate::clock::{Millis, Now};
+use crate::config::{Pool, Reservation};
 use crate::id::SessionId;
 use crate::reason::{DenyReason, LicenseClass, UnitRule};
-use crate::table::{At, Charge, Holder, PoolDefinition, PoolLevel};
+use crate::table::{At, Charge, Holder, PoolDefinition, PoolInForce, PoolLevel};
 
 /// Books that count what is written into them, and fail at a chosen call.
 #[derive(Default)]
@@ -23,6 +25,7 @@ struct Books {
     records: Vec<(AuditKind, u64, u64, Option<DenyReason>)>,
     whys: Vec<AuditWhy>,
     levels: Vec<(PoolLevel, u64)>,
+    marks: Vec<(u64, i64)>,
     holders_written: u32,
     calls: u32,
     fail_at: Option<u32>,
@@ -96,6 +99,23 @@ impl Ledger for Books {
         self.records.push((entry.kind, entry.before, entry.after, entry.reason));
         self.whys.push(entry.why);
         Ok(())
+    }
+
+    fn users(&mut self) -> Result<Vec<(Arc<str>, UserHolder)>, Self::Error> {
+        self.call()?;
+        let mut users: Vec<_> = self.users.iter().map(|(user, held)| (user.clone(), *held)).collect();
+        users.sort_by(|(a, _), (b, _)| a.cmp(b));
+        Ok(users)
+    }
+
+    fn reseat(&mut self, seats: &Seats) -> Result<(), Self::Error> {
+        self.call()?;
+        self.users.values_mut().for_each(|held| held.reseat(seats));
+        Ok(())
+    }
+
+    fn raise_marks(&mut self, units: u64, wall: i64) -> Result<(), Self::Error> {
+        self.call().map(|()| self.marks.push((units, wall)))
     }
 
     fn level(&mut self, level: PoolLevel, in_use: u64) -> Result<(), Self::Error> {
@@ -187,11 +207,49 @@ fn each_failure_of_the_books_is_told() {
 struct Till {
     books: Books,
     pool: PoolDefinition,
+    /// The members of the reservations, in their order.
+    members: Vec<&'static str>,
+    revision: u64,
+    /// Whether units may have been overdrawn.
+    overdrew: bool,
 }
 
 impl Till {
     fn new(pool: PoolDefinition) -> Self {
-        Self { books: Books::default(), pool: PoolDefinition { audit_records: 10, ..pool } }
+        Self {
+            books: Books::default(),
+            overdrew: pool.overdraft > 0,
+            pool: PoolDefinition { audit_records: 10, ..pool },
+            members: vec!["ann", "bob"],
+            revision: 0,
+        }
+    }
+
+    /// Defines the pool anew.
+    fn define(&mut self, ms: Millis, pool: PoolDefinition, members: &[&'static str]) -> Result<(), String> {
+        let in_force = |pool: &PoolDefinition, members: &[&str], revision| PoolInForce {
+            pool: Pool {
+                reservations: members.iter().map(|member| Reservation::new(1, [*member])).collect(),
+                ..Pool::new("main", pool.capacity)
+            },
+            rules: pool.clone(),
+            revision,
+        };
+        let from = in_force(&self.pool, &self.members, self.revision);
+        let to = in_force(&pool, members, self.revision + 1);
+        expire(&mut self.books, &self.pool, at(ms)).expect("books that work");
+        let (users, totals) = (self.books.users.clone(), self.books.totals.clone());
+        let change = Redefinition { from: &from, to: &to, actor: None, recounted: false };
+        let changed = redefine(&mut self.books, at(ms), change).expect("books that work");
+        if changed.is_ok() {
+            self.overdrew |= pool.overdraft > 0;
+            (self.pool, self.members, self.revision) = (pool, members.to_vec(), self.revision + 1);
+            assert_eq!(self.books.totals.revision, self.revision);
+        } else {
+            assert_eq!((&self.books.users, &self.books.totals), (&users, &totals), "nothing changed");
+        }
+        self.holds();
+        changed
     }
 
     fn holds(&self) {
@@ -203,7 +261,15 @@ impl Till {
         assert!(held + orphans <= totals.in_use, "{totals:?}");
         assert_eq!(lingering + orphans, totals.lingering, "{totals:?}");
         assert_eq!(users.map(|held| held.reserved).sum::<u64>(), totals.reserved.iter().sum(), "{totals:?}");
-        assert!(totals.in_use <= self.pool.capacity + self.pool.overdraft, "{totals:?}");
+        // A capacity that was lowered takes nothing: then what counts is the one that the last unit was given under.
+        let most = totals.ceiling.max(self.pool.capacity + self.pool.overdraft);
+        assert!(
+            totals.in_use <= most && totals.excess <= totals.in_use.saturating_sub(self.pool.capacity),
+            "{totals:?}"
+        );
+        if self.pool.overdraft == 0 && !self.overdrew {
+            assert_eq!(totals.excess, totals.in_use.saturating_sub(self.pool.capacity), "{totals:?}");
+        }
     }
 
     fn take_as(&mut self, ms: Millis, number: u8, user: &str, rank: Rank) -> Verdict {
@@ -414,6 +480,96 @@ fn what_a_session_takes_for_itself_is_held_for_its_minimal_time_and_lingers_no_l
     }
 }
 
+#[test]
+fn a_lowered_capacity_takes_nothing_and_drains() {
+    let mut till = Till::new(PoolDefinition::plain("main", 4));
+    for (number, user) in [(1, "a"), (2, "b"), (3, "c"), (4, "d")] {
+        assert_eq!(till.take(0, number, user), Ok(()));
+    }
+    let smaller = PoolDefinition { capacity: 2, audit_records: 10, ..PoolDefinition::plain("main", 2) };
+    assert_eq!(till.define(5, smaller, &["ann", "bob"]), Ok(()));
+    assert_eq!(till.last(), (AuditKind::Change, AuditWhy::Nothing, 4));
+    assert_eq!((till.books.totals.in_use, till.books.totals.excess), (4, 2));
+    assert_eq!(till.books.levels.last(), Some(&(PoolLevel::Overdraft, 4)));
+    till.give(6, 1, "a");
+    assert_eq!(till.take(7, 5, "e"), FULL);
+    assert_eq!(till.books.totals.excess, 1);
+    let larger = PoolDefinition { capacity: 6, audit_records: 10, ..PoolDefinition::plain("main", 6) };
+    assert_eq!(till.define(8, larger, &["ann", "bob"]), Ok(()));
+    assert_eq!((till.books.totals.excess, till.books.totals.overdrawn), (0, None));
+    assert_eq!(till.books.levels.last(), Some(&(PoolLevel::Recovered, 3)));
+    assert_eq!(till.take(9, 5, "e"), Ok(()));
+}
+
+#[test]
+fn what_a_shrink_left_over_is_told_apart_from_an_overdraft() {
+    let overdraft =
+        |capacity| PoolDefinition { overdraft: 2, audit_records: 10, ..PoolDefinition::plain("main", capacity) };
+    let mut till = Till::new(overdraft(3));
+    for (number, user) in [(1, "a"), (2, "b"), (3, "c"), (4, "d")] {
+        assert_eq!(till.take(0, number, user), Ok(()));
+    }
+    assert_eq!(till.books.totals.excess, 0, "one unit is overdrawn");
+    assert_eq!(till.define(1, overdraft(1), &["ann", "bob"]), Ok(()));
+    assert_eq!(till.books.totals.excess, 2);
+    till.give(2, 1, "a");
+    assert_eq!(till.books.totals.excess, 2, "the overdraft is given back first");
+    till.give(3, 2, "b");
+    assert_eq!(till.books.totals.excess, 1);
+}
+
+#[test]
+fn a_rule_that_counts_what_is_held_otherwise_waits() {
+    let rule = |unit_rule, max_connections| PoolDefinition {
+        rule: PoolRule { unit_rule, max_connections, max_sessions_per_holder: None },
+        audit_records: 10,
+        ..PoolDefinition::plain("main", 9)
+    };
+    let mut till = Till::new(rule(UnitRule::Staircase, 2));
+    for number in 1..4 {
+        assert_eq!(till.take(0, number, "ada"), Ok(()));
+    }
+    for (other, told) in [
+        (rule(UnitRule::Session, 2), "with 3 units for 3 sessions, who has 2"),
+        (rule(UnitRule::Staircase, 3), "with 1 units"),
+    ] {
+        let why = till.define(1, other, &["ann", "bob"]).expect_err(told);
+        assert!(why.contains(told) && why.contains("'ada'"), "{why}");
+    }
+    till.give(2, 1, "ada");
+    assert_eq!(till.define(3, rule(UnitRule::User, 2), &["ann", "bob"]), Ok(()), "two sessions are one unit by both");
+}
+
+#[test]
+fn held_units_stay_reserved_for_the_same_members() {
+    let apart = |units: &[u64]| PoolDefinition {
+        reservations: units.iter().map(|units| Reserved { units: *units, hard: true }).collect(),
+        audit_records: 10,
+        ..PoolDefinition::plain("main", 6)
+    };
+    let mut till = Till::new(apart(&[1, 2]));
+    assert_eq!(till.take_as(0, 1, "ann", Rank::Reserved(0)), Ok(()));
+    assert_eq!(till.take_as(0, 2, "bob", Rank::Reserved(1)), Ok(()));
+    assert_eq!(till.books.totals.reserved, [1, 1]);
+    assert_eq!(till.define(1, apart(&[3]), &["bob"]), Ok(()));
+    assert_eq!(till.books.totals.reserved, [1]);
+    assert_eq!((till.books.users["ann"].seat, till.books.users["bob"].seat), (0, 1));
+    till.give(2, 2, "bob");
+    assert_eq!(till.books.totals.reserved, [0]);
+}
+
+#[test]
+fn marks_are_raised_by_what_is_above_them_alone() {
+    let mut till = Till::new(PoolDefinition::plain("main", 4));
+    assert_eq!(till.take(0, 1, "a"), Ok(()));
+    assert_eq!(till.books.marks, []);
+    till.books.totals.mark = 1;
+    assert_eq!(till.take(1, 2, "b"), Ok(()));
+    till.give(2, 2, "b");
+    assert_eq!(till.take(3, 3, "c"), Ok(()));
+    assert_eq!((&till.books.marks[..], till.books.totals.mark), (&[(2, 1001)][..], 2));
+}
+
 /// Numbers that look random, the same in every run.
 struct Dice(u64);
 
@@ -462,13 +618,30 @@ fn whatever_the_policies_the_books_are_what_the_sessions_make_them() {
             if user.is_empty() && dice.below(2) == 0 {
                 to.class = LicenseClass::Anonymous;
             }
+            let place = |of: &str| till.members.iter().position(|member| *member == of).expect("a member") as u8;
             let rank = match user {
-                "ann" => Rank::Reserved(0),
+                "ann" => Rank::Reserved(place("ann")),
                 "bob" => Rank::Reserved(dice.below(2) as u8),
                 "root" => Rank::Administrator,
                 _ => Rank::Ordinary,
             };
-            match dice.below(5) {
+            match dice.below(6) {
+                5 => {
+                    let other = [UnitRule::User, UnitRule::Staircase, UnitRule::Hard][dice.below(3) as usize];
+                    let rule = PoolRule { unit_rule: other, ..till.pool.rule };
+                    let mut pool =
+                        PoolDefinition { capacity: dice.below(8), linger: dice.below(2) * 30, ..till.pool.clone() };
+                    if dice.below(3) == 0 {
+                        pool.rule = rule;
+                    }
+                    let mut members = till.members.clone();
+                    if dice.below(2) == 0 {
+                        members.reverse();
+                        pool.reservations.reverse();
+                    }
+                    // Sessions that have gone in a unit's minimal time and what lingers have been counted before.
+                    let _held = till.define(now, pool, &members);
+                }
                 0 | 1 if made < 250 => {
                     made += 1;
                     let verdict = acquire(&mut till.books, &till.pool, at(now), session(made), Demand::new(&to, rank));

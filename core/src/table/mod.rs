@@ -19,7 +19,10 @@ mod slot;
 mod takes;
 mod types;
 
+use std::sync::Arc;
+
 use crate::clock::{Millis, Now};
+use crate::config::Pool;
 use crate::data::{Tree, Value, Writes};
 use crate::error::Result;
 use crate::event::ClassRef;
@@ -211,6 +214,34 @@ pub trait Table: Send + Sync {
 
     /// In use, available, capacity: O(1).
     fn pool_state(&self, pool: u32) -> Result<(u64, u64)>;
+
+    /// The definition of a pool that is in force. One read.
+    fn pool(&self, pool: u32) -> Result<Arc<PoolInForce>>;
+
+    /// The definition of a pool that this process saw last: another one may be in force, which a step that names the
+    /// revision finds. *Hot.*
+    fn known_pool(&self, pool: u32) -> Arc<PoolInForce>;
+
+    /// Has a pool go by another definition from now on, in all processes, if the one in force has this revision. Promise: no
+    /// unit is taken from who has it, and no step is by another definition than the one in force. One transaction over the
+    /// pool and the seats of its holders; one script.
+    fn change_pool(
+        &self,
+        at: At,
+        pool: u32,
+        revision: u64,
+        to: &Pool,
+        actor: Option<&str>,
+    ) -> Result<std::result::Result<(), PoolUnchanged>>;
+
+    /// The most units in use since a reader reset its mark, ever if it did not, and the wall time of that. One read.
+    fn high_water(&self, pool: u32, reader: &str) -> Result<(u64, i64)>;
+
+    /// Has a reader's mark begin anew with what is in use; `false` if 64 others have marks. One row, one key.
+    fn reset_high_water(&self, at: At, pool: u32, reader: &str) -> Result<bool>;
+
+    /// Forgets a reader's mark; tells whether there was one. One row, one key.
+    fn forget_high_water(&self, pool: u32, reader: &str) -> Result<bool>;
 
     /// A recount from first principles beside the counters, as of one instant. *Stepped* over all sessions.
     fn recount(&self, at: At, pool: u32) -> Result<Audit>;

@@ -3,7 +3,8 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use crate::clock::{Millis, Now};
+use crate::clock::{Millis, NEVER, Now, millis};
+use crate::config::Pool;
 use crate::data::Tree;
 use crate::error::{Error, Result};
 use crate::event::ClassRef;
@@ -131,7 +132,65 @@ pub struct PoolDefinition {
     pub audit_records: usize,
 }
 
-#[cfg(any(test, feature = "contract"))]
+impl PoolDefinition {
+    /// What a pool's options come to.
+    pub(crate) fn of(pool: &Pool) -> Self {
+        Self {
+            name: pool.name.as_str().into(),
+            capacity: pool.capacity,
+            rule: PoolRule {
+                unit_rule: pool.unit_rule,
+                max_connections: u64::from(pool.max_connections),
+                max_sessions_per_holder: pool.max_sessions_per_holder.map(u64::from),
+            },
+            anonymous_cap: pool.anonymous_cap,
+            low: pool.low,
+            recovered: pool.recovered.unwrap_or(pool.low.max(1)),
+            linger: millis(pool.linger),
+            min_hold: millis(pool.min_hold),
+            anonymous_min_hold: millis(pool.anonymous_min_hold.unwrap_or(pool.min_hold)),
+            reclaim: pool.reclaim,
+            overdraft: pool.overdraft.units(pool.capacity),
+            overdraft_time: pool.overdraft_time.map_or(NEVER, millis),
+            reservations: pool
+                .reservations
+                .iter()
+                .map(|reservation| Reserved { units: reservation.units, hard: reservation.hard })
+                .collect(),
+            break_glass: pool.break_glass,
+            audit_records: pool.audit_records,
+        }
+    }
+}
+
+/// A pool as it is defined now.
+#[derive(Clone, Debug)]
+pub struct PoolInForce {
+    /// Its options.
+    pub pool: Pool,
+    /// What they come to.
+    pub rules: PoolDefinition,
+    /// Counts the changes; each one has another number.
+    pub revision: u64,
+}
+
+impl PoolInForce {
+    /// A definition with its number.
+    pub(crate) fn new(pool: Pool, revision: u64) -> Self {
+        Self { rules: PoolDefinition::of(&pool), pool, revision }
+    }
+}
+
+/// A change of a pool that was not made; nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PoolUnchanged {
+    /// The definition is not the one that the change was worked out from.
+    Redefined,
+    /// It can't be changed so while units are held: why, and what to do.
+    Held(String),
+}
+
+#[cfg(test)]
 impl PoolDefinition {
     /// One without policies.
     pub(crate) fn plain(name: &str, capacity: u64) -> Self {
@@ -164,8 +223,8 @@ impl PoolDefinition {
 pub struct TableConfig {
     /// The applications; their position is their number.
     pub applications: Vec<ApplicationRule>,
-    /// The pools; their position is their number.
-    pub pools: Vec<PoolDefinition>,
+    /// The pools as this process names them; their position is their number.
+    pub pools: Vec<Pool>,
     /// Most live sessions.
     pub max_sessions: u64,
     /// Quotas of one session's data.
@@ -299,6 +358,8 @@ pub struct Take {
     pub holder: Option<Arc<str>>,
     /// What that is to the pool.
     pub rank: Rank,
+    /// The definition of the pool that this was worked out by; another one now is `redefined`.
+    pub revision: u64,
 }
 
 /// Why a feature was not taken; nothing changed.
@@ -306,6 +367,8 @@ pub struct Take {
 pub enum TakeRefused {
     /// Another user is logged in by now.
     Changed,
+    /// The pool was defined anew.
+    Redefined,
     /// The session has taken as many features as it may.
     TooMany,
     /// The pool refused.
@@ -401,6 +464,8 @@ pub struct HolderChange {
     pub holder: Holder,
     /// What it is to the pool.
     pub rank: Rank,
+    /// The definition of the pool that the rank and the holder are by; another one now is `redefined`.
+    pub revision: u64,
     /// Whether the user changes although the trade is denied.
     pub keep_on_denial: bool,
     /// Grace of the old token; `None` does not rotate.
@@ -601,6 +666,8 @@ pub type Wake = Arc<dyn Fn() + Send + Sync>;
 pub enum ChangeRefused {
     /// The user is not the one the deciders were asked about.
     Changed,
+    /// The pool was defined anew since the rank was found.
+    Redefined,
     /// The pool refused and the denial is not to be kept.
     License(DenyReason),
 }
@@ -609,9 +676,9 @@ pub enum ChangeRefused {
 pub type Listed = (Vec<(SessionRef, SessionInfo)>, Option<u64>);
 
 /// What a session took, as listings show it.
-pub(crate) fn features(pools: &[PoolDefinition], session: SessionId, takes: &[Taken]) -> Vec<Feature> {
+pub(crate) fn features(pools: &[Pool], session: SessionId, takes: &[Taken]) -> Vec<Feature> {
     let feature = |taken: &Taken| Feature {
-        pool: pools[taken.pool as usize].name.clone(),
+        pool: pools[taken.pool as usize].name.as_str().into(),
         count: taken.count,
         holder: crate::license::recount::holder_name(session, &taken.holder),
         since_ms: taken.since,

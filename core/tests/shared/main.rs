@@ -18,6 +18,7 @@ mod kill;
 mod letters;
 mod link;
 mod openers;
+mod pools;
 mod power;
 mod process;
 mod race;

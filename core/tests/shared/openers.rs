@@ -56,7 +56,7 @@ fn a_second_opener_with_another_configuration_is_refused_and_the_first_goes_on()
     let shop = dir.shop();
     let mut first = Process::clerk(&shop);
     let token = first.ok("create")[1].clone();
-    for other in [Shop { capacity: 7, ..shop.clone() }, Shop { idle_ms: 7000, ..shop.clone() }] {
+    for other in [Shop { class: "audit".into(), ..shop.clone() }, Shop { idle_ms: 7000, ..shop.clone() }] {
         refused(&other, &[ErrorKind::Invalid], &["configuration"]);
         let mut second = Process::start("clerk", &other);
         assert!(second.ask("open").starts_with("error invalid"));

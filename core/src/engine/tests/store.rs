@@ -218,6 +218,10 @@ impl Table for Seat {
         fn list(&self, at: At, filter: &Filter, cursor: u64, limit: usize, scan: usize) -> Listed;
         fn usage(&self, at: At, pool: u32) -> Usage;
         fn pool_state(&self, pool: u32) -> (u64, u64);
+        fn pool(&self, pool: u32) -> Arc<PoolInForce>;
+        fn high_water(&self, pool: u32, reader: &str) -> (u64, i64);
+        fn reset_high_water(&self, at: At, pool: u32, reader: &str) -> bool;
+        fn forget_high_water(&self, pool: u32, reader: &str) -> bool;
         fn recount(&self, at: At, pool: u32) -> Audit;
         fn audit_records(&self, pool: u32, after: u64, limit: usize) -> Vec<AuditRecord>;
         fn lifecycle(&self, after: u64, limit: usize) -> Vec<LogEntry>;
@@ -225,7 +229,20 @@ impl Table for Seat {
         fn damage(&self, session: SessionRef) -> bool;
     }
 
+    fn change_pool(
+        &self,
+        at: At,
+        pool: u32,
+        revision: u64,
+        to: &crate::config::Pool,
+        actor: Option<&str>,
+    ) -> Result<std::result::Result<(), PoolUnchanged>> {
+        self.works("change_pool")?;
+        self.common.table.change_pool(at, pool, revision, to, actor)
+    }
+
     plain! {
+        fn known_pool(&self, pool: u32) -> Arc<PoolInForce>;
         fn abandon(&self, draft: &Draft);
         fn watch(&self, waiter: &RequestKey, mode: LockMode, wake: Wake) -> Option<u64>;
         fn unwatch(&self, session: SessionRef, watch: u64);

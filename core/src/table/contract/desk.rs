@@ -5,10 +5,10 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use crate::clock::{Millis, Now};
+use crate::config::Pool;
 use crate::data::{Quotas, Subscript, Tree, Value, Writes};
 use crate::event::ClassRef;
 use crate::id::Token;
-use crate::license::rules::PoolRule;
 use crate::reason::{EndLevel, EndReason, LicenseClass, LockMode, ThreadKind, TouchKind, UnitRule};
 use crate::table::*;
 
@@ -77,11 +77,14 @@ fn config() -> TableConfig {
         protected: false,
         trace: false,
     };
-    let pool = |name: &str, capacity, unit_rule, max_connections, max_sessions_per_holder| PoolDefinition {
-        rule: PoolRule { unit_rule, max_connections, max_sessions_per_holder },
+    let pool = |name: &str, capacity, unit_rule, max_connections, max_sessions_per_holder| Pool {
+        unit_rule,
+        max_connections,
+        max_sessions_per_holder,
         anonymous_cap: Some(1),
+        recovered: Some(1),
         audit_records: 1000,
-        ..PoolDefinition::plain(name, capacity)
+        ..Pool::new(name, capacity)
     };
     TableConfig {
         applications: vec![application("front", 1_000_000), application("small", 2)],
@@ -268,6 +271,7 @@ pub(super) fn end_spec() -> EndSpec {
 pub(super) fn change(expected: Option<&str>, user: Option<&str>, rotate: Option<Millis>) -> HolderChange {
     HolderChange {
         rank: crate::license::policy::Rank::Ordinary,
+        revision: 1,
         user: user.map(Into::into),
         expected: expected.map(Into::into),
         holder: user.map_or(Holder::Session, |name| Holder::User(name.into())),

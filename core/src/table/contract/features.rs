@@ -11,7 +11,14 @@ use crate::reason::DenyReason;
 use crate::table::*;
 
 fn take(pool: u32, count: u64, user: Option<&str>) -> Take {
-    Take { pool, count, expected: user.map(Into::into), holder: user.map(Into::into), rank: Rank::Ordinary }
+    Take {
+        pool,
+        count,
+        expected: user.map(Into::into),
+        holder: user.map(Into::into),
+        rank: Rank::Ordinary,
+        revision: 1,
+    }
 }
 
 impl Desk {
@@ -83,7 +90,7 @@ pub(super) const PROMISES: &[Promise] = &[
             let pool = config.pools[USERS as usize].clone();
             config.pools = vec![pool; MAX_TAKES + 1];
             for (number, pool) in config.pools.iter_mut().enumerate() {
-                pool.name = format!("feature {number}").into();
+                pool.name = format!("feature {number}");
             }
         });
         let made = desk.create(0, &Plan::plain())?;

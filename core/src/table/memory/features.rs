@@ -16,13 +16,13 @@ impl MemoryTable {
         let charge = wanted.charge();
         let account = &self.accounts[take.pool as usize];
         let demand = Demand { count: take.count, ..Demand::new(&charge, take.rank) };
-        let verdict = account.take(at, session, demand, || {
+        let verdict = account.take(at, session, demand, take.revision, || {
             let taken = &mut cold.rare_mut().takes;
             takes::add(taken, place, take, holder, at.now.ms);
             taken
         });
-        verdict.map_err(TakeRefused::License)?;
-        cold.trace(|| format!("{} ms: took {} of {}", at.now.ms, take.count, account.definition.name));
+        verdict.ok_or(TakeRefused::Redefined)?.map_err(TakeRefused::License)?;
+        cold.trace(|| format!("{} ms: took {} of {}", at.now.ms, take.count, self.pool_names[take.pool as usize]));
         Ok(())
     }
 
@@ -36,7 +36,7 @@ impl MemoryTable {
             free.into_iter().for_each(|when| self.ring_if_earlier(when));
         }
         if returned > 0 {
-            cold.trace(|| format!("{} ms: returned {returned} of {}", at.now.ms, account.definition.name));
+            cold.trace(|| format!("{} ms: returned {returned} of {}", at.now.ms, self.pool_names[pool as usize]));
         }
         returned
     }

@@ -230,7 +230,9 @@ impl MemoryTable {
             };
             let to = Charge { pool: from.pool, class, holder: change.holder.clone() };
             if to.holder != from.holder {
-                match self.accounts[from.pool as usize].trade(at, session.id, from, Demand::new(&to, change.rank)) {
+                let demand = Demand::new(&to, change.rank);
+                let account = &self.accounts[from.pool as usize];
+                match account.trade(at, session.id, from, demand, change.revision).ok_or(ChangeRefused::Redefined)? {
                     Ok(()) => self.set_charge(slot, cold, Some(&to)),
                     Err(reason) if change.keep_on_denial => trade_denied = Some(reason),
                     Err(reason) => return Err(ChangeRefused::License(reason)),

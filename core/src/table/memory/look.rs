@@ -36,7 +36,7 @@ impl MemoryTable {
             overdue: at.now.ms >= deadline,
             in_flight: u32::try_from(cold.requests().count()).unwrap_or(u32::MAX),
             license: self.charge(slot, cold).map(|charge| {
-                let pool = self.accounts[charge.pool as usize].definition.name.clone();
+                let pool = self.pool_names[charge.pool as usize].clone();
                 (holder_name(id, &charge.holder), pool)
             }),
             features: features(&self.config.pools, id, cold.takes()),
@@ -144,7 +144,7 @@ impl MemoryTable {
     pub(super) fn audit_pool(&self, _at: At, pool: u32) -> Audit {
         let account = &self.accounts[pool as usize];
         let (counted, recounted, differences) = account.audit(|| self.charged(pool));
-        Audit { pool: account.definition.name.clone(), counted, recounted, differences }
+        Audit { pool: self.pool_names[pool as usize].clone(), counted, recounted, differences }
     }
 
     fn ended(&self) -> u64 {

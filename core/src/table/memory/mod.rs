@@ -25,8 +25,10 @@ use self::region::Region;
 use super::slot::{self, FREE, Place, Slot};
 use super::*;
 use crate::clock::NEVER;
+use crate::config::Pool;
 use crate::error::Error;
 use crate::license::account::Account;
+use crate::license::redefine::in_words;
 use crate::reason::{EndReason, LicenseClass, ThreadKind};
 use crate::sync::{Mutex, MutexGuard};
 use crate::table::due::timeout_level;
@@ -40,6 +42,7 @@ pub struct MemoryTable {
     shards: Box<[Shard]>,
     graves: Graves,
     accounts: Vec<Account>,
+    pool_names: Box<[Arc<str>]>,
     reaping: Reaping,
     outbox: Mutex<std::collections::VecDeque<OutboxRow>>,
     log: Log,
@@ -135,6 +138,7 @@ impl MemoryTable {
             shards: (0..shards).map(|_| Shard::default()).collect(),
             graves: Graves::new(config.max_sessions),
             accounts: config.pools.iter().cloned().map(Account::new).collect(),
+            pool_names: config.pools.iter().map(|pool| pool.name.as_str().into()).collect(),
             reaping: Reaping::new(),
             outbox: Mutex::default(),
             log: Log::new(config.lifecycle_log),
@@ -357,6 +361,12 @@ impl MemoryTable {
                 deadline.saturating_sub(slot.created.ms().saturating_add(cold.extra().map_or(0, |extra| extra.slept)))
             }
         }
+    }
+
+    /// A pool has another definition: there may be units that nobody has, or fewer than before. No lock is held.
+    fn capacity_changed(&self, pool: u32, next: Option<Millis>) {
+        let _whose = pool;
+        next.into_iter().for_each(|when| self.ring_if_earlier(when));
     }
 
     /// What the wall clock should have been when a session was made.
@@ -670,8 +680,45 @@ impl Table for MemoryTable {
     }
 
     fn pool_state(&self, pool: u32) -> Result<(u64, u64)> {
-        let account = &self.accounts[pool as usize];
-        Ok((account.in_use(), account.definition.capacity))
+        Ok(self.accounts[pool as usize].in_use())
+    }
+
+    fn pool(&self, pool: u32) -> Result<Arc<PoolInForce>> {
+        Ok(self.accounts[pool as usize].defined())
+    }
+
+    fn known_pool(&self, pool: u32) -> Arc<PoolInForce> {
+        self.accounts[pool as usize].defined()
+    }
+
+    fn change_pool(
+        &self,
+        at: At,
+        pool: u32,
+        revision: u64,
+        to: &Pool,
+        actor: Option<&str>,
+    ) -> Result<std::result::Result<(), PoolUnchanged>> {
+        let defined = match self.accounts[pool as usize].redefine(at, revision, to.clone(), actor) {
+            Ok(defined) => defined,
+            Err(unchanged) => return Ok(Err(unchanged)),
+        };
+        let text = in_words(&defined.from.pool, &defined.to.pool, actor);
+        self.log.add(at.now.ms, SessionId::NIL, log::Entry::Text("pool_changed", text));
+        self.capacity_changed(pool, defined.next);
+        Ok(Ok(()))
+    }
+
+    fn high_water(&self, pool: u32, reader: &str) -> Result<(u64, i64)> {
+        Ok(self.accounts[pool as usize].high_water(reader))
+    }
+
+    fn reset_high_water(&self, at: At, pool: u32, reader: &str) -> Result<bool> {
+        Ok(self.accounts[pool as usize].reset_high_water(at, reader))
+    }
+
+    fn forget_high_water(&self, pool: u32, reader: &str) -> Result<bool> {
+        Ok(self.accounts[pool as usize].forget_high_water(reader))
     }
 
     fn recount(&self, at: At, pool: u32) -> Result<Audit> {

@@ -181,14 +181,18 @@ impl SharedTable {
                 if let (Some(from), Some(to)) = (&from, &to)
                     && from.holder != to.holder
                 {
-                    let definition = &self.config.pools[from.pool as usize];
-                    let traded = self.with_pool(ledger, from.pool, |pool| {
-                        ledger::trade(pool, definition, at, session.id, from, Demand::new(to, change.rank))
+                    let traded = self.with_pool(ledger, from.pool, |pool, defined| {
+                        if defined.revision != change.revision {
+                            return Ok(None);
+                        }
+                        ledger::trade(pool, &defined.rules, at, session.id, from, Demand::new(to, change.rank))
+                            .map(Some)
                     })?;
+                    let Some(traded) = traded else { return Ok(Some(ChangeRefused::Redefined)) };
                     match traded {
                         Ok(()) => row.charge = Some(to.clone()),
                         Err(reason) if change.keep_on_denial => trade_denied = Some(reason),
-                        Err(reason) => return Ok(Some(reason)),
+                        Err(reason) => return Ok(Some(ChangeRefused::License(reason))),
                     }
                 }
                 ledger.update_session(&row)?;
@@ -201,8 +205,8 @@ impl SharedTable {
                 }
                 Ok(None)
             })?;
-            if let Some(reason) = refused {
-                return Ok(Err(ChangeRefused::License(reason)));
+            if let Some(refused) = refused {
+                return Ok(Err(refused));
             }
             if token.is_some() {
                 held.set_verifier(row.verifier);

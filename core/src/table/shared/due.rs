@@ -237,8 +237,8 @@ impl SharedTable {
         lingering.store(NEVER, Release);
         let next = writer.commit(|ledger| {
             let mut next = None;
-            for (number, definition) in (0..).zip(&self.config.pools) {
-                let when = self.with_pool(ledger, number, |pool| ledger::expire(pool, definition, at))?;
+            for number in 0..self.config.pools.len() as u32 {
+                let when = self.with_pool(ledger, number, |pool, defined| ledger::expire(pool, &defined.rules, at))?;
                 next = next.into_iter().chain(when).min();
             }
             Ok(next)

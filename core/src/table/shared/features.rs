@@ -19,21 +19,27 @@ impl SharedTable {
             };
             let wanted = Taken { pool: take.pool, count: take.count, holder: holder.clone(), since: at.now.ms };
             takes::add(&mut row.rare.takes, place, take, holder, at.now.ms);
-            let definition = &self.config.pools[take.pool as usize];
             let charge = wanted.charge();
             let verdict = writer.commit(|ledger| {
                 let demand = Demand { count: take.count, ..Demand::new(&charge, take.rank) };
-                let verdict = self
-                    .with_pool(ledger, take.pool, |pool| ledger::acquire(pool, definition, at, session.id, demand))?;
+                let verdict = self.with_pool(ledger, take.pool, |pool, defined| {
+                    if defined.revision != take.revision {
+                        return Ok(Err(TakeRefused::Redefined));
+                    }
+                    let verdict = ledger::acquire(pool, &defined.rules, at, session.id, demand)?;
+                    Ok(verdict.map_err(TakeRefused::License))
+                })?;
                 if verdict.is_ok() {
                     ledger.update_session(&row)?;
                 }
                 Ok(verdict)
             })?;
             if verdict.is_ok() {
-                self.trace(held, || format!("{} ms: took {} of {}", at.now.ms, take.count, definition.name));
+                self.trace(held, || {
+                    format!("{} ms: took {} of {}", at.now.ms, take.count, self.config.pools[take.pool as usize].name)
+                });
             }
-            Ok(verdict.map_err(TakeRefused::License))
+            Ok(verdict)
         })
     }
 
@@ -66,10 +72,9 @@ impl SharedTable {
         session: SessionId,
         taken: &Taken,
     ) -> Result<()> {
-        let definition = &self.config.pools[taken.pool as usize];
         let (charge, since) = (taken.charge(), taken.since);
-        self.with_pool(ledger, taken.pool, |pool| {
-            ledger::give_back(pool, definition, at, session, &charge, since, taken.count)
+        self.with_pool(ledger, taken.pool, |pool, defined| {
+            ledger::give_back(pool, &defined.rules, at, session, &charge, since, taken.count)
         })
     }
 }

@@ -9,7 +9,6 @@ use super::{SharedTable, Writer};
 use crate::clock::{Millis, NEVER};
 use crate::deadline;
 use crate::error::{Error, ErrorKind, Result};
-use crate::license::books::Ledger as _;
 use crate::license::ledger::{self, Demand};
 use crate::license::policy::Rank;
 use crate::reason::{EndReason, ThreadKind};
@@ -98,9 +97,8 @@ impl SharedTable {
         let id = draft.session.id;
         let refused = writer.commit(|ledger| {
             if let Some(charge) = &row.charge {
-                let definition = &self.config.pools[charge.pool as usize];
-                let verdict = self.with_pool(ledger, charge.pool, |pool| {
-                    ledger::acquire(pool, definition, at, id, Demand::new(charge, Rank::Ordinary))
+                let verdict = self.with_pool(ledger, charge.pool, |pool, defined| {
+                    ledger::acquire(pool, &defined.rules, at, id, Demand::new(charge, Rank::Ordinary))
                 })?;
                 if let Err(reason) = verdict {
                     return Ok(Some(reason));
@@ -245,28 +243,6 @@ impl SharedTable {
         Ok(receipts)
     }
 
-    /// A pool's books within a transaction; changes of its level are told by this process.
-    pub(super) fn with_pool<T>(
-        &self,
-        ledger: &mut books::Ledger<'_>,
-        number: u32,
-        work: impl FnOnce(&mut books::PoolAccount<'_, '_>) -> Result<T>,
-    ) -> Result<T> {
-        let mut pool = ledger.account(number, self.config.pools[number as usize].audit_records)?;
-        let lingered = pool.totals().lingering;
-        let done = work(&mut pool)?;
-        if pool.totals().lingering > lingered
-            && let Some((until, _)) = pool.first_lingering()?
-            && until < self.map.head().due.lingering.fetch_min(until, AcqRel)
-        {
-            // If the commit fails there is one look for nothing.
-            self.ring_reaper();
-        }
-        let levels = pool.levels.drain(..).map(|(level, in_use)| (number, level, in_use));
-        self.local.levels.lock().extend(levels);
-        Ok(done)
-    }
-
     /// The rows of one end.
     fn bury_row(&self, ledger: &mut books::Ledger<'_>, at: At, end: &End<'_>) -> Result<Grave> {
         let (held, spec) = (&end.held, &end.spec);
@@ -323,9 +299,10 @@ impl SharedTable {
             grave.more = Some(Box::new(More { actor, note, replaced: row.rare.replaced.clone() }));
         }
         if let Some(charge) = &row.charge {
-            let definition = &self.config.pools[charge.pool as usize];
             let since = row.created;
-            self.with_pool(ledger, charge.pool, |pool| ledger::release(pool, definition, at, id, charge, since))?;
+            self.with_pool(ledger, charge.pool, |pool, defined| {
+                ledger::release(pool, &defined.rules, at, id, charge, since)
+            })?;
         }
         row.rare.takes.iter().try_for_each(|taken| self.give_taken_back(ledger, at, id, taken))?;
         if !row.rare.classes.is_empty() {

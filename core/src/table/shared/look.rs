@@ -42,7 +42,7 @@ impl SharedTable {
             overdue: at.now.ms >= deadline,
             in_flight: u32::try_from(self.flights(held).count()).unwrap_or(u32::MAX),
             license: row.charge.as_ref().map(|charge| {
-                let pool = self.config.pools[charge.pool as usize].name.clone();
+                let pool = self.config.pools[charge.pool as usize].name.as_str().into();
                 (holder_name(id, &charge.holder), pool)
             }),
             features: features(&self.config.pools, id, &row.rare.takes),
@@ -182,23 +182,26 @@ impl SharedTable {
     }
 
     pub(super) fn pool_usage(&self, at: At, pool: u32) -> Result<Usage> {
-        let (totals, holders, orphans, rows) = self
-            .books
-            .read(|pages| Ok((pages.pool(pool)?, pages.holders(pool)?, pages.orphans(pool)?, pages.charged(pool)?)))?;
-        let definition = &self.config.pools[pool as usize];
+        let (totals, defined, holders, orphans, rows) = self.books.read(|pages| {
+            let totals = pages.pool(pool)?;
+            let defined = self.defined(pages, pool, totals.revision)?;
+            Ok((totals, defined, pages.holders(pool)?, pages.orphans(pool)?, pages.charged(pool)?))
+        })?;
         let (holders, orphans) = (holders.into_iter(), orphans.into_iter());
-        Ok(recount::usage(definition, at, &totals, holders, orphans, self.charged(rows)))
+        Ok(recount::usage(&defined.rules, at, &totals, holders, orphans, self.charged(rows)))
     }
 
     pub(super) fn audit_pool(&self, pool: u32) -> Result<Audit> {
-        let (totals, holders, orphans, rows) = self.books.read(|pages| {
-            Ok((pages.pool(pool)?, pages.holders(pool)?, pages.orphans(pool)?.len() as u64, pages.charged(pool)?))
+        let (totals, defined, holders, orphans, rows) = self.books.read(|pages| {
+            let totals = pages.pool(pool)?;
+            let defined = self.defined(pages, pool, totals.revision)?;
+            let orphans = pages.orphans(pool)?.len() as u64;
+            Ok((totals, defined, pages.holders(pool)?, orphans, pages.charged(pool)?))
         })?;
-        let definition = &self.config.pools[pool as usize];
         let users = holders.iter().map(|(user, holder)| (&**user, *holder));
         let sessions = rows.iter().flat_map(ChargedRow::charges);
-        let (recounted, differences) = recount::recount(definition, &totals, users, orphans, sessions);
-        Ok(Audit { pool: definition.name.clone(), counted: totals.in_use, recounted, differences })
+        let (recounted, differences) = recount::recount(&defined.rules, &totals, users, orphans, sessions);
+        Ok(Audit { pool: defined.rules.name.clone(), counted: totals.in_use, recounted, differences })
     }
 
     pub(super) fn violations(&self, at: At) -> Result<Vec<String>> {

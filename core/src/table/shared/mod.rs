@@ -30,6 +30,7 @@ mod network;
 mod open;
 mod outbox;
 mod patience;
+mod pools;
 mod processes;
 mod repair;
 mod requests;
@@ -68,6 +69,7 @@ use super::due::Lateness;
 use super::slot::Place;
 use super::*;
 use crate::clock::{Clock, NEVER};
+use crate::config::Pool;
 use crate::event::ThreadHooks;
 use crate::reason::ThreadKind;
 use crate::session::Receipt;
@@ -139,6 +141,8 @@ struct Local {
     watches: AtomicU64,
     bell: Mutex<Option<Wake>>,
     levels: Mutex<Vec<(u32, PoolLevel, u64)>>,
+    /// The definitions of the pools, as this process saw them last.
+    pools: Mutex<Vec<Arc<PoolInForce>>>,
     /// The event classes that this process calls back for.
     classes: Mutex<Vec<ClassRef>>,
     attached: Mutex<HashMap<u64, Attached>>,
@@ -422,8 +426,47 @@ impl Table for SharedTable {
     }
 
     fn pool_state(&self, pool: u32) -> Result<(u64, u64)> {
-        let totals = self.books.glance(|pages| pages.pool(pool))?;
-        Ok((totals.in_use, self.config.pools[pool as usize].capacity))
+        self.books.glance(|pages| {
+            let totals = pages.pool(pool)?;
+            Ok((totals.in_use, self.defined(pages, pool, totals.revision)?.rules.capacity))
+        })
+    }
+
+    fn pool(&self, pool: u32) -> Result<Arc<PoolInForce>> {
+        self.pool_in_force(pool)
+    }
+
+    fn known_pool(&self, pool: u32) -> Arc<PoolInForce> {
+        self.seen(pool)
+    }
+
+    fn change_pool(
+        &self,
+        at: At,
+        pool: u32,
+        revision: u64,
+        to: &Pool,
+        actor: Option<&str>,
+    ) -> Result<std::result::Result<(), PoolUnchanged>> {
+        self.redefine_pool(at, pool, revision, to, actor)
+    }
+
+    fn high_water(&self, pool: u32, reader: &str) -> Result<(u64, i64)> {
+        self.books.glance(|pages| pages.high_water(pool, reader))
+    }
+
+    fn reset_high_water(&self, at: At, pool: u32, reader: &str) -> Result<bool> {
+        let writer = self.writer()?;
+        let reset = writer.commit(|ledger| ledger.reset_high_water(pool, reader, at.wall));
+        self.done(writer, false)?;
+        reset
+    }
+
+    fn forget_high_water(&self, pool: u32, reader: &str) -> Result<bool> {
+        let writer = self.writer()?;
+        let forgotten = writer.commit(|ledger| ledger.forget_high_water(pool, reader));
+        self.done(writer, false)?;
+        forgotten
     }
 
     fn recount(&self, _at: At, pool: u32) -> Result<Audit> {
@@ -431,8 +474,11 @@ impl Table for SharedTable {
     }
 
     fn audit_records(&self, pool: u32, after: u64, limit: usize) -> Result<Vec<AuditRecord>> {
-        let keep = self.config.pools[pool as usize].audit_records;
-        self.books.glance(|pages| pages.audit(pool, after, limit, keep))
+        self.books.glance(|pages| {
+            let revision = pages.pool(pool)?.revision;
+            let keep = self.defined(pages, pool, revision)?.rules.audit_records;
+            pages.audit(pool, after, limit, keep)
+        })
     }
 
     fn take_pool_levels(&self) -> Vec<(u32, PoolLevel, u64)> {

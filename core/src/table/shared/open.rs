@@ -117,6 +117,8 @@ impl SharedTable {
         let instance = u64::from_le_bytes(crate::id::random());
         let graves = config.max_sessions.max(MIN_GRAVES);
         let keys = Keys::new(secret(&books, "id_key")?);
+        let pools = config.pools.iter().map(|pool| Arc::new(PoolInForce::new(pool.clone(), 0))).collect();
+        let local = Local { pools: Mutex::new(pools), ..Local::default() };
         let table = Arc::new_cyclic(|weak| Self {
             config,
             options,
@@ -131,7 +133,7 @@ impl SharedTable {
             cache: Cache::new(CACHE),
             filed: Mutex::new(Filed::default()),
             keeper: Keeper::new(),
-            local: Local::default(),
+            local,
             line: Line::default(),
             syncing: Mutex::new(()),
             shutting: AtomicBool::new(false),
@@ -145,6 +147,8 @@ impl SharedTable {
             for (word, value) in table.map.head().cookie.iter().zip(cookie) {
                 word.store(value, Release);
             }
+        } else {
+            table.join_pools()?;
         }
         drop(setup);
         table.ring_others(false);
@@ -219,6 +223,7 @@ impl SharedTable {
         }
         self.free_slots(index..head.slots.next.load(Acquire).max(index), generation);
         self.recount_counters()?;
+        self.settle_pools(at)?;
         self.repair_pools()?;
         self.release_letters()?;
         for batch in down.chunks(BATCH) {
@@ -315,7 +320,7 @@ impl SharedTable {
 fn settle_names(books: &Books, config: &TableConfig, alone: bool) -> Result<()> {
     let names = books::Names {
         applications: config.applications.iter().map(|rule| rule.name.clone()).collect(),
-        pools: config.pools.iter().map(|pool| pool.name.clone()).collect(),
+        pools: config.pools.iter().map(|pool| pool.name.as_str().into()).collect(),
     };
     let text = canonical(config);
     // Beside others nothing is written: their writers would be waited for in SQLite, where nobody has a turn.
@@ -358,9 +363,9 @@ fn canonical(config: &TableConfig) -> String {
     for rule in &config.applications {
         text += &lines(&format!("rules of application '{}'", rule.name), rule);
     }
-    for pool in &config.pools {
-        text += &lines(&format!("pool '{}'", pool.name), pool);
-    }
+    // What their limits are the books say: see `pools`.
+    let pools: Vec<&str> = config.pools.iter().map(|pool| pool.name.as_str()).collect();
+    text += &format!("pools {pools:?}\n");
     text
 }
 

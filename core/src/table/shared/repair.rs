@@ -28,7 +28,8 @@ impl SharedTable {
 
     /// Counts the units again that live sessions hold; a difference is repaired and told.
     pub(super) fn repair_pools(&self) -> Result<()> {
-        for (pool, definition) in (0..).zip(&self.config.pools) {
+        for pool in 0..self.config.pools.len() as u32 {
+            let definition = &self.pool_in_force(pool)?.rules;
             let audit = self.audit_pool(pool)?;
             if audit.counted == audit.recounted
                 && audit.differences.iter().all(|text| text.contains(" units are in use"))

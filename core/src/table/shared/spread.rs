@@ -92,6 +92,12 @@ impl Table for Spread {
         fn count(&self) -> u64;
         fn usage(&self, at: At, pool: u32) -> Result<Usage>;
         fn pool_state(&self, pool: u32) -> Result<(u64, u64)>;
+        fn pool(&self, pool: u32) -> Result<Arc<PoolInForce>>;
+        fn known_pool(&self, pool: u32) -> Arc<PoolInForce>;
+        fn change_pool(&self, at: At, pool: u32, revision: u64, to: &Pool, actor: Option<&str>) -> Result<std::result::Result<(), PoolUnchanged>>;
+        fn high_water(&self, pool: u32, reader: &str) -> Result<(u64, i64)>;
+        fn reset_high_water(&self, at: At, pool: u32, reader: &str) -> Result<bool>;
+        fn forget_high_water(&self, pool: u32, reader: &str) -> Result<bool>;
         fn recount(&self, at: At, pool: u32) -> Result<Audit>;
         fn audit_records(&self, pool: u32, after: u64, limit: usize) -> Result<Vec<AuditRecord>>;
         fn lifecycle(&self, after: u64, limit: usize) -> Result<Vec<LogEntry>>;

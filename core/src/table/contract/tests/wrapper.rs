@@ -38,6 +38,12 @@ impl Table for Broken {
         fn look(&self, at: At, session: SessionRef) -> Found<(SessionInfo, Details)>;
         fn count(&self) -> u64;
         fn usage(&self, at: At, pool: u32) -> Result<Usage>;
+        fn pool(&self, pool: u32) -> Result<Arc<PoolInForce>>;
+        fn known_pool(&self, pool: u32) -> Arc<PoolInForce>;
+        fn change_pool(&self, at: At, pool: u32, revision: u64, to: &Pool, actor: Option<&str>) -> Result<std::result::Result<(), PoolUnchanged>>;
+        fn high_water(&self, pool: u32, reader: &str) -> Result<(u64, i64)>;
+        fn reset_high_water(&self, at: At, pool: u32, reader: &str) -> Result<bool>;
+        fn forget_high_water(&self, pool: u32, reader: &str) -> Result<bool>;
         fn audit_records(&self, pool: u32, after: u64, limit: usize) -> Result<Vec<AuditRecord>>;
         fn take_pool_levels(&self) -> Vec<(u32, PoolLevel, u64)>;
         fn outbox_acknowledge(&self, event_id: u64) -> Result<()>;

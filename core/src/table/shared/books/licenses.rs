@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::id::SessionId;
 use crate::license::books::{AuditEntry, Lingering, Orphan, Totals, UserHolder};
 use crate::license::recount::holder_name;
+use crate::license::redefine::Seats;
 use crate::license::{AuditKind, AuditRecord, AuditWhy};
 use crate::reason::DenyReason;
 use crate::table::{Holder, PoolLevel};
@@ -20,8 +21,15 @@ use crate::table::{Holder, PoolLevel};
 const SLACK: i64 = 32;
 
 const LEVELS: [PoolLevel; 4] = [PoolLevel::Recovered, PoolLevel::Low, PoolLevel::Exhausted, PoolLevel::Overdraft];
-const KINDS: [AuditKind; 6] =
-    [AuditKind::Grant, AuditKind::Denial, AuditKind::Trade, AuditKind::Release, AuditKind::Linger, AuditKind::Reclaim];
+const KINDS: [AuditKind; 7] = [
+    AuditKind::Grant,
+    AuditKind::Denial,
+    AuditKind::Trade,
+    AuditKind::Release,
+    AuditKind::Linger,
+    AuditKind::Reclaim,
+    AuditKind::Change,
+];
 const HOLDER_OF_USER: &str = "SELECT connections, units, since, acquired, lingering, until, reserved, seat, last \
                               FROM holder WHERE pool = ?1 AND user = ?2";
 const HOLDERS: &str = "SELECT connections, units, since, acquired, lingering, until, reserved, seat, last, user \
@@ -65,7 +73,7 @@ fn position<T: PartialEq>(all: &[T], one: &T) -> i64 {
 impl Pages<'_> {
     /// The counters of a pool; a pool without a row was never used.
     pub fn pool(&self, pool: u32) -> Result<Totals> {
-        let sql = "SELECT a, b, c, d, e, f, g, h, i, j FROM tally WHERE k = ?1";
+        let sql = "SELECT a, b, c, d, e, f, g, h, i, j, revision, excess, mark FROM tally WHERE k = ?1";
         let totals = self.plain(sql, [pool], |row| {
             Ok(Totals {
                 in_use: number(row, 0)?,
@@ -84,6 +92,9 @@ impl Pages<'_> {
                     .ok()
                     .and_then(|bytes| Unpacker::new(bytes).all(Unpacker::number))
                     .unwrap_or_default(),
+                revision: number(row, 10)?,
+                excess: number(row, 11)?,
+                mark: row.get::<_, Option<i64>>(12)?.map_or(u64::MAX, i64::cast_unsigned),
             })
         })?;
         Ok(totals.unwrap_or_default())
@@ -153,8 +164,8 @@ impl Pages<'_> {
 impl<'a> Ledger<'a> {
     /// Keeps the counters of a pool.
     pub fn set_pool(&mut self, pool: u32, totals: &Totals) -> Result<()> {
-        let sql = "INSERT OR REPLACE INTO tally(k, a, b, c, d, e, f, g, h, i, j) \
-                   VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+        let sql = "INSERT OR REPLACE INTO tally(k, a, b, c, d, e, f, g, h, i, j, revision, excess, mark) \
+                   VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
         self.run(
             sql,
             params![
@@ -169,6 +180,9 @@ impl<'a> Ledger<'a> {
                 totals.overdrawn.map(signed),
                 signed(totals.ceiling),
                 pack_reserved(&totals.reserved),
+                signed(totals.revision),
+                signed(totals.excess),
+                Some(totals.mark).filter(|mark| *mark < u64::MAX).map(signed),
             ],
         )
         .map(drop)
@@ -249,10 +263,9 @@ impl<'a> Ledger<'a> {
         Ok(())
     }
 
-    /// A pool's books as `license::ledger` wants them; its accounts keep the last `keep`.
-    pub fn account(&mut self, pool: u32, keep: usize) -> Result<PoolAccount<'_, 'a>> {
-        let totals = self.pool(pool)?;
-        Ok(PoolAccount { ledger: self, pool, keep, totals, levels: Vec::new() })
+    /// A pool's books as `license::ledger` wants them, with the counters that were read; its accounts keep the last `keep`.
+    pub fn account(&mut self, pool: u32, keep: usize, totals: Totals) -> PoolAccount<'_, 'a> {
+        PoolAccount { ledger: self, pool, keep, totals, levels: Vec::new() }
     }
 }
 
@@ -264,6 +277,13 @@ pub(in crate::table) struct PoolAccount<'l, 'a> {
     totals: Totals,
     /// Changes of the pool's level, with the units in use: to be told after the commit.
     pub levels: Vec<(PoolLevel, u64)>,
+}
+
+impl PoolAccount<'_, '_> {
+    /// Keeps another number of records from now on.
+    pub fn keep_records(&mut self, keep: usize) {
+        self.keep = keep;
+    }
 }
 
 impl crate::license::books::Ledger for PoolAccount<'_, '_> {
@@ -299,6 +319,24 @@ impl crate::license::books::Ledger for PoolAccount<'_, '_> {
 
     fn remove_orphan(&mut self, orphan: &Orphan) -> Result<()> {
         self.ledger.remove_orphan(self.pool, orphan)
+    }
+
+    fn users(&mut self) -> Result<Vec<(Arc<str>, UserHolder)>> {
+        self.ledger.holders(self.pool)
+    }
+
+    fn reseat(&mut self, seats: &Seats) -> Result<()> {
+        for (user, mut holder) in self.ledger.holders(self.pool)? {
+            if holder.seat != 0 {
+                holder.reseat(seats);
+                self.ledger.set_holder(self.pool, &user, Some(holder))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn raise_marks(&mut self, units: u64, wall: i64) -> Result<()> {
+        self.ledger.raise_marks(self.pool, units, wall)
     }
 
     fn record(&mut self, entry: &AuditEntry<'_>) -> Result<()> {

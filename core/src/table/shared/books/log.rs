@@ -10,8 +10,18 @@ use crate::id::SessionId;
 use crate::session::LogEntry;
 
 /// What may happen; their position is their number.
-const WHATS: [&str; 9] =
-    ["created", "ended", "extended", "rotated", "login", "logout", "application", "refused", "replaced_token_used"];
+const WHATS: [&str; 10] = [
+    "created",
+    "ended",
+    "extended",
+    "rotated",
+    "login",
+    "logout",
+    "application",
+    "refused",
+    "replaced_token_used",
+    "pool_changed",
+];
 /// Rows above the bound before some are deleted: many at once cost less.
 const SLACK: i64 = 32;
 

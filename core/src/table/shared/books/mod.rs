@@ -7,6 +7,7 @@ mod belt;
 mod claims;
 mod connect;
 mod dead_events;
+mod definitions;
 mod errors;
 mod gate;
 mod graves;

@@ -83,9 +83,6 @@ impl Ledger<'_> {
             }
         }
         if known.as_deref() != Some(configuration) {
-            // Reservations may be others now: what is held counts as nobody's in particular.
-            self.run("UPDATE holder SET reserved = 0, seat = 0 WHERE seat <> 0", [])?;
-            self.run("UPDATE tally SET j = NULL WHERE j IS NOT NULL", [])?;
             self.set_meta(CONFIGURATION, configuration.as_bytes())?;
         }
         Ok(())
@@ -196,7 +193,14 @@ impl Ledger<'_> {
     fn renumber_pools(&mut self, moves: &Moves) -> Result<()> {
         // Over numbers that nobody has, so that two may change places.
         let aside = 1_i64 << 32;
-        for (table, key) in [("tally", "k"), ("holder", "pool"), ("orphan", "pool"), ("audit", "pool")] {
+        for (table, key) in [
+            ("tally", "k"),
+            ("holder", "pool"),
+            ("orphan", "pool"),
+            ("audit", "pool"),
+            ("definition", "pool"),
+            ("reader", "pool"),
+        ] {
             self.run(&format!("UPDATE {table} SET {key} = {key} + ?1 WHERE {key} >= 0"), [aside])?;
             for (old, new) in (0_u64..).zip(&moves.pools) {
                 if let Some(new) = new {

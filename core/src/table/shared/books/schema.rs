@@ -141,7 +141,10 @@ ALTER TABLE audit ADD COLUMN why INTEGER NOT NULL DEFAULT 0;
 ";
 
 /// Who waits for units: in the order of `priority`, the highest first, then of `seq`. `lane` is what they may take, `offered`
-/// the units set aside for them until `until`. Of a pool, `tally` has how many wait in `l`.
+/// the units set aside for them until `until`. Of a pool, `tally` has how many wait in `l`. `definition` has the definition in
+/// force and the one that was configured when the store was last opened by the first, `reader` the high-water marks of
+/// those who reset them; of a pool, `tally` has the number of the definition in `revision`, units in use beyond a lowered
+/// capacity in `excess`, and the lowest of the marks in `mark`.
 const VERSION_4: &str = "
 CREATE TABLE waiter(
   seq INTEGER PRIMARY KEY, pool INTEGER NOT NULL, priority INTEGER NOT NULL, lane INTEGER NOT NULL,
@@ -153,6 +156,13 @@ CREATE INDEX waiter_place ON waiter(pool, priority DESC, seq);
 CREATE INDEX waiter_until ON waiter(pool, until) WHERE until > 0;
 CREATE INDEX waiter_participant ON waiter(participant, instance);
 ALTER TABLE tally ADD COLUMN l INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE tally ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE tally ADD COLUMN excess INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE tally ADD COLUMN mark INTEGER;
+CREATE TABLE definition(pool INTEGER PRIMARY KEY, revision INTEGER NOT NULL, v TEXT NOT NULL,
+  opened TEXT NOT NULL DEFAULT '');
+CREATE TABLE reader(pool INTEGER NOT NULL, reader TEXT NOT NULL, units INTEGER NOT NULL, at INTEGER NOT NULL,
+  PRIMARY KEY(pool, reader)) WITHOUT ROWID;
 ";
 
 /// Makes the tables, or brings older ones up to this version. Refuses what is not ours or newer than we are.

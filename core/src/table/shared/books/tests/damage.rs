@@ -183,7 +183,7 @@ fn an_older_version_is_brought_up_to_this_one() {
            licensed, user, more, sum FROM grave_2; \
          DROP TABLE grave_2; DROP TABLE tally; DROP TABLE letter; DROP TABLE failure; DROP TABLE outcome; \
          ALTER TABLE event DROP COLUMN waited; \
-         DROP TABLE orphan; DROP INDEX holder_until; \
+         DROP TABLE orphan; DROP TABLE waiter; DROP TABLE definition; DROP TABLE reader; DROP INDEX holder_until; \
          DROP INDEX holder_acquired; ALTER TABLE holder DROP COLUMN acquired; ALTER TABLE holder DROP COLUMN lingering; \
          ALTER TABLE holder DROP COLUMN until; ALTER TABLE holder DROP COLUMN reserved; \
          ALTER TABLE holder DROP COLUMN seat; ALTER TABLE holder DROP COLUMN last; ALTER TABLE audit DROP COLUMN why; \

@@ -168,6 +168,9 @@ fn pools_and_holders_come_out_as_they_were_put_in() {
         level: PoolLevel::Overdraft,
         overdrawn: Some(7),
         ceiling: 6,
+        excess: 1,
+        mark: 3,
+        revision: 8,
         reserved: vec![0, 2],
     };
     let holder = UserHolder {
