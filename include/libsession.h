@@ -1227,7 +1227,7 @@ typedef struct lses_filter {
    */
   struct lses_str application;
   /**
-   * Charged to this pool.
+   * Charged to this pool, for the license or for a feature.
    */
   struct lses_str pool;
   /**
@@ -1649,6 +1649,28 @@ typedef struct lses_value {
    */
   size_t text_len;
 } lses_value;
+
+/**
+ * How a feature is taken. Begin with LSES_FEATURE_OPTIONS_INIT; NULL in place of a pointer to it is all defaults.
+ */
+typedef struct lses_feature_options {
+  /**
+   * sizeof(lses_feature_options).
+   */
+  size_t size;
+  /**
+   * The groups that the user belongs to, each 1 to 256 bytes: reservations and lists of the pool may name them.
+   */
+  const struct lses_str *groups;
+  /**
+   * How many: at most 256.
+   */
+  size_t group_count;
+  /**
+   * How often, at once: 1 to 1000, all or none. Default 1.
+   */
+  int64_t count;
+} lses_feature_options;
 
 #ifdef __cplusplus
 extern "C" {
@@ -2339,8 +2361,9 @@ LSES_API lses_status lses_manager_count(struct lses_manager *manager, uint64_t *
  * A page of live sessions from `cursor` on (0 to begin), at most `limit` (1 to 10,000), as JSON list in a buffer to free.
  * `out_next` (may be NULL) is the next page's cursor, 0 at the end. Each session is `{"id","state" ("new","active"),
  * "application","namespace","user","created_ms","created_at","last_used_ms","idle_timeout_ms","absolute_timeout_ms",
- * "deadline_ms","immortal","overdue","in_flight","holder","pool","data_bytes","address","user_agent","referrer"}`; what is
- * never, or not there, is null; `..._ms` is engine time or a duration, `created_at` milliseconds since 1970.
+ * "deadline_ms","immortal","overdue","in_flight","holder","pool","features" (as lses_request_features()),"data_bytes","address",
+ * "user_agent","referrer"}`; what is never, or not there, is null; `..._ms` is engine time or a duration, `created_at`
+ * milliseconds since 1970.
  *
  * Threads: any. Does not block, may be called from a callback. Errors: LSES_E_INVALID. Since 0.1.0.
  */
@@ -2994,6 +3017,41 @@ LSES_API lses_status lses_request_discard(struct lses_request *request);
  */
 LSES_API lses_status lses_request_unlock(struct lses_request *request, int32_t save);
 
+/**
+ * Takes a feature: units of a pool beside the session's license, whatever its license class, all that are asked for or none.
+ *
+ * Each is a connection of its holder in the pool: of the user who is logged in now (by the pool's rule at this client), or
+ * else of the session itself. It stays so whoever logs in or out, until it is returned or the session ends, however that
+ * ends; the death of a process ends no session. What a session takes for itself is apart from the unit of its license, and
+ * does not linger. At most 64 features a session; what one holder takes of one pool in a row is one.
+ *
+ * Threads: any; calls of one request take turns. Does not block. May be called from a callback. Errors: LSES_GONE,
+ * LSES_E_CLOSED, LSES_E_LICENSE_DENIED (lses_last_error_deny_reason(), lses_last_error_retry_after_ms()), LSES_E_INVALID
+ * for an unknown pool, a count out of bounds or one feature too many, LSES_E_CONFLICT if users log in and out all the
+ * while; then nothing changed. Since 0.1.0.
+ */
+LSES_API lses_status lses_request_take_feature(struct lses_request *request, const char *pool,
+    size_t pool_len, const struct lses_feature_options *options);
+
+/**
+ * Returns a feature `count` times, or as often as it is taken (`out_returned`, may be NULL): what was taken last first,
+ * whoever is charged for it. The units are free then, or linger as the pool says.
+ *
+ * Threads: any; calls of one request take turns. Does not block. May be called from a callback. Errors: LSES_GONE,
+ * LSES_E_CLOSED, LSES_E_INVALID names an unknown pool. Since 0.1.0.
+ */
+LSES_API lses_status lses_request_return_feature(struct lses_request *request, const char *pool,
+    size_t pool_len, uint64_t count, uint64_t *out_returned);
+
+/**
+ * The features that the session has taken, in the order taken, as JSON in a buffer to free:
+ * `[{"pool","count","holder","since_ms" (when it was taken first: engine time)}]`.
+ *
+ * Threads: any; calls of one request take turns. Does not block. May be called from a callback. Errors: LSES_GONE,
+ * LSES_E_CLOSED. Since 0.1.0.
+ */
+LSES_API lses_status lses_request_features(struct lses_request *request, struct lses_buf *out_json);
+
 /* === Section: Initial values and helpers === */
 
 #define LSES_STR_NONE { NULL, 0 }
@@ -3010,6 +3068,7 @@ LSES_API lses_status lses_request_unlock(struct lses_request *request, int32_t s
     LSES_UNSET, LSES_UNSET, 0, 0 }
 #define LSES_BEGIN_OPTIONS_INIT { sizeof(lses_begin_options), LSES_STR_NONE, LSES_UNSET, 0, 0 }
 #define LSES_END_OPTIONS_INIT { sizeof(lses_end_options), LSES_STR_NONE, LSES_STR_NONE, LSES_UNSET, 0, 0 }
+#define LSES_FEATURE_OPTIONS_INIT { sizeof(lses_feature_options), NULL, 0, LSES_UNSET }
 #define LSES_FILTER_INIT \
   { sizeof(lses_filter), LSES_STR_NONE, LSES_STR_NONE, LSES_STR_NONE, LSES_STR_NONE, LSES_UNSET, LSES_UNSET, \
     0, 0, 0, 0 }

@@ -517,6 +517,12 @@ struct end_options {
   }
 };
 
+/// How a feature is taken.
+struct feature_options {
+  std::uint64_t count = 1;  ///< how often, at once: 1 to 1000, all or none
+  std::vector<std::string> groups;  ///< those that the user belongs to
+};
+
 /// Which sessions are meant; an empty one means all.
 struct filter {
   std::optional<std::string> user, application, pool, holder;
@@ -758,6 +764,32 @@ class request_ref {
     return detail::check(lses_request_trade_as(handle_, all.data(), all.size()));
   }
   void trade(const std::vector<std::string>& groups = {}) { try_trade(groups).value(); }
+  /// Takes a feature, units of a pool beside the session's license, until it is returned or the session ends.
+  result<void> try_take_feature(std::string_view pool, const feature_options& options = {}) {
+    auto all = detail::strs(options.groups);
+    lses_feature_options raw = LSES_FEATURE_OPTIONS_INIT;
+    raw.groups = all.data();
+    raw.group_count = all.size();
+    raw.count = options.count > INT64_MAX ? INT64_MAX : static_cast<std::int64_t>(options.count);
+    return detail::check(lses_request_take_feature(handle_, pool.data(), pool.size(), &raw));
+  }
+  void take_feature(std::string_view pool, const feature_options& options = {}) { try_take_feature(pool, options).value(); }
+  /// Returns a feature as often as asked, or as it is taken; tells how often.
+  result<std::uint64_t> try_return_feature(std::string_view pool, std::uint64_t count = 1) {
+    std::uint64_t returned = 0;
+    auto status = lses_request_return_feature(handle_, pool.data(), pool.size(), count, &returned);
+    return detail::number(status, returned);
+  }
+  std::uint64_t return_feature(std::string_view pool, std::uint64_t count = 1) {
+    return try_return_feature(pool, count).value();
+  }
+  /// The features that the session has taken, as JSON list.
+  result<std::string> try_features() {
+    detail::buf text;
+    auto status = lses_request_features(handle_, text.out());
+    return detail::text(status, text);
+  }
+  std::string features() { return try_features().value(); }
   /// Frees the lock early.
   result<void> try_unlock(bool save = false) {
     return detail::check(lses_request_unlock(handle_, save));

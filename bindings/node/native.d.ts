@@ -224,6 +224,12 @@ export declare class NativeRequest {
   loginLater(id: number, user: string, groups: Array<string>): unknown | null
   /** Tries the license trade again. */
   trade(groups: Array<string>): void
+  /** Takes a feature. */
+  takeFeature(pool: string, count: number, groups: Array<string>): void
+  /** Returns a feature; how often. */
+  returnFeature(pool: string, count: number): number
+  /** What the session has taken. */
+  features(): Array<Feature>
   /** The user leaves. */
   logout(force: boolean): Logout
   /** As `logout`, for the promise `id`. */
@@ -411,6 +417,14 @@ export interface Extension {
   atMs: number
   eventClass: string
   extendedMs: number
+}
+
+/** A feature that a session has taken. */
+export interface Feature {
+  pool: string
+  count: number
+  holder: string
+  sinceMs: number
 }
 
 /** What one holder is charged. */
@@ -633,6 +647,7 @@ export interface SessionInfo {
   inFlight: number
   licenseHolder: string | null
   licensePool: string | null
+  features: Array<Feature>
   dataBytes: number | null
   client: ClientFacts
 }

@@ -38,6 +38,8 @@ pub mod request;
 
 pub mod request_data;
 
+pub mod feature;
+
 mod exit;
 mod guard;
 mod handle;

@@ -476,8 +476,9 @@ pub unsafe extern "C" fn lses_manager_count(manager: *mut lses_manager, out_coun
 /// A page of live sessions from `cursor` on (0 to begin), at most `limit` (1 to 10,000), as JSON list in a buffer to free.
 /// `out_next` (may be NULL) is the next page's cursor, 0 at the end. Each session is `{"id","state" ("new","active"),
 /// "application","namespace","user","created_ms","created_at","last_used_ms","idle_timeout_ms","absolute_timeout_ms",
-/// "deadline_ms","immortal","overdue","in_flight","holder","pool","data_bytes","address","user_agent","referrer"}`; what is
-/// never, or not there, is null; `..._ms` is engine time or a duration, `created_at` milliseconds since 1970.
+/// "deadline_ms","immortal","overdue","in_flight","holder","pool","features" (as lses_request_features()),"data_bytes","address",
+/// "user_agent","referrer"}`; what is never, or not there, is null; `..._ms` is engine time or a duration, `created_at`
+/// milliseconds since 1970.
 ///
 /// Threads: any. Does not block, may be called from a callback. Errors: LSES_E_INVALID. Since 0.1.0.
 #[unsafe(no_mangle)]

@@ -10,6 +10,7 @@ use crate::bytes::{
     timeout,
 };
 use crate::config::choice;
+use crate::feature::features_json;
 use crate::json::{self, Value, int, list, map, opt_ms, opt_text, opt_uint, uint};
 use crate::names::{LSES_STATE_ACTIVE, LSES_STATE_NEW};
 use crate::status::{LSES_EXTENDED, LSES_OK, absent, gone, lses_status};
@@ -197,7 +198,7 @@ pub struct lses_filter {
     pub user: lses_str,
     /// Of this application.
     pub application: lses_str,
-    /// Charged to this pool.
+    /// Charged to this pool, for the license or for a feature.
     pub pool: lses_str,
     /// Charged to this holder.
     pub holder: lses_str,
@@ -491,6 +492,7 @@ pub(crate) fn info_json(info: &SessionInfo) -> Value {
         ("in_flight", uint(info.in_flight.into())),
         ("holder", opt_text(info.license.as_ref().map(|license| license.0.as_ref()))),
         ("pool", opt_text(info.license.as_ref().map(|license| license.1.as_ref()))),
+        ("features", features_json(&info.features)),
         ("data_bytes", opt_uint(info.data_bytes.map(|bytes| bytes as u64))),
         ("address", opt_text(info.client.address.as_deref())),
         ("user_agent", opt_text(info.client.user_agent.as_deref())),

@@ -152,6 +152,13 @@ export interface Reservation {
 }
 
 /** What else is known of who logs in. */
+export interface FeatureOptions {
+  /** How often, at once: 1 to 1000, all or none. Default 1. */
+  count?: number
+  /** The groups that the user belongs to, at most 256: reservations and lists of the pool may name them. */
+  groups?: string[]
+}
+
 export interface LoginOptions {
   /** The groups that the user belongs to, at most 256: reservations and lists of a pool may name them. */
   groups?: string[]
@@ -353,6 +360,17 @@ export interface Login { token: string; tradeDenied: Denial | null }
 /** The new token; or the receipt, if there was no unit for the session as its own holder. */
 export interface Logout { token: string | null; ended: Receipt | null }
 
+/** A feature that a session has taken: units of a pool beside its license. */
+export interface Feature {
+  pool: string
+  /** How often it is taken. */
+  count: number
+  /** Who is charged for it: the user who was logged in when it was taken, or the session. */
+  holder: string
+  /** When it was taken first: engine time. */
+  sinceMs: number
+}
+
 export interface SessionInfo {
   id: string
   state: 'new' | 'active'
@@ -370,6 +388,8 @@ export interface SessionInfo {
   inFlight: number
   licenseHolder: string | null
   licensePool: string | null
+  /** The features that it has taken, in the order taken. */
+  features: Feature[]
   dataBytes: number | null
   client: { address: string | null; userAgent: string | null; referrer: string | null }
 }
@@ -660,6 +680,15 @@ export class Session implements Disposable, AsyncDisposable {
   login(user: string, options?: LoginOptions): Login
   /** The groups are not remembered from the login. */
   trade(options?: LoginOptions): void
+  /**
+   * Takes a feature: units of a pool beside the session's license, charged to the user who is logged in now, or else to the
+   * session, until they are returned or the session ends, however that ends. Throws `license_denied`, `invalid`.
+   */
+  takeFeature(pool: string, options?: FeatureOptions): void
+  /** Returns a feature so often (default 1), or as often as it is taken, what was taken last first. Tells how often. */
+  returnFeature(pool: string, count?: number): number
+  /** The features that the session has taken, in the order taken. */
+  features(): Feature[]
   /** The session lives on without a user, under a new token. Throws `denied` by `onLogout`, unless forced. */
   logout(options?: { force?: boolean }): Logout
   /** Puts a class to the front of the session's list. */

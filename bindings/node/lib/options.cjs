@@ -196,6 +196,8 @@ const filter = {
 
 const login = { groups: list(text) }
 
+const feature = { count: big, groups: list(text) }
+
 const eventClass = { namespace: text, deadlineMs: ms, compatVeto: flag }
 
 module.exports = {
@@ -206,5 +208,5 @@ module.exports = {
   big,
   ms,
   timeout,
-  schemas: { manager, create, begin, wait, end, login, filter, eventClass, page: { cursor: big, limit: count } },
+  schemas: { manager, create, begin, wait, end, login, feature, filter, eventClass, page: { cursor: big, limit: count } },
 }

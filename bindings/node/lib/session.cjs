@@ -2,7 +2,7 @@
 
 const { Data } = require('./data.cjs')
 const { attached, keepObject, later, setSessionOf, takeObject } = require('./loop.cjs')
-const { flag, ms, schemas, take, text, timeout } = require('./options.cjs')
+const { big, flag, ms, schemas, take, text, timeout } = require('./options.cjs')
 const words = require('./words.cjs')
 
 const name = (value) => (value === undefined || value === null ? null : text(value, 'name'))
@@ -121,6 +121,19 @@ class Session {
 
   trade(options) {
     this.#native.trade(groups(options, 'trade'))
+  }
+
+  takeFeature(pool, options) {
+    const { count = 1, groups = [] } = options === undefined ? {} : take(schemas.feature, options, 'takeFeature')
+    this.#native.takeFeature(text(pool, 'pool'), count, groups)
+  }
+
+  returnFeature(pool, count = 1) {
+    return this.#native.returnFeature(text(pool, 'pool'), big(count, 'count'))
+  }
+
+  features() {
+    return this.#native.features()
   }
 
   logout({ force = false } = {}) {

@@ -115,6 +115,26 @@ impl From<core::EndOutcome> for EndOutcome {
     }
 }
 
+/// A feature that a session has taken.
+#[napi(object)]
+pub struct Feature {
+    pub pool: String,
+    pub count: f64,
+    pub holder: String,
+    pub since_ms: f64,
+}
+
+impl From<core::Feature> for Feature {
+    fn from(feature: core::Feature) -> Self {
+        Self {
+            pool: feature.pool.to_string(),
+            count: feature.count as f64,
+            holder: feature.holder.to_string(),
+            since_ms: feature.since_ms as f64,
+        }
+    }
+}
+
 /// A session in a listing.
 #[napi(object, use_nullable = true)]
 pub struct SessionInfo {
@@ -134,6 +154,7 @@ pub struct SessionInfo {
     pub in_flight: u32,
     pub license_holder: Option<String>,
     pub license_pool: Option<String>,
+    pub features: Vec<Feature>,
     pub data_bytes: Option<f64>,
     pub client: ClientFacts,
 }
@@ -166,6 +187,7 @@ impl From<core::SessionInfo> for SessionInfo {
             in_flight: info.in_flight,
             license_holder: holder,
             license_pool: pool,
+            features: info.features.into_iter().map(Into::into).collect(),
             data_bytes: info.data_bytes.map(|bytes| bytes as f64),
             client: ClientFacts {
                 address: info.client.address,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use libsession_core::error::Result;
 use libsession_core::reason::LockMode;
 use libsession_core::request::Request;
-use libsession_core::session::LoginOptions;
+use libsession_core::session::{FeatureOptions, LoginOptions};
 use napi::Env;
 use napi::bindgen_prelude::Unknown;
 use napi_derive::napi;
@@ -246,6 +246,24 @@ impl NativeRequest {
     #[napi]
     pub fn trade(&self, env: &Env, groups: Vec<String>) -> napi::Result<()> {
         self.call(env, || self.request.trade_with(LoginOptions { groups }))
+    }
+
+    /// Takes a feature.
+    #[napi]
+    pub fn take_feature(&self, env: &Env, pool: String, count: f64, groups: Vec<String>) -> napi::Result<()> {
+        self.call(env, || self.request.take_feature(&pool, FeatureOptions { count: count as u64, groups }))
+    }
+
+    /// Returns a feature; how often.
+    #[napi]
+    pub fn return_feature(&self, env: &Env, pool: String, count: f64) -> napi::Result<f64> {
+        self.call(env, || self.request.return_feature(&pool, count as u64).map(|returned| returned as f64))
+    }
+
+    /// What the session has taken.
+    #[napi]
+    pub fn features(&self, env: &Env) -> napi::Result<Vec<outcome::Feature>> {
+        self.call(env, || Ok(self.request.features()?.into_iter().map(Into::into).collect()))
     }
 
     /// The user leaves.

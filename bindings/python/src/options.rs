@@ -1,6 +1,8 @@
 //! Options of calls, read from keyword arguments.
 
-use libsession_core::{BeginOptions, Client, CreateOptions, EndOptions, EndReason, Filter, LoginOptions, State};
+use libsession_core::{
+    BeginOptions, Client, CreateOptions, EndOptions, EndReason, FeatureOptions, Filter, LoginOptions, State,
+};
 use libsession_core::{EndLevel, SessionId};
 use pyo3::Borrowed;
 use pyo3::prelude::*;
@@ -121,13 +123,23 @@ pub fn end(
     })
 }
 
+fn groups(groups: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<String>> {
+    match groups {
+        Some(groups) => groups.try_iter()?.map(|group| required_text("a group", &group?)).collect(),
+        None => Ok(Vec::new()),
+    }
+}
+
 /// The groups of who logs in.
-pub fn login(groups: Option<&Bound<'_, PyAny>>) -> PyResult<LoginOptions> {
-    let groups = match groups {
-        Some(groups) => groups.try_iter()?.map(|group| required_text("a group", &group?)).collect::<PyResult<_>>()?,
-        None => Vec::new(),
-    };
-    Ok(LoginOptions { groups })
+pub fn login(of: Option<&Bound<'_, PyAny>>) -> PyResult<LoginOptions> {
+    Ok(LoginOptions { groups: groups(of)? })
+}
+
+/// How a feature is taken.
+pub fn feature(times: Option<&Bound<'_, PyAny>>, of: Option<&Bound<'_, PyAny>>) -> PyResult<FeatureOptions> {
+    let default = FeatureOptions::default();
+    let count = times.map_or(Ok(default.count), |times| count("count", times))?;
+    Ok(FeatureOptions { count, groups: groups(of)? })
 }
 
 /// Which sessions are meant; an unknown name is `Invalid` and named.

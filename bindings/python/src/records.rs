@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use libsession_core::license::{Audit, AuditRecord, HolderUsage, Usage};
 use libsession_core::{
-    Client, CloseReport, DeadLetter, EndOutcome, Explain, LogEntry, Page, Progress, Receipt, RequestInfo, SessionInfo,
-    Stats, UnitExplain,
+    Client, CloseReport, DeadLetter, EndOutcome, Explain, Feature, LogEntry, Page, Progress, Receipt, RequestInfo,
+    SessionInfo, Stats, UnitExplain,
 };
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
@@ -73,6 +73,18 @@ fn client<'py>(py: Python<'py>, client: &Client) -> PyResult<Bound<'py, PyAny>> 
     })
 }
 
+/// What a session has taken.
+pub fn features<'py>(py: Python<'py>, features: &[Feature]) -> PyResult<Bound<'py, PyTuple>> {
+    tuple(py, features, |feature| {
+        record!(py, "Feature" {
+            pool: &*feature.pool,
+            count: feature.count,
+            holder: &*feature.holder,
+            since_ms: feature.since_ms,
+        })
+    })
+}
+
 /// A live session.
 pub fn session_info<'py>(py: Python<'py>, info: &SessionInfo) -> PyResult<Bound<'py, PyAny>> {
     record!(py, "SessionInfo" {
@@ -92,6 +104,7 @@ pub fn session_info<'py>(py: Python<'py>, info: &SessionInfo) -> PyResult<Bound<
         in_flight: info.in_flight,
         license_pool: info.license.as_ref().map(|license| &*license.1),
         license_holder: info.license.as_ref().map(|license| &*license.0),
+        features: features(py, &info.features)?,
         data_bytes: info.data_bytes,
         client: client(py, &info.client)?,
     })

@@ -7,7 +7,7 @@ use libsession_core::sync::Mutex;
 use libsession_core::{Begin, EndOutcome, Error, ErrorKind, LockMode, Request, Result, Subscript, Value};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyWeakrefMethods, PyWeakrefReference};
+use pyo3::types::{PyTuple, PyWeakrefMethods, PyWeakrefReference};
 
 use crate::duration::{duration, optional, timeout};
 use crate::errors::{invalid, raise};
@@ -322,6 +322,37 @@ impl Session {
     fn trade(&self, py: Python<'_>, groups: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let groups = options::login(groups)?;
         attached(py, || self.request.trade_with(groups))
+    }
+
+    /// Takes a feature.
+    #[pyo3(signature = (pool, count=None, *, groups=None))]
+    fn take_feature(
+        &self,
+        py: Python<'_>,
+        pool: &Bound<'_, PyAny>,
+        count: Option<&Bound<'_, PyAny>>,
+        groups: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let (pool, options) = (options::required_text("pool", pool)?, options::feature(count, groups)?);
+        attached(py, || self.request.take_feature(&pool, options))
+    }
+
+    /// Returns a feature; how often.
+    #[pyo3(signature = (pool, count=None))]
+    fn return_feature(
+        &self,
+        py: Python<'_>,
+        pool: &Bound<'_, PyAny>,
+        count: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<u64> {
+        let pool = options::required_text("pool", pool)?;
+        let count = count.map_or(Ok(1), |count| options::count("count", count))?;
+        attached(py, || self.request.return_feature(&pool, count))
+    }
+
+    /// What the session has taken.
+    fn features<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        records::features(py, &attached(py, || self.request.features())?)
     }
 
     /// The user leaves; the session lives on.

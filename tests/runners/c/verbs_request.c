@@ -235,6 +235,35 @@ static answer attachments(lses_request *request, const char *session, const char
   return says("%s", object != NULL ? "true" : "false");
 }
 
+static answer features(lses_request *request, const char *verb, const words *words) {
+  lses_buf buf = LSES_BUF_INIT;
+  texts all = {0};
+  if (strcmp(verb, "features") == 0) {
+    OR_FAILED(lses_request_features(request, &buf));
+    json *list = parse_json(buf.data);
+    lses_buf_free(&buf);
+    for (size_t i = 0; i < list->count; i++) {
+      json *one = list->items[i];
+      add(&all, format("%s:%s:%s@%s", text_member(one, "pool", "?"), raw_member(one, "count", "?"),
+                       with_labels(text_member(one, "holder", "?")), raw_member(one, "since_ms", "?")));
+    }
+    return says("%s", joined(&all, ",", "none"));
+  }
+  lses_str pool = text_of(at(words, 1));
+  int64_t count = 1;
+  if (named(words, "count") != NULL && !number_of(named(words, "count"), &count)) return wrong("count is a number");
+  if (strcmp(verb, "give_back") == 0) {
+    uint64_t returned = 0;
+    OR_FAILED(lses_request_return_feature(request, LEN(pool), (uint64_t)count, &returned));
+    return says("%llu", (unsigned long long)returned);
+  }
+  lses_feature_options options = LSES_FEATURE_OPTIONS_INIT;
+  options.groups = names(named(words, "groups") == NULL ? "" : named(words, "groups"), &options.group_count);
+  options.count = count;
+  OR_FAILED(lses_request_take_feature(request, LEN(pool), &options));
+  return says("ok");
+}
+
 static answer on_request(lses_request *request, const char *session, const char *verb, const words *words) {
   char token[LSES_TOKEN_SIZE];
   if (strcmp(verb, "finish") == 0) OR_FAILED(lses_request_finish(request));
@@ -275,6 +304,8 @@ static answer on_request(lses_request *request, const char *session, const char 
     if (receipt != NULL) return says("ended %s", text_member(receipt, "reason", "?"));
     OR_FAILED(status);
     renewed(session, token);
+  } else if (strcmp(verb, "take") == 0 || strcmp(verb, "give_back") == 0 || strcmp(verb, "features") == 0) {
+    return features(request, verb, words);
   } else if (strstr(verb, "class") != NULL) {
     return classes(request, verb, words);
   } else if (strcmp(verb, "attach") == 0 || strcmp(verb, "attachment") == 0 || strcmp(verb, "detach") == 0) {
@@ -289,7 +320,7 @@ int request_verb(const char *verb, const words *words, answer *out) {
   static const char *const verbs[] = {
       "finish", "save", "discard", "unlock", "lock", "lock_mode", "get", "get_versioned", "pop", "expect", "set", "merge",
       "cas", "kill", "defined", "next", "entries", "count", "bytes", "request_end", "rotate", "login", "trade", "logout",
-      "class_add", "class_clear", "event_class", "class_remove", "class_exists", "classes", "attach", "attachment", "detach"};
+      "take", "give_back", "features", "class_add", "class_clear", "event_class", "class_remove", "class_exists", "classes", "attach", "attachment", "detach"};
   for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
     if (strcmp(verbs[i], verb) != 0) continue;
     char *session = NULL;

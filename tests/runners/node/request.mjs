@@ -48,6 +48,12 @@ export function onRequest(world, verb, words, inside) {
         return ok(renew(logout.token))
       })
     }
+    case 'take':
+      return ok(session.takeFeature(words.textAt(1), { count: words.number('count') ?? 1, ...groups(words) }))
+    case 'give_back':
+      return `${session.returnFeature(words.textAt(1), words.number('count') ?? 1)}`
+    case 'features':
+      return list(session.features().map((one) => `${one.pool}:${one.count}:${one.holder}@${one.sinceMs}`), ',')
     case 'class_add':
     case 'class_clear':
     case 'event_class':

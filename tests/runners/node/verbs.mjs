@@ -10,7 +10,7 @@ import { PATIENCE_MS, turn } from './world.mjs'
 
 const REQUEST = new Set(['finish', 'save', 'discard', 'unlock', 'lock', 'lock_mode', 'get', 'get_versioned', 'pop', 'expect',
   'set', 'merge', 'cas', 'kill', 'defined', 'next', 'entries', 'count', 'bytes', 'request_end', 'rotate', 'login', 'trade',
-  'logout', 'class_add', 'class_clear', 'event_class', 'class_remove', 'class_exists', 'classes', 'attach', 'attachment', 'detach'])
+  'logout', 'take', 'give_back', 'features', 'class_add', 'class_clear', 'event_class', 'class_remove', 'class_exists', 'classes', 'attach', 'attachment', 'detach'])
 const SESSION = new Set(['create', 'begin_new', 'begin', 'touch', 'peek', 'id', 'token', 'timeout', 'timeout_where', 'end', 'end_where'])
 
 /**

@@ -23,6 +23,19 @@ class Client:
 
 
 @dataclass(frozen=True, slots=True)
+class Feature:
+    """A feature that a session has taken: units of a pool beside its license."""
+
+    pool: str
+    count: int
+    """How often it is taken."""
+    holder: str
+    """Who is charged for it: the user who was logged in when it was taken, or the session."""
+    since_ms: int
+    """When it was taken first: engine time."""
+
+
+@dataclass(frozen=True, slots=True)
 class SessionInfo:
     """How a live session looks in a listing."""
 
@@ -52,6 +65,8 @@ class SessionInfo:
     license_pool: str | None
     license_holder: str | None
     """Who is charged; None without a license."""
+    features: tuple[Feature, ...]
+    """The features that it has taken, in the order taken."""
     data_bytes: int | None
     """Bytes of its data; None if they can't be read."""
     client: Client
@@ -265,6 +280,7 @@ class HolderUsage:
     """`user`; `session`, one that is its own holder; `lingering`, one whose units all linger; `mixed`, a user some of whose
     units linger."""
     connections: int
+    """Its sessions, and how often they took the pool as a feature."""
     units: int
     active: timedelta
     """How long it has held them without a break."""
@@ -393,6 +409,7 @@ CLASSES: Final[dict[str, Any]] = {
     record.__name__: record
     for record in (
         Client,
+        Feature,
         SessionInfo,
         Page,
         Progress,

@@ -100,6 +100,25 @@ def trade(session: ls.Session, words: Words) -> str:
     return "ok"
 
 
+# --- features ---
+
+
+def take(session: ls.Session, words: Words) -> str:
+    count = words.number("count")
+    session.take_feature(words.text_at(1), 1 if count is None else count, groups=groups(words))
+    return "ok"
+
+
+def give_back(session: ls.Session, words: Words) -> str:
+    count = words.number("count")
+    return str(session.return_feature(words.text_at(1), 1 if count is None else count))
+
+
+def features(session: ls.Session, words: Words) -> str:
+    taken = session.features()
+    return answer.join((f"{one.pool}:{one.count}:{one.holder}@{one.since_ms}" for one in taken), ",")
+
+
 # --- event classes ---
 
 
@@ -134,6 +153,9 @@ SIMPLE: dict[str, Callable[[ls.Session, Words], str]] = {
     "save": done(ls.Session.save),
     "discard": done(ls.Session.discard),
     "trade": trade,
+    "take": take,
+    "give_back": give_back,
+    "features": features,
     "class_clear": done(ls.Session.event_class_clear),
     "unlock": unlock,
     "lock": lock,

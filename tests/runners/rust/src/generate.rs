@@ -163,6 +163,15 @@ impl Author {
             lines.push(pool);
             self.pools.push("main".into());
         }
+        if self.one_in(2) {
+            let rule = self.pick(&["session", "user", "staircase", "iris", "hard"]);
+            let policy =
+                self.pick(&["", " linger_ms=3000", " min_hold_ms=2000 anonymous_min_hold_ms=700", " anonymous_cap=1"]);
+            let capacity = self.between(1, 8);
+            lines.push(format!("pool cad capacity={capacity} unit_rule={rule} max_connections=2{policy}"));
+            self.pools.push("cad".into());
+        }
+        let licensed = self.pools.iter().any(|pool| pool == "main");
         for (name, classes) in [("shop", "one,two"), ("bank", "two"), ("free", "")] {
             let idle = self.pick(&["0", "1000", "5000", "20000"]);
             let absolute = self.pick(&["0", "7000", "60000"]);
@@ -174,6 +183,11 @@ impl Author {
             let _ = write!(line, " max_extensions={extensions} timeout_on_application_change={policy}");
             if !classes.is_empty() {
                 let _ = write!(line, " event_classes={classes}");
+            }
+            if licensed {
+                line += " pool=main";
+            } else if !self.pools.is_empty() {
+                line += " license_class=none";
             }
             lines.push(line);
         }
@@ -265,7 +279,8 @@ impl Author {
     fn on_request(&mut self) -> String {
         let Some(request) = self.label(&self.requests.clone()) else { return self.begin() };
         let path = self.pick(&["k", "l", r#"["k",1]"#, r#"["k","a"]"#, r#"["l",2,"x"]"#]).to_string();
-        match self.between(0, 30) {
+        let features = if self.pools.is_empty() { 0 } else { 12 };
+        match self.between(0, 30 + features) {
             0..5 => format!("finish {request}"),
             5..9 => {
                 let value = self.pick(&["1", "-7", "1.5", "null", "true", r#""tea""#, "[]", "{}", r#"[1,{"a":"b"}]"#]);
@@ -289,7 +304,21 @@ impl Author {
             26 => format!("request_end {request}"),
             27 => format!("class_{} {request} {}", self.pick(&["add", "remove"]), self.pick(&["one", "two"])),
             28 => format!("classes {request}"),
+            30..42 => self.feature(&request),
             _ => format!("info {request} state application user holder idle_timeout in_flight"),
+        }
+    }
+
+    fn feature(&mut self, request: &str) -> String {
+        let pools = self.pools.clone();
+        let Some(pool) = self.label(&pools) else { return format!("features {request}") };
+        match self.between(0, 6) {
+            0..3 => {
+                let groups = self.pick(&["", "", " groups=cad"]);
+                format!("take {request} {pool} count={}{groups}", self.pick(&["1", "1", "2", "3"]))
+            }
+            3..5 => format!("give_back {request} {pool} count={}", self.pick(&["1", "2", "9"])),
+            _ => format!("features {request}"),
         }
     }
 

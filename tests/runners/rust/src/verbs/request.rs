@@ -4,7 +4,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use libsession_core::data::{Direction, Subscript, Value, to_json, tree_from_json, tree_to_json};
-use libsession_core::{LockMode, LoginOptions, Logout, Request};
+use libsession_core::{FeatureOptions, LockMode, LoginOptions, Logout, Request};
 
 use crate::answer::{Answer, Fail, class_name, list, ok};
 use crate::line::text_of;
@@ -37,6 +37,9 @@ pub(super) fn answer(world: &Arc<World>, verb: &str, words: &Words) -> Option<An
         "login",
         "trade",
         "logout",
+        "take",
+        "give_back",
+        "features",
         "class_add",
         "class_clear",
         "event_class",
@@ -79,6 +82,12 @@ fn on_request(world: &Arc<World>, verb: &str, words: &Words) -> Answer {
             Logout::Done(token) => world.renewed(&session, &token),
             Logout::Ended(receipt) => return Ok(format!("ended {}", receipt.reason)),
         },
+        "take" => request.take_feature(&words.text_at(1)?, feature_options(words)?)?,
+        "give_back" => {
+            let count = words.number("count")?.unwrap_or(1);
+            return Ok(request.return_feature(&words.text_at(1)?, count as u64)?.to_string());
+        }
+        "features" => return features(&request),
         "class_add" | "class_clear" | "event_class" | "class_remove" | "class_exists" | "classes" => {
             return classes(&request, verb, words);
         }
@@ -93,6 +102,17 @@ fn groups(words: &Words) -> Result<LoginOptions, Fail> {
     let groups = words.text("groups")?.unwrap_or_default();
     let groups = groups.split(',').filter(|group| !group.is_empty()).map(str::to_string).collect();
     Ok(LoginOptions { groups })
+}
+
+fn feature_options(words: &Words) -> Result<FeatureOptions, Fail> {
+    let count = words.number("count")?.unwrap_or(1);
+    Ok(FeatureOptions { count: count as u64, groups: groups(words)?.groups })
+}
+
+fn features(request: &Request) -> Answer {
+    let features = request.features()?.into_iter();
+    let told = features.map(|one| format!("{}:{}:{}@{}", one.pool, one.count, one.holder, one.since_ms));
+    Ok(list(told.collect(), ","))
 }
 
 /// A path: a JSON list of subscripts, or a word.
