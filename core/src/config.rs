@@ -11,7 +11,7 @@ use crate::data::Quotas;
 use crate::error::{Error, Result};
 use crate::event::class::{check_name, check_namespace};
 use crate::event::{DispatchMode, ThreadHooks};
-use crate::reason::{ApplicationTimeout, LicenseClass, LockMode};
+use crate::reason::{ApplicationTimeout, LazyUntil, LicenseClass, LockMode};
 use crate::store::{Durability, Store};
 
 pub use self::pool::{Overdraft, Pool, Reservation, TradeFailure};
@@ -25,6 +25,10 @@ pub const DEFAULT_ABSOLUTE_TIMEOUT: Duration = Duration::from_secs(86_400);
 pub const DEFAULT_MAX_SESSIONS: u64 = 1_000_000;
 /// The longest user name in bytes.
 pub const MAX_USER: usize = 256;
+/// Most texts of [`Application::crawlers`].
+const MAX_CRAWLERS: usize = 1000;
+/// The longest of them in bytes.
+const MAX_CRAWLER: usize = 256;
 
 /// A named set of options.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,6 +80,18 @@ pub struct Application {
     pub pool: Option<String>,
     /// How its sessions are charged. Default `named` where a pool is configured, else `none`.
     pub license_class: Option<LicenseClass>,
+    /// When a session of class `lazy` takes its unit. Default `login`. What is decided is decided when the session is created.
+    pub lazy_until: LazyUntil,
+    /// Whether a `lazy` session of a crawler or a health check takes a unit by a login only, never by a request or a write:
+    /// told by `client.user_agent` when the session is created. Default true. Other classes don't ask: no header saves a
+    /// named session its unit.
+    pub detect_crawlers: bool,
+    /// What else is in the user agents of crawlers and health checks: texts of 1 to 256 bytes, compared without regard to the
+    /// case of ASCII letters; at most 1,000. With `detect_crawlers` only.
+    pub crawlers: Vec<String>,
+    /// Longest silence of sessions of class `anonymous`, as long as they are: a login that makes one named gives it
+    /// `idle_timeout`. A session whose own was set keeps that. Default: `idle_timeout`.
+    pub anonymous_idle_timeout: Option<Duration>,
     /// Most live sessions of this application. Default: the manager's.
     pub max_sessions: Option<u64>,
     /// Extensions in a row without user activity. Default: the profile's (0, in `iris` 3).
@@ -109,6 +125,10 @@ impl Application {
             required_event_classes: Vec::new(),
             pool: None,
             license_class: None,
+            lazy_until: LazyUntil::Login,
+            detect_crawlers: true,
+            crawlers: Vec::new(),
+            anonymous_idle_timeout: None,
             max_sessions: None,
             max_extensions: None,
             extension_cap: Duration::from_secs(900),
@@ -366,8 +386,20 @@ impl Config {
                 application.name
             )));
         }
-        if let Some(class) = application.license_class {
-            check_license_class(class)?;
+        check_timeout("anonymous_idle_timeout", application.anonymous_idle_timeout)?;
+        if application.crawlers.len() > MAX_CRAWLERS {
+            return Err(Error::invalid(format!(
+                "application '{}' names {} crawlers; the bound is {MAX_CRAWLERS}",
+                application.name,
+                application.crawlers.len()
+            )));
+        }
+        if let Some(wrong) = application.crawlers.iter().find(|crawler| !(1..=MAX_CRAWLER).contains(&crawler.len())) {
+            return Err(Error::invalid(format!(
+                "application '{}': a text of {} bytes can't name a crawler; it has 1 to {MAX_CRAWLER}",
+                application.name,
+                wrong.len()
+            )));
         }
         if application.license_class.is_some_and(|class| class != LicenseClass::None)
             && application.pool.is_none()
@@ -397,14 +429,6 @@ pub(crate) fn check_timeout(what: &str, timeout: Option<Duration>) -> Result<()>
 pub(crate) fn check_duration(what: &str, value: Duration) -> Result<()> {
     if value > MAX_TIMEOUT {
         return Err(Error::invalid(format!("{what} of {} s is over the bound of 100 years", value.as_secs())));
-    }
-    Ok(())
-}
-
-/// Checks that sessions can be charged so.
-pub(crate) fn check_license_class(class: LicenseClass) -> Result<()> {
-    if class == LicenseClass::Lazy {
-        return Err(Error::invalid("license class lazy is not offered by this version: use named, anonymous or none"));
     }
     Ok(())
 }

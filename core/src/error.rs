@@ -225,6 +225,21 @@ impl Error {
         error
     }
 
+    /// The same, saying more.
+    pub(crate) fn because(mut self, more: &str) -> Self {
+        self.0.message.push_str(": ");
+        self.0.message.push_str(more);
+        self
+    }
+
+    /// A denied license with the time after which a try may be worth while.
+    pub(crate) fn retry_after_is(mut self, after: Option<Duration>) -> Self {
+        if let Some((_, retry_after)) = &mut self.0.deny {
+            *retry_after = after;
+        }
+        self
+    }
+
     /// The kind, for programs.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind

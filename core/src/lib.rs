@@ -54,8 +54,8 @@ pub use id::{SessionId, Token};
 pub use license::{Accounts, Audit, AuditKind, AuditRecord, AuditWhy, HolderUsage, Usage};
 pub use manager::{Manager, Then};
 pub use reason::{
-    ApplicationTimeout, DenyReason, EndLevel, EndReason, EventKind, LicenseClass, LockMode, ThreadKind, TouchKind,
-    UnitRule,
+    ApplicationTimeout, DenyReason, EndLevel, EndReason, EventKind, LazyUntil, LicenseClass, LockMode, ThreadKind,
+    TouchKind, UnitRule,
 };
 pub use request::Request;
 pub use session::{

@@ -186,10 +186,22 @@ vocabulary! {
         Named = 1 => "named",
         /// As a nameless visitor, with a cap of its own.
         Anonymous = 2 => "anonymous",
-        /// Not before it is needed: at login, the second request, or the first write. Not offered by this version: `invalid`.
+        /// Not before it is needed: at login, the second request, or the first write, as the application says.
         Lazy = 3 => "lazy",
         /// Not at all: system applications. They still time out.
         None = 4 => "none",
+    }
+}
+
+vocabulary! {
+    /// When a session of license class `lazy` takes its unit; a login before that moment takes it, too.
+    LazyUntil {
+        /// At the login.
+        Login = 1 => "login",
+        /// At the second request.
+        SecondRequest = 2 => "second_request",
+        /// At the first write that changes something.
+        FirstWrite = 3 => "first_write",
     }
 }
 

@@ -93,6 +93,10 @@ pub struct Pool {
     pub max_sessions_per_holder: Option<u32>,
     /// Most units that `anonymous` sessions may hold together. Default `None`: as many as there are.
     pub anonymous_cap: Option<u64>,
+    /// Most `anonymous` sessions of one client, by `client.address`: one IPv4 address, or one IPv6 network of 64 bits; a port
+    /// counts for nothing, and what is no address counts as it is written. A login leaves them. Sessions without an address
+    /// are not bounded. `None`, the default, is any number. Counts sessions that are created while it is set.
+    pub anonymous_per_client: Option<u32>,
     /// Whether a user at several clients is several holders, `user@client`. Default false.
     pub holder_per_client: bool,
     /// `on_pool_low` when fewer units than this are available. Default 0: never.
@@ -141,6 +145,7 @@ impl Pool {
             max_connections: 25,
             max_sessions_per_holder: None,
             anonymous_cap: None,
+            anonymous_per_client: None,
             holder_per_client: false,
             low: 0,
             recovered: None,
@@ -178,6 +183,12 @@ impl Pool {
         if self.max_sessions_per_holder == Some(0) {
             return Err(Error::invalid(format!(
                 "max_sessions_per_holder 0 of pool '{}' would admit nobody; leave it out for no limit",
+                self.name
+            )));
+        }
+        if self.anonymous_per_client == Some(0) {
+            return Err(Error::invalid(format!(
+                "anonymous_per_client 0 of pool '{}' would admit nobody; leave it out for no limit",
                 self.name
             )));
         }

@@ -70,6 +70,12 @@ const OPTIONS: &[PoolOption] = &[
         takes: MAYBE,
     },
     PoolOption {
+        name: "anonymous_per_client",
+        get: |p| maybe(p.anonymous_per_client),
+        set: |p, v| to(&mut p.anonymous_per_client, or_null(v, number)),
+        takes: MAYBE,
+    },
+    PoolOption {
         name: "holder_per_client",
         get: |p| p.holder_per_client.into(),
         set: |p, v| to(&mut p.holder_per_client, v.as_bool()),
@@ -287,6 +293,7 @@ mod tests {
             max_connections: 7,
             max_sessions_per_holder: Some(9),
             anonymous_cap: Some(2),
+            anonymous_per_client: Some(6),
             holder_per_client: true,
             low: 3,
             recovered: Some(4),

@@ -84,13 +84,20 @@ impl Engine {
         let (touch, lock) = begin_defaults(options, lock);
         let spec = BeginSpec { touch, lock, process: crate::fork::process() };
         match self.table.begin(self.at(), token, &spec) {
-            Found::Live(Began::Request { key, is_new, application, .. }) => {
+            Found::Live(Began::Request { key, is_new, application, licensed, .. }) => {
+                if licensed {
+                    self.pump_pools();
+                }
                 if current::depth() > 0 && current::deciding(self.id, key.session.id) {
                     self.table.finish(self.at(), &key, &Default::default());
                     return Err(reentrant());
                 }
                 let in_flight = InFlight::live(self.clone(), key.session, key.number, *token, is_new);
                 Ok(Tried::Done(Begun::Live(Request(Arc::new(in_flight)), application)))
+            }
+            Found::Live(Began::Unlicensed(pool, reason)) => {
+                self.pump_pools();
+                Err(Error::license_denied(&self.pool_config(pool).name, reason, self.retry_after(reason)))
             }
             Found::Live(Began::Busy(session, text)) => {
                 // An inline callback runs under the request that caused it: to wait for that would be to wait for itself.
@@ -153,7 +160,8 @@ impl Engine {
                     };
                 }
                 let app = engine.app(to);
-                let idle = changed_idle(app.config.timeout_on_application_change, card.idle, app.idle);
+                let changed = |new| changed_idle(app.config.timeout_on_application_change, card.idle, new);
+                let idle = changed(app.idle).zip(changed(app.anonymous_idle));
                 let classes = if app.config.event_classes_on_entry { &app.classes[..] } else { &[] };
                 let found = engine.table.change_application(engine.at(), card.session, from, to, idle, classes);
                 match request.0.resolve(found) {

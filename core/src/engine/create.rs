@@ -6,17 +6,20 @@ use std::sync::atomic::{Ordering, fence};
 use super::Engine;
 use super::ask::{Answers, Wait, now, refusal};
 use super::requests::InFlight;
-use crate::config::{check_duration, check_license_class, check_timeout, timeout_ms};
+use crate::config::{check_duration, check_timeout, timeout_ms};
 use crate::data::{Subscript, Tree, Value, Writes};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::handler::{Answer, Verdict};
 use crate::event::{ClassRef, Event, PoolState};
 use crate::id::SessionId;
+use crate::license::client::client_of;
 use crate::manager::Then;
 use crate::reason::{DenyReason, EndLevel, EndReason, EventKind, LicenseClass, LockMode, ThreadKind, TouchKind};
 use crate::request::Request;
 use crate::session::{BeginOptions, Client, CreateOptions, Created};
-use crate::table::{Charge, ClassChange, Draft, EndSpec, Ended, Holder, NewSession, Refused, RequestKey, SessionRef};
+use crate::table::{
+    Charge, ClassChange, Draft, EndSpec, Ended, Holder, Lazy, NewSession, Refused, RequestKey, SessionRef,
+};
 
 /// The bounds of a client's facts, in bytes.
 const FACTS: [(&str, usize); 3] = [("address", 256), ("user_agent", 1024), ("referrer", 2048)];
@@ -29,6 +32,8 @@ pub(super) struct Plan {
     pub application: u32,
     pub new: NewSession,
     pub license_class: LicenseClass,
+    /// Whether the idle timeout was set for this session.
+    pub own_idle: bool,
 }
 
 impl Engine {
@@ -80,6 +85,7 @@ impl Engine {
             return Err(Error::new(ErrorKind::Denied, format!("the application '{}' is disabled", app.name)));
         }
         check_client(&options.client)?;
+        let own_idle = options.idle_timeout.is_some();
         let idle = match options.idle_timeout {
             Some(timeout) => {
                 check_timeout("idle_timeout", timeout)?;
@@ -103,7 +109,6 @@ impl Engine {
         };
         let data = first_data(options.data, &self.config.quotas)?;
         let license_class = options.license_class.unwrap_or(app.license_class);
-        check_license_class(license_class)?;
         if license_class != LicenseClass::None && app.pool.is_none() {
             return Err(Error::invalid(format!(
                 "license class {license_class} needs a pool, and the application '{}' has none",
@@ -115,6 +120,7 @@ impl Engine {
         Ok(Plan {
             application: number,
             license_class,
+            own_idle,
             new: NewSession {
                 application: number,
                 client: options.client,
@@ -123,6 +129,8 @@ impl Engine {
                 absolute,
                 classes: app.classes.clone(),
                 charge: None,
+                lazy: None,
+                brief: false,
                 begin,
             },
         })
@@ -181,12 +189,12 @@ impl Engine {
             .filter(|(_, answer)| matches!(answer, Answer::Verdict(Verdict::Allow | Verdict::Extend(_))))
             .map(|(class, _)| class.clone())
             .collect();
-        request.0.take_draft(&mut plan.new);
+        plan.own_idle |= request.0.take_draft(&mut plan.new);
         if let Some(class) = event.license_class() {
             plan.license_class = class;
         }
         let refused = answers.iter().find_map(|(class, answer)| refusal(EventKind::Start, class, answer));
-        if let Some(error) = refused.or_else(|| check_license_class(plan.license_class).err()) {
+        if let Some(error) = refused {
             self.table.abandon(&draft);
             self.refuse(draft.session.id, plan.application, &started, EndReason::StartDenied, None);
             return Err(error);
@@ -196,12 +204,10 @@ impl Engine {
 
     /// The commit; `started` are the classes whose `on_start` returned.
     fn publish(&self, draft: Draft, mut plan: Plan, started: &[ClassRef]) -> Result<Made> {
-        let app = self.app(plan.application);
-        if let (Some(pool), true) = (app.pool, plan.license_class != LicenseClass::None) {
-            plan.new.charge = Some(Charge { pool, class: plan.license_class, holder: Holder::Session });
-        }
+        self.license(&mut plan);
         let (application, classes) = (plan.application, plan.new.classes.clone());
-        let pool = plan.new.charge.as_ref().map(|charge| charge.pool);
+        let charge = plan.new.charge.clone();
+        let pool = charge.as_ref().map(|charge| charge.pool);
         let made = self.table.create(self.at(), &draft, plan.new).inspect_err(|_| self.table.abandon(&draft))?;
         match made {
             Ok(key) => {
@@ -213,7 +219,7 @@ impl Engine {
             }
             Err(refused) => {
                 self.table.abandon(&draft);
-                let error = self.refusal_error(&refused, pool);
+                let error = self.refusal_error(&refused, charge.as_ref());
                 if let (Refused::License(reason), Some(pool)) = (&refused, pool) {
                     let told = (pool, *reason, classes);
                     self.refuse(draft.session.id, application, started, EndReason::LicenseDenied, Some(told));
@@ -221,6 +227,25 @@ impl Engine {
                     self.refuse(draft.session.id, application, started, EndReason::StartDenied, None);
                 }
                 Err(error)
+            }
+        }
+    }
+
+    /// How the session is charged by its class, now or later.
+    fn license(&self, plan: &mut Plan) {
+        let app = self.app(plan.application);
+        let Some(pool) = app.pool else { return };
+        let (new, class) = (&mut plan.new, plan.license_class);
+        match class {
+            LicenseClass::None => {}
+            LicenseClass::Lazy => new.lazy = Some(Lazy { pool, until: app.lazy_until(&new.client) }),
+            class => new.charge = Some(Charge { pool, class, holder: Holder::Session, client: None }),
+        }
+        if let Some(charge) = new.charge.as_mut().filter(|_| class == LicenseClass::Anonymous) {
+            let bounded = self.known_pool(pool).pool.anonymous_per_client.is_some();
+            charge.client = new.client.address.as_deref().filter(|_| bounded).map(client_of);
+            if !plan.own_idle && app.anonymous_idle != app.idle {
+                (new.idle, new.brief) = (app.anonymous_idle, true);
             }
         }
     }
@@ -249,7 +274,7 @@ impl Engine {
         Some(error)
     }
 
-    fn refusal_error(&self, refused: &Refused, pool: Option<u32>) -> Error {
+    fn refusal_error(&self, refused: &Refused, charge: Option<&Charge>) -> Error {
         match refused {
             Refused::Sessions(None, limit) => {
                 Error::new(ErrorKind::SessionLimit, format!("the manager's limit of {limit} sessions is reached"))
@@ -259,8 +284,14 @@ impl Engine {
                 format!("the limit of {limit} sessions of the application '{name}' is reached"),
             ),
             Refused::License(reason) => {
-                let name = pool.map_or("", |pool| &self.pool_config(pool).name);
-                Error::license_denied(name, *reason, self.retry_after(*reason))
+                let name = charge.map_or("", |charge| &self.pool_config(charge.pool).name);
+                let error = Error::license_denied(name, *reason, self.retry_after(*reason));
+                match charge.and_then(|charge| charge.client.as_ref()) {
+                    Some(client) if *reason == DenyReason::HolderLimit => {
+                        error.because(&format!("the client {client} has as many anonymous sessions as it may"))
+                    }
+                    _ => error,
+                }
             }
         }
     }
@@ -311,9 +342,10 @@ impl Engine {
 }
 
 impl InFlight {
-    /// What `on_start` callbacks made of the draft.
-    pub(super) fn take_draft(&self, new: &mut NewSession) {
-        if let Some((writes, draft)) = self.close_draft() {
+    /// What `on_start` callbacks made of the draft; tells whether they set its idle timeout.
+    pub(super) fn take_draft(&self, new: &mut NewSession) -> bool {
+        let Some((writes, draft)) = self.close_draft() else { return false };
+        {
             // The quotas were checked at each write: an error would be one of a tree that nobody else can change.
             if writes.commit(&mut new.data, &self.engine.config.quotas).is_err() {
                 log::error!(target: "libsession", "a draft's data could not be committed");
@@ -322,6 +354,7 @@ impl InFlight {
             new.idle = draft.idle;
             new.absolute = draft.absolute;
         }
+        draft.own_idle
     }
 }
 

@@ -24,9 +24,9 @@ impl Engine {
         request.0.resolve(self.table.card(self.at(), request.0.session))
     }
 
-    /// The pool that a session is charged to, as this process saw it last.
+    /// The pool that a session is or will be charged to, as this process saw it last.
     fn pool_of(&self, card: &Card) -> Option<Arc<PoolInForce>> {
-        card.charge.as_ref().map(|charge| self.known_pool(charge.pool))
+        card.pool().map(|pool| self.known_pool(pool))
     }
 
     /// A change to a user of this session: who is charged, and what that is to the pool.
@@ -42,6 +42,7 @@ impl Engine {
             keep_on_denial: pool.is_none_or(|pool| pool.pool.trade_failure == TradeFailure::Keep),
             rotate: Some(millis(self.config.rotation_grace)),
             trade_only: false,
+            idle: self.app(card.application).idle,
         }
     }
 
@@ -62,6 +63,7 @@ impl Engine {
                 keep_on_denial: true,
                 rotate: Some(millis(self.config.rotation_grace)),
                 trade_only: false,
+                idle: self.app(card.application).idle,
             };
             if let Some(HolderChanged { token: Some(token), .. }) = self.change_holder(request, &change)? {
                 request.0.set_token(token);
@@ -98,10 +100,9 @@ impl Engine {
             Ok(done) => Ok(Some(done)),
             Err(ChangeRefused::Changed | ChangeRefused::Redefined) => Ok(None),
             Err(ChangeRefused::License(reason)) => {
-                let pool = self
-                    .card_of(request)?
-                    .charge
-                    .map_or(String::new(), |charge| self.pool_config(charge.pool).name.clone());
+                self.pump_pools();
+                let pool = self.card_of(request)?.pool();
+                let pool = pool.map_or(String::new(), |pool| self.pool_config(pool).name.clone());
                 Err(Error::license_denied(&pool, reason, self.retry_after(reason)))
             }
         }
@@ -147,7 +148,7 @@ impl Engine {
         request.0.set_token(token);
         self.pump_pools();
         let trade_denied = done.trade_denied.map(|reason| {
-            let pool = card.charge.as_ref().map_or("", |charge| &self.pool_config(charge.pool).name);
+            let pool = card.pool().map_or("", |pool| &self.pool_config(pool).name);
             Error::license_denied(pool, reason, self.retry_after(reason))
         });
         Ok(Login { token, trade_denied })
@@ -207,6 +208,7 @@ impl Engine {
                 keep_on_denial: false,
                 rotate: Some(0),
                 trade_only: false,
+                idle: self.app(card.application).idle,
             };
             match self.change_holder(request, &change) {
                 Ok(Some(HolderChanged { token: Some(token), .. })) => {

@@ -8,6 +8,7 @@ use super::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::ClassRef;
 use crate::id::SessionId;
+use crate::reason::LazyUntil;
 use crate::session::{Explain, Feature, Filter, Page, Receipt, SessionInfo, Stats};
 use crate::table::{Details, SessionRef};
 
@@ -81,7 +82,16 @@ impl Engine {
                     &format!("pool {pool}, charged to {holder}; it comes back when the session ends"),
                 );
             }
-            None => line(&mut text, "license", "none"),
+            None => match &details.lazy {
+                Some((pool, until)) => {
+                    line(
+                        &mut text,
+                        "license",
+                        &format!("none yet: it takes a unit of pool {pool} at {}", until_text(*until)),
+                    );
+                }
+                None => line(&mut text, "license", "none"),
+            },
         }
         for feature in &info.features {
             let Feature { pool, count, holder, since_ms } = feature;
@@ -237,6 +247,14 @@ fn explain_ended(id: SessionId, receipt: Receipt, telling: &[(ClassRef, u32)]) -
         next: None,
         trace: Vec::new(),
         text,
+    }
+}
+
+fn until_text(until: LazyUntil) -> &'static str {
+    match until {
+        LazyUntil::Login => "the login",
+        LazyUntil::SecondRequest => "its second request, or the login",
+        LazyUntil::FirstWrite => "its first write, or the login",
     }
 }
 

@@ -32,8 +32,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::dispatcher::{DispatchConfig, Dispatcher};
 use crate::event::{ClassRef, EventClass};
 use crate::fork;
-use crate::reason::LicenseClass;
-use crate::session::CloseReport;
+use crate::license::crawlers::is_crawler;
+use crate::reason::{LazyUntil, LicenseClass};
+use crate::session::{Client, CloseReport};
 use crate::store::Store;
 use crate::table::{ApplicationRule, At, PoolInForce, Table, TableConfig, lines};
 
@@ -55,6 +56,8 @@ pub(crate) struct Engine {
     pub table: Own<Arc<dyn Table>>,
     pub dispatcher: Own<Arc<Dispatcher>>,
     pub applications: Vec<App>,
+    /// Whether sessions may take their unit at the first write.
+    first_writes: bool,
     pub reaper: Own<Arc<Reaper>>,
     state: AtomicU8,
     report: Mutex<Option<CloseReport>>,
@@ -79,7 +82,24 @@ pub(crate) struct App {
     pub pool: Option<u32>,
     pub license_class: LicenseClass,
     pub idle: u64,
+    /// The same of anonymous sessions.
+    pub anonymous_idle: u64,
     pub absolute: u64,
+}
+
+impl App {
+    /// When a lazy session of this client takes its unit.
+    pub fn lazy_until(&self, client: &Client) -> LazyUntil {
+        let crawls = |agent: &str| self.config.detect_crawlers && is_crawler(agent, &self.config.crawlers);
+        match self.config.lazy_until {
+            LazyUntil::Login => LazyUntil::Login,
+            until if client.user_agent.as_deref().is_some_and(crawls) => {
+                log::debug!(target: "libsession", "a {until} session of a crawler or a health check takes its unit at login only");
+                LazyUntil::Login
+            }
+            until => until,
+        }
+    }
 }
 
 impl Engine {
@@ -109,6 +129,7 @@ impl Engine {
             timers: Own::new(timers),
             table: Own::new(table),
             dispatcher: Own::new(dispatcher),
+            first_writes: config.applications.iter().any(|app| app.lazy_until == LazyUntil::FirstWrite),
             applications,
             reaper: Own::new(Arc::new(Reaper::new())),
             state: AtomicU8::new(OPEN),
@@ -336,6 +357,7 @@ fn resolve(config: &Config, application: &Application) -> App {
         pool: pool.map(|pool| pool as u32),
         license_class: class,
         idle: timeout_ms(application.idle_timeout),
+        anonymous_idle: timeout_ms(application.anonymous_idle_timeout.or(application.idle_timeout)),
         absolute: timeout_ms(absolute),
         config: application.clone(),
     }

@@ -50,6 +50,8 @@ pub(super) struct DraftState {
     application: u32,
     pub classes: Arc<[ClassRef]>,
     pub idle: u64,
+    /// Whether that was set for this session.
+    pub own_idle: bool,
     pub absolute: u64,
 }
 
@@ -65,6 +67,7 @@ impl InFlight {
             application: new.application,
             classes: new.classes.clone(),
             idle: new.idle,
+            own_idle: false,
             absolute: new.absolute,
         };
         let state = State { writes: None, token: draft.token, phase: Phase::Open, draft: Some(Box::new(state)) };
@@ -175,7 +178,7 @@ impl InFlight {
         if saved.is_err() {
             self.keep(Some(writes));
         }
-        saved
+        self.engine.after_write(saved)
     }
 
     /// Nothing was written: the writes stay. Who wrote meanwhile from another thread loses nothing either.
@@ -223,7 +226,8 @@ impl InFlight {
         let tells = engine.dispatcher.kinds() & EventKind::EndRequest.bit() != 0;
         let card = if tells { engine.table.card(engine.at(), self.session).live().ok() } else { None };
         match engine.table.finish(engine.at(), &key, writes.as_deref().unwrap_or(&NOTHING)) {
-            Found::Live(finished) => {
+            Found::Live(mut finished) => {
+                finished.committed = engine.after_write(finished.committed);
                 if let Some(card) = card {
                     let card = engine.table.card(engine.at(), self.session).live().unwrap_or(card);
                     let event = engine.event_of(EventKind::EndRequest, &card, ThreadKind::Request);
@@ -249,7 +253,7 @@ impl InFlight {
     pub fn set_idle_timeout(&self, timeout: Option<Duration>) -> Result<()> {
         check_timeout("idle_timeout", timeout)?;
         let idle = timeout_ms(timeout);
-        if self.change_draft(|draft| draft.idle = idle)?.is_some() {
+        if self.change_draft(|draft| (draft.idle, draft.own_idle) = (idle, true))?.is_some() {
             return Ok(());
         }
         self.in_flight()?;
@@ -336,6 +340,30 @@ impl Drop for InFlight {
 }
 
 impl Engine {
+    /// What comes of a write that may have taken the session's unit: a denial says when to try again.
+    pub fn after_write(&self, written: Result<()>) -> Result<()> {
+        match written {
+            Err(error) => Err(self.denied_later(error)),
+            Ok(()) => {
+                if self.first_writes {
+                    self.pump_pools();
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// A denial by the table with the time after which a try may be worth while.
+    fn denied_later(&self, error: Error) -> Error {
+        match error.deny_reason() {
+            Some(reason) => {
+                self.pump_pools();
+                error.retry_after_is(self.retry_after(reason))
+            }
+            _ => error,
+        }
+    }
+
     pub fn tell_request(&self, request: &Request, kind: EventKind) {
         if self.dispatcher.kinds() & kind.bit() == 0 {
             return;

@@ -34,6 +34,8 @@ struct Running {
 struct State {
     totals: Totals,
     users: HashMap<Arc<str>, UserHolder>,
+    /// Anonymous sessions of each client, where those are bounded.
+    clients: HashMap<Arc<str>, u64>,
     /// Users with lingering units, by when those are free.
     fading: BTreeSet<(Millis, Arc<str>)>,
     /// The same, by when they took a unit last.
@@ -55,8 +57,8 @@ struct State {
 /// What became of sessions since a recount began.
 #[derive(Default)]
 struct Moved {
-    /// Who is charged for its license, or nobody.
-    licenses: HashMap<SessionId, Option<Holder>>,
+    /// How it is charged for its license.
+    licenses: HashMap<SessionId, Option<Charge>>,
     /// Who is charged for what it took, for how many connections.
     takes: HashMap<SessionId, Vec<(Holder, u64)>>,
 }
@@ -92,9 +94,9 @@ impl State {
         user.into_iter().chain(orphan).min()
     }
 
-    fn note_move(&mut self, session: SessionId, holder: Option<&Holder>) {
+    fn note_move(&mut self, session: SessionId, charge: Option<&Charge>) {
         if let Some(moved) = &mut self.moved {
-            moved.licenses.insert(session, holder.cloned());
+            moved.licenses.insert(session, charge.cloned());
         }
     }
 
@@ -156,6 +158,18 @@ impl Ledger for State {
 
     fn lingering(&mut self, skip: usize, limit: usize) -> Result<Vec<Arc<str>>, Infallible> {
         Ok(self.longest.iter().skip(skip).take(limit).map(|(_, user)| user.clone()).collect())
+    }
+
+    fn client(&mut self, client: &str) -> Result<u64, Infallible> {
+        Ok(self.clients.get(client).copied().unwrap_or(0))
+    }
+
+    fn set_client(&mut self, client: &Arc<str>, sessions: u64) -> Result<(), Infallible> {
+        match sessions {
+            0 => self.clients.remove(client),
+            _ => self.clients.insert(client.clone(), sessions),
+        };
+        Ok(())
     }
 
     fn add_orphan(&mut self, orphan: &Orphan) -> Result<(), Infallible> {
@@ -254,7 +268,7 @@ impl Account {
         let mut state = self.state.lock();
         let Running { defined, books } = &mut *state;
         let Ok(verdict) = ledger::acquire(books, &defined.rules, at, session, demand);
-        verdict.inspect(|()| books.note_move(session, Some(&demand.charge.holder)))
+        verdict.inspect(|()| books.note_move(session, Some(demand.charge)))
     }
 
     /// Frees what a session was charged that was made then, or lets it linger; tells when the first lingering unit is free.
@@ -266,13 +280,13 @@ impl Account {
         books.next_free()
     }
 
-    /// Moves a session from one holder to another in one step; on a denial nothing changed. `None` if the pool has another
-    /// definition than the one that the demand was worked out from.
+    /// Moves a session from one holder to another in one step, or charges one that was not; on a denial nothing changed.
+    /// `None` if the pool has another definition than the one that the demand was worked out from.
     pub fn trade(
         &self,
         at: At,
         session: SessionId,
-        from: &Charge,
+        from: Option<&Charge>,
         demand: Demand<'_>,
         revision: u64,
     ) -> Option<Verdict> {
@@ -281,8 +295,11 @@ impl Account {
         if defined.revision != revision {
             return None;
         }
-        let Ok(verdict) = ledger::trade(books, &defined.rules, at, session, from, demand);
-        Some(verdict.inspect(|()| books.note_move(session, Some(&demand.charge.holder))))
+        let Ok(verdict) = match from {
+            Some(from) => ledger::trade(books, &defined.rules, at, session, from, demand),
+            None => ledger::acquire(books, &defined.rules, at, session, demand),
+        };
+        Some(verdict.inspect(|()| books.note_move(session, Some(demand.charge))))
     }
 
     /// Charges a feature that a session takes, or tells why not; `takes` is told then, and answers all that it has taken.
@@ -408,17 +425,23 @@ impl Account {
         let mut state = self.state.lock();
         let Running { defined, books } = &mut *state;
         let moved = books.moved.take().unwrap_or_default();
-        let still = charged.iter().filter(|one| match one.taken {
-            true => !moved.takes.contains_key(&one.session),
-            false => !moved.licenses.contains_key(&one.session),
-        });
-        let still = still.map(|one| (&one.holder, one.count));
-        let moved_since = moved.licenses.values().flatten().map(|holder| (holder, 1));
+        let still = || {
+            charged.iter().filter(|one| match one.taken {
+                true => !moved.takes.contains_key(&one.session),
+                false => !moved.licenses.contains_key(&one.session),
+            })
+        };
+        let moved_since = || moved.licenses.values().flatten();
         let taken_since = moved.takes.values().flatten().map(|(holder, count)| (holder, *count));
         let users = books.users.iter().map(|(user, holder)| (&**user, *holder));
-        let sessions = still.chain(moved_since).chain(taken_since);
+        let sessions = still().map(|one| (&one.holder, one.count));
+        let sessions = sessions.chain(moved_since().map(|charge| (&charge.holder, 1))).chain(taken_since);
         let orphans = books.orphans.len() as u64;
-        let (recounted, differences) = recount::recount(&defined.rules, &books.totals, users, orphans, sessions);
+        let (recounted, mut differences) = recount::recount(&defined.rules, &books.totals, users, orphans, sessions);
+        let clients = books.clients.iter().map(|(client, sessions)| (&**client, *sessions));
+        let counted = still().filter_map(|one| one.client.as_deref());
+        let counted = counted.chain(moved_since().filter_map(|charge| charge.client.as_deref()));
+        differences.extend(recount::recount_clients(clients, counted));
         (books.totals.in_use, recounted, differences)
     }
 }

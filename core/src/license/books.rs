@@ -232,6 +232,10 @@ pub(crate) trait Ledger {
     fn first_lingering(&mut self) -> Result<Option<(Millis, Lingering)>, Self::Error>;
     /// Users with lingering units, those that have held them longest first.
     fn lingering(&mut self, skip: usize, limit: usize) -> Result<Vec<Arc<str>>, Self::Error>;
+    /// How many anonymous sessions a client has, where those are bounded.
+    fn client(&mut self, client: &str) -> Result<u64, Self::Error>;
+    /// Counts them otherwise; 0 forgets the client.
+    fn set_client(&mut self, client: &Arc<str>, sessions: u64) -> Result<(), Self::Error>;
     /// Keeps a unit that outlives its session.
     fn add_orphan(&mut self, orphan: &Orphan) -> Result<(), Self::Error>;
     /// Forgets one.

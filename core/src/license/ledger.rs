@@ -52,10 +52,14 @@ pub(crate) fn acquire<L: Ledger>(
     expire(ledger, pool, at)?;
     let held = held(ledger, &charge.holder)?;
     let desk = Desk { pool, at, session, holder: &charge.holder, before: ledger.totals().in_use };
+    if is_one_too_many(ledger, pool, charge)? {
+        return desk.deny(ledger, DenyReason::HolderLimit);
+    }
     let totals = ledger.totals().clone();
     match desk.join(ledger, totals, Joining { demand, held, left: None })? {
         Ok(joined) => {
             desk.apply(ledger, joined, AuditKind::Grant)?;
+            move_client(ledger, None, charge.client.as_ref())?;
             Ok(Ok(()))
         }
         Err(reason) => desk.deny(ledger, reason),
@@ -93,6 +97,7 @@ pub(crate) fn give_back<L: Ledger>(
     let least = since.min(at.now.ms).saturating_add(least);
     let left = desk.leave(totals, charge, count, held, Some(least));
     hold(ledger, &charge.holder, left.rest)?;
+    move_client(ledger, charge.client.as_ref(), None)?;
     if let Some(orphan) = &left.orphan {
         ledger.add_orphan(orphan)?;
     }
@@ -115,6 +120,9 @@ pub(crate) fn trade<L: Ledger>(
     let joins = if same { None } else { held(ledger, &to.holder)? };
     let mut totals = ledger.totals().clone();
     let desk = Desk { pool, at, session, holder: &to.holder, before: totals.in_use };
+    if from.client != to.client && is_one_too_many(ledger, pool, to)? {
+        return desk.deny(ledger, DenyReason::HolderLimit);
+    }
     let rest = desk.leave(&mut totals, from, 1, leaves, None).rest;
     let left = from.holder.booked();
     let held = if same { rest } else { joins };
@@ -124,6 +132,7 @@ pub(crate) fn trade<L: Ledger>(
                 hold(ledger, &from.holder, rest)?;
             }
             desk.apply(ledger, joined, AuditKind::Trade)?;
+            move_client(ledger, from.client.as_ref(), to.client.as_ref())?;
             Ok(Ok(()))
         }
         Err(reason) => desk.deny(ledger, reason),
@@ -164,6 +173,32 @@ pub(crate) fn expire<L: Ledger>(ledger: &mut L, pool: &PoolDefinition, at: At) -
         desk.settle(ledger, AuditKind::Release, None, AuditWhy::Lingered)?;
     }
     Ok(None)
+}
+
+/// Whether a client has as many anonymous sessions as it may.
+#[inline]
+fn is_one_too_many<L: Ledger>(ledger: &mut L, pool: &PoolDefinition, charge: &Charge) -> Result<bool, L::Error> {
+    match (&charge.client, pool.anonymous_per_client) {
+        (Some(client), Some(most)) => Ok(ledger.client(client)? >= most),
+        _ => Ok(false),
+    }
+}
+
+/// Counts a session with another client than before.
+#[inline]
+fn move_client<L: Ledger>(ledger: &mut L, from: Option<&Arc<str>>, to: Option<&Arc<str>>) -> Result<(), L::Error> {
+    if from == to {
+        return Ok(());
+    }
+    if let Some(client) = from {
+        let sessions = ledger.client(client)?.saturating_sub(1);
+        ledger.set_client(client, sessions)?;
+    }
+    if let Some(client) = to {
+        let sessions = ledger.client(client)?.saturating_add(1);
+        ledger.set_client(client, sessions)?;
+    }
+    Ok(())
 }
 
 fn held<L: Ledger>(ledger: &mut L, holder: &Holder) -> Result<Option<UserHolder>, L::Error> {

@@ -3,6 +3,8 @@
 pub(crate) mod account;
 pub mod audit;
 pub(crate) mod books;
+pub(crate) mod client;
+pub(crate) mod crawlers;
 pub(crate) mod ledger;
 pub mod policy;
 pub(crate) mod recount;

@@ -10,7 +10,7 @@ use super::ledger::OWN;
 use super::rules;
 use crate::clock::Millis;
 use crate::id::SessionId;
-use crate::table::{At, Holder, PoolDefinition, Taken};
+use crate::table::{At, Charge, Holder, PoolDefinition, Taken};
 
 /// A session that is charged, for a recount.
 pub(crate) struct Charged {
@@ -18,23 +18,26 @@ pub(crate) struct Charged {
     pub session: SessionId,
     /// Who is charged for it.
     pub holder: Holder,
-    /// When it was created, or took the feature first: engine time.
-    pub created: Millis,
+    /// When it was created, took its license later, or took the feature first: engine time.
+    pub since: Millis,
     /// How many connections of the holder that is.
     pub count: u64,
     /// Whether it is for a feature that it took, not for its license.
     pub taken: bool,
+    /// The client among whose anonymous sessions it counts.
+    pub client: Option<Arc<str>>,
 }
 
 impl Charged {
     /// For its license.
-    pub fn license(session: SessionId, holder: Holder, created: Millis) -> Self {
-        Self { session, holder, created, count: 1, taken: false }
+    pub fn license(session: SessionId, charge: Charge, since: Millis) -> Self {
+        Self { session, holder: charge.holder, since, count: 1, taken: false, client: charge.client }
     }
 
     /// For a feature.
     pub fn taken(session: SessionId, taken: &Taken) -> Self {
-        Self { session, holder: taken.holder.clone(), created: taken.since, count: taken.count, taken: true }
+        let holder = taken.holder.clone();
+        Self { session, holder, since: taken.since, count: taken.count, taken: true, client: None }
     }
 }
 
@@ -77,7 +80,7 @@ pub(crate) fn usage(
             kind: "session",
             connections: 1,
             units: OWN,
-            active: active(charged.created),
+            active: active(charged.since),
             lingering: 0,
             release_in: None,
         };
@@ -248,6 +251,26 @@ pub(crate) fn recount<'a>(
     (recounted, differences)
 }
 
+/// Each difference between the anonymous sessions that clients are booked with, and those that there are, in words.
+pub(crate) fn recount_clients<'a>(
+    booked: impl IntoIterator<Item = (&'a str, u64)>,
+    sessions: impl IntoIterator<Item = &'a str>,
+) -> Vec<String> {
+    let mut counts: HashMap<&str, (u64, u64)> = HashMap::new();
+    for client in sessions {
+        counts.entry(client).or_default().0 += 1;
+    }
+    for (client, sessions) in booked {
+        counts.entry(client).or_default().1 = sessions;
+    }
+    let mut wrong: Vec<_> = counts.into_iter().filter(|(_, (counted, booked))| counted != booked).collect();
+    wrong.sort_unstable();
+    let told = |(client, (counted, booked))| {
+        format!("client '{client}' has {counted} anonymous sessions and is booked with {booked}")
+    };
+    wrong.into_iter().map(told).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::rules::PoolRule;
@@ -276,5 +299,16 @@ mod tests {
             "1 units are booked, 4 are held by live sessions or linger",
         ];
         assert_eq!(differences, expected);
+    }
+
+    #[test]
+    fn a_recount_of_clients_tells_each_difference() {
+        assert_eq!(recount_clients([("a", 2)], ["a", "a"]), [""; 0]);
+        let expected = [
+            "client 'a' has 1 anonymous sessions and is booked with 2",
+            "client 'b' has 1 anonymous sessions and is booked with 0",
+            "client 'c' has 0 anonymous sessions and is booked with 1",
+        ];
+        assert_eq!(recount_clients([("a", 2), ("c", 1)], ["b", "a"]), expected);
     }
 }

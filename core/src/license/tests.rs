@@ -7,7 +7,7 @@ use super::audit::{AuditKind, AuditWhy};
 use super::books::{AuditEntry, Ledger, Lingering, Orphan, Totals, UserHolder};
 use super::ledger::{Demand, Verdict, acquire, expire, give_back, release, trade};
 use super::policy::{Rank, Reserved};
-use super::recount::recount;
+use super::recount::{recount, recount_clients};
 use super::redefine::{Redefinition, Seats, redefine};
 use super::rules::PoolRule;
 use crate::clock::{Millis, Now};
@@ -22,6 +22,7 @@ struct Books {
     totals: Totals,
     users: HashMap<Arc<str>, UserHolder>,
     orphans: BTreeSet<(Millis, SessionId, bool)>,
+    clients: HashMap<Arc<str>, u64>,
     records: Vec<(AuditKind, u64, u64, Option<DenyReason>)>,
     whys: Vec<AuditWhy>,
     levels: Vec<(PoolLevel, u64)>,
@@ -82,6 +83,19 @@ impl Ledger for Books {
         Ok(users.into_iter().skip(skip).take(limit).map(|(_, user)| user).collect())
     }
 
+    fn client(&mut self, client: &str) -> Result<u64, Self::Error> {
+        self.call().map(|()| self.clients.get(client).copied().unwrap_or(0))
+    }
+
+    fn set_client(&mut self, client: &Arc<str>, sessions: u64) -> Result<(), Self::Error> {
+        self.call()?;
+        match sessions {
+            0 => self.clients.remove(client),
+            _ => self.clients.insert(client.clone(), sessions),
+        };
+        Ok(())
+    }
+
     fn add_orphan(&mut self, orphan: &Orphan) -> Result<(), Self::Error> {
         self.call()?;
         self.orphans.insert((orphan.until, orphan.session, orphan.anonymous));
@@ -139,7 +153,7 @@ fn at(ms: Millis) -> At {
 
 fn charge(user: &str) -> Charge {
     let holder = if user.is_empty() { Holder::Session } else { Holder::User(user.into()) };
-    Charge { pool: 0, class: LicenseClass::Named, holder }
+    Charge { pool: 0, class: LicenseClass::Named, holder, client: None }
 }
 
 fn session(number: u8) -> SessionId {
@@ -443,7 +457,7 @@ fn a_feature_is_taken_wholly_or_not_at_all_and_counted_by_the_rule() {
         let rule = PoolRule { unit_rule: rule, max_connections: 2, max_sessions_per_holder: Some(4) };
         for holder in [Holder::User("ada".into()), Holder::taker(session(1), LicenseClass::Named)] {
             let mut till = Till::new(PoolDefinition { rule, ..PoolDefinition::plain("cad", 3) });
-            let to = Charge { pool: 0, class: LicenseClass::Named, holder };
+            let to = Charge { pool: 0, class: LicenseClass::Named, holder, client: None };
             assert_eq!(take(&mut till, 1, &to, 5), Err(DenyReason::HolderLimit));
             assert_eq!(take(&mut till, 1, &to, 3), Ok(()));
             assert_eq!(till.last(), (AuditKind::Grant, AuditWhy::Nothing, units), "one record for {rule:?}");
@@ -463,7 +477,7 @@ fn what_a_session_takes_for_itself_is_held_for_its_minimal_time_and_lingers_no_l
         PoolDefinition { linger: 1000, min_hold: 50, anonymous_min_hold: 80, ..PoolDefinition::plain("cad", 1) };
     for (class, until) in [(LicenseClass::Named, 50), (LicenseClass::Anonymous, 80)] {
         let mut till = Till::new(PoolDefinition { anonymous_cap: Some(1), ..policy.clone() });
-        let to = Charge { pool: 0, class, holder: Holder::taker(session(1), class) };
+        let to = Charge { pool: 0, class, holder: Holder::taker(session(1), class), client: None };
         let take = |till: &mut Till, ms| {
             acquire(&mut till.books, &till.pool, at(ms), session(1), Demand::new(&to, Rank::Ordinary))
         };
@@ -597,6 +611,7 @@ fn whatever_the_policies_the_books_are_what_the_sessions_make_them() {
                 max_sessions_per_holder: apart(&mut dice).then_some(4),
             },
             anonymous_cap: apart(&mut dice).then_some(1),
+            anonymous_per_client: apart(&mut dice).then_some(2),
             linger: set(&mut dice, 30),
             min_hold: set(&mut dice, 20),
             anonymous_min_hold: set(&mut dice, 10),
@@ -617,6 +632,7 @@ fn whatever_the_policies_the_books_are_what_the_sessions_make_them() {
             let mut to = charge(user);
             if user.is_empty() && dice.below(2) == 0 {
                 to.class = LicenseClass::Anonymous;
+                to.client = (dice.below(3) > 0).then(|| ["10.0.0.1", "::/64"][dice.below(2) as usize].into());
             }
             let place = |of: &str| till.members.iter().position(|member| *member == of).expect("a member") as u8;
             let rank = match user {
@@ -652,6 +668,7 @@ fn whatever_the_policies_the_books_are_what_the_sessions_make_them() {
                 // A feature, by the user or by one of a few sessions.
                 4 => {
                     let number = 251 + dice.below(3) as u8;
+                    to.client = None;
                     if to.holder == Holder::Session {
                         to.holder = Holder::taker(session(number), to.class);
                     }
@@ -715,6 +732,11 @@ fn whatever_the_policies_the_books_are_what_the_sessions_make_them() {
             let anonymous = anonymous as u64 + takers.map(|(_, held)| held.units).sum::<u64>();
             assert_eq!(till.books.totals.anonymous, anonymous, "seed {seed} at {now}");
             assert!(till.pool.anonymous_cap.is_none_or(|cap| anonymous <= cap), "seed {seed} at {now}");
+            let clients = till.books.clients.iter().map(|(client, sessions)| (&**client, *sessions));
+            let most = till.pool.anonymous_per_client.unwrap_or(u64::MAX);
+            assert!(clients.clone().all(|(_, sessions)| sessions <= most), "seed {seed} at {now}");
+            let counted = live.iter().filter_map(|(_, charge, _)| charge.client.as_deref());
+            assert_eq!(recount_clients(clients, counted), [""; 0], "seed {seed} at {now}");
         }
         // When everybody has gone and time has passed, nothing is held.
         for (number, from, count) in live {
@@ -724,6 +746,7 @@ fn whatever_the_policies_the_books_are_what_the_sessions_make_them() {
         assert_eq!(expire(&mut till.books, &till.pool, at(now + 1000)), Ok(None));
         let totals = &till.books.totals;
         assert_eq!((totals.in_use, totals.lingering, totals.anonymous), (0, 0, 0), "seed {seed}");
+        assert!(till.books.clients.is_empty(), "seed {seed}");
         assert!(till.books.users.is_empty() && totals.reserved.iter().all(|units| *units == 0), "seed {seed}");
     }
 }

@@ -125,14 +125,14 @@ pub trait Table: Send + Sync {
     fn change_classes(&self, at: At, session: SessionRef, change: ClassChange) -> Found<bool>;
 
     /// Moves the session into another application if it is still in `from`; `idle` is its timeout from now on, if that
-    /// changes; `classes` are added behind its own, each once. `false` if it was not in `from`. One transaction, one script.
+    /// changes, and that of a session that has the one of anonymous sessions (and still does then); `classes` are added behind its own, each once. `false` if it was not in `from`. One transaction, one script.
     fn change_application(
         &self,
         at: At,
         session: SessionRef,
         from: u32,
         to: u32,
-        idle: Option<Millis>,
+        idle: Option<(Millis, Millis)>,
         classes: &[ClassRef],
     ) -> Found<bool>;
 

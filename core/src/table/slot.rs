@@ -48,7 +48,7 @@ impl State {
 pub(super) struct Slot {
     state: AtomicU64,
     verifier: [AtomicU64; 2],
-    /// Absolute deadline on the absolute clock; how the session is charged: 0 or 2 × (pool + 1) + anonymous.
+    /// Absolute deadline on the absolute clock; how the session is charged, as each table packs it.
     pub absolute: Packed,
     /// Idle timeout, 0 never; the application.
     pub idle: Packed,

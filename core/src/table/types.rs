@@ -11,7 +11,7 @@ use crate::event::ClassRef;
 use crate::id::{SessionId, Token};
 use crate::license::policy::{Rank, Reserved};
 use crate::license::rules::PoolRule;
-use crate::reason::{DenyReason, EndLevel, EndReason, LicenseClass, LockMode, ThreadKind, TouchKind};
+use crate::reason::{DenyReason, EndLevel, EndReason, LazyUntil, LicenseClass, LockMode, ThreadKind, TouchKind};
 use crate::session::{Client, Feature, Receipt, RequestInfo, SessionInfo};
 
 /// A session as a table knows it: its public id, and where it is.
@@ -108,6 +108,8 @@ pub struct PoolDefinition {
     pub rule: PoolRule,
     /// Most units of anonymous sessions together.
     pub anonymous_cap: Option<u64>,
+    /// Most anonymous sessions of one client.
+    pub anonymous_per_client: Option<u64>,
     /// Below this many available units the pool is low.
     pub low: u64,
     /// With this many available units it has recovered.
@@ -144,6 +146,7 @@ impl PoolDefinition {
                 max_sessions_per_holder: pool.max_sessions_per_holder.map(u64::from),
             },
             anonymous_cap: pool.anonymous_cap,
+            anonymous_per_client: pool.anonymous_per_client.map(u64::from),
             low: pool.low,
             recovered: pool.recovered.unwrap_or(pool.low.max(1)),
             linger: millis(pool.linger),
@@ -203,6 +206,7 @@ impl PoolDefinition {
                 max_sessions_per_holder: None,
             },
             anonymous_cap: None,
+            anonymous_per_client: None,
             low: 0,
             recovered: 1,
             linger: 0,
@@ -316,6 +320,17 @@ pub struct Charge {
     pub class: LicenseClass,
     /// The holder.
     pub holder: Holder,
+    /// The client among whose anonymous sessions it counts, where a pool bounds those of one client.
+    pub client: Option<Arc<str>>,
+}
+
+/// A license that a session takes later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lazy {
+    /// The pool's number.
+    pub pool: u32,
+    /// When at the latest; a login takes it in any case.
+    pub until: LazyUntil,
 }
 
 impl Charge {
@@ -341,7 +356,7 @@ pub struct Taken {
 impl Taken {
     /// How it is charged.
     pub(crate) fn charge(&self) -> Charge {
-        Charge { pool: self.pool, class: self.holder.class_of_takes(), holder: self.holder.clone() }
+        Charge { pool: self.pool, class: self.holder.class_of_takes(), holder: self.holder.clone(), client: None }
     }
 }
 
@@ -391,6 +406,10 @@ pub struct NewSession {
     pub classes: Arc<[ClassRef]>,
     /// Its license; `None` takes none.
     pub charge: Option<Charge>,
+    /// The license that it takes later; only without a `charge`.
+    pub lazy: Option<Lazy>,
+    /// Whether its idle timeout is that of anonymous sessions, and goes when it is one no longer.
+    pub brief: bool,
     /// Begins the first request in the same step.
     pub begin: Option<(TouchKind, LockMode)>,
 }
@@ -437,7 +456,11 @@ pub enum Began {
         replaced: bool,
         /// The session's application.
         application: u32,
+        /// Whether it took the session's unit.
+        licensed: bool,
     },
+    /// This request was to take the session's unit, and the pool with this number refused. Nothing changed.
+    Unlicensed(u32, DenyReason),
     /// The lock is held, by whom in words.
     Busy(SessionRef, String),
     /// Its data can't be read.
@@ -460,7 +483,7 @@ pub struct HolderChange {
     pub user: Option<Arc<str>>,
     /// The user the deciders were asked about: anything else now is `changed`.
     pub expected: Option<Arc<str>>,
-    /// The new holder, if the session is charged.
+    /// The new holder, if the session is charged, or takes its unit by this.
     pub holder: Holder,
     /// What it is to the pool.
     pub rank: Rank,
@@ -472,6 +495,8 @@ pub struct HolderChange {
     pub rotate: Option<Millis>,
     /// Only the trade: user and token stay.
     pub trade_only: bool,
+    /// The idle timeout from now on, 0 for never, of a session that is anonymous no longer and had that of anonymous ones.
+    pub idle: Millis,
 }
 
 /// What a change of holder did.
@@ -589,12 +614,23 @@ pub struct Card {
     pub snapshot: Option<Arc<Tree>>,
     /// Its license: pool, class, holder.
     pub charge: Option<Charge>,
+    /// The license that it takes later.
+    pub lazy: Option<Lazy>,
     /// Idle timeout; 0 is never.
     pub idle: Millis,
+    /// Whether that is the one of anonymous sessions.
+    pub brief: bool,
     /// The extension budget left.
     pub may_extend: bool,
     /// The absolute deadline on the idle clock.
     pub absolute_deadline: Millis,
+}
+
+impl Card {
+    /// The pool that it is or will be charged to.
+    pub fn pool(&self) -> Option<u32> {
+        self.charge.as_ref().map(|charge| charge.pool).or(self.lazy.map(|lazy| lazy.pool))
+    }
 }
 
 /// What `explain` adds to a listing.
@@ -616,6 +652,8 @@ pub struct Details {
     pub trace: Vec<String>,
     /// Whether it ends with its last request.
     pub end_requested: bool,
+    /// The license that it takes later: the pool's name, and when.
+    pub lazy: Option<(Arc<str>, LazyUntil)>,
 }
 
 /// Counters of a table.

@@ -196,7 +196,7 @@ impl Table for Seat {
         fn lock_of(&self, at: At, request: &RequestKey) -> Option<LockMode>;
         fn set_timeouts(&self, at: At, session: SessionRef, idle: Option<Millis>, absolute: Option<Millis>) -> Result<()>;
         fn change_classes(&self, at: At, session: SessionRef, change: ClassChange) -> bool;
-        fn change_application(&self, at: At, session: SessionRef, from: u32, to: u32, idle: Option<Millis>, classes: &[ClassRef]) -> bool;
+        fn change_application(&self, at: At, session: SessionRef, from: u32, to: u32, idle: Option<(Millis, Millis)>, classes: &[ClassRef]) -> bool;
         fn change_holder(&self, at: At, session: SessionRef, change: &HolderChange) -> Result<HolderChanged, ChangeRefused>;
         fn take_feature(&self, at: At, session: SessionRef, take: &Take) -> Result<(), TakeRefused>;
         fn return_feature(&self, at: At, session: SessionRef, pool: u32, count: u64) -> u64;

@@ -147,6 +147,8 @@ impl Plan {
             absolute: self.absolute,
             classes: self.class.iter().map(|name| ClassRef::new("", *name)).collect(),
             charge: self.charge.clone(),
+            lazy: None,
+            brief: false,
             begin: self.begin,
         }
     }
@@ -154,7 +156,7 @@ impl Plan {
 
 /// How a holder is charged.
 pub(super) fn charge(pool: u32, holder: Holder) -> Charge {
-    Charge { pool, class: LicenseClass::Named, holder }
+    Charge { pool, class: LicenseClass::Named, holder, client: None }
 }
 
 /// A user as a holder.
@@ -278,6 +280,7 @@ pub(super) fn change(expected: Option<&str>, user: Option<&str>, rotate: Option<
         keep_on_denial: false,
         rotate,
         trade_only: false,
+        idle: 0,
     }
 }
 

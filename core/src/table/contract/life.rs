@@ -203,7 +203,10 @@ pub(super) const PROMISES: &[Promise] = &[
         let made = desk.create(0, &Plan::told())?;
         let more = [ClassRef::new("", "audit"), ClassRef::new("", "more")];
         ensure!(!live(desk.table.change_application(at(0), made.session, 1, 0, None, &[]))?, "it was not there");
-        ensure!(live(desk.table.change_application(at(0), made.session, 0, 1, Some(300), &more))?, "it did not enter");
+        ensure!(
+            live(desk.table.change_application(at(0), made.session, 0, 1, Some((300, 200)), &more))?,
+            "it did not enter"
+        );
         let card = live(desk.table.card(at(0), made.session))?;
         ensure!(card.application == 1 && card.idle == 300, "it is {card:?}");
         ensure!(card.classes[..] == more, "its classes are {:?}", card.classes);

@@ -135,7 +135,7 @@ pub(super) const PROMISES: &[Promise] = &[
                                 woken.recv_timeout(BOUND).map_err(|_| format!("round {round}: not woken"))?;
                             }
                         }
-                        Began::Corrupt => return Err("corrupt".into()),
+                        other => return Err(format!("{other:?}")),
                     }
                 };
                 ensure!(!held.swap(true, Ordering::SeqCst), "two hold it");

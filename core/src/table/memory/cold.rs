@@ -90,6 +90,8 @@ pub(super) struct Extra {
     pub replaced: Vec<Replaced>,
     /// What was spent suspended before its creation.
     pub slept: Millis,
+    /// When it took its unit, if that was later than its creation.
+    pub licensed: Millis,
     /// The wall clock at the creation, if it was stepped far.
     wall: Option<i64>,
     damaged: bool,
@@ -178,6 +180,11 @@ impl Cold {
             return None;
         }
         Some(Arc::make_mut(self.tree.get_or_insert_default()))
+    }
+
+    /// Has another tree.
+    pub fn set_tree(&mut self, tree: Arc<Tree>) {
+        self.tree = Some(tree);
     }
 
     /// Shows the tree; `false` if it can't be read.

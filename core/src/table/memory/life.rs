@@ -158,7 +158,14 @@ impl MemoryTable {
         slot.used.set_ms(at.now.ms);
         self.wall.get_or_init(|| at.wall.saturating_sub(i64::try_from(at.now.ms).unwrap_or(i64::MAX)));
         inner.set_wall(at.wall, self.expected_wall(slot));
+        slot.absolute.set_small(0);
         self.set_charge(slot, &mut inner, new.charge.as_ref());
+        if let Some(lazy) = new.lazy {
+            self.set_lazy(slot, lazy);
+        }
+        if new.brief {
+            self.set_brief(slot, true);
+        }
         self.set_classes(slot, &mut inner, new.classes);
         slot.set_verifier(self.keys.open(&draft.token).1);
         let due = deadline::idle(self.idle_now(at.now), new.idle, self.config.quantum);
@@ -192,22 +199,30 @@ impl MemoryTable {
             slot.absolute.set_ms(wanted);
         }
         if let Some(idle) = idle {
-            let used = visit.cold.as_ref().map_or(at.now.ms, |cold| self.last_used(at.now, slot, cold));
-            slot.idle.set_ms(idle);
-            slot.used.set_ms(used);
-            loop {
-                let state = slot.state();
-                if state.deadline() == IN_FLIGHT {
-                    break;
-                }
-                let due = deadline::idle(used, idle, self.config.quantum).max(1);
-                if slot.exchange(state, state.with(due)) {
-                    break;
-                }
-            }
+            self.set_brief(slot, false);
+            self.change_idle(at, &visit, idle);
         }
         self.refile(at.now, visit.place.index, slot, &visit.cold);
         Ok(())
+    }
+
+    /// Another idle timeout, counted from the last use.
+    pub(super) fn change_idle(&self, at: At, visit: &Visit<'_>, idle: Millis) {
+        let slot = visit.slot;
+        let used = visit.cold.as_ref().map_or(at.now.ms, |cold| self.last_used(at.now, slot, cold));
+        slot.idle.set_ms(idle);
+        slot.used.set_ms(used);
+        loop {
+            let state = slot.state();
+            if state.deadline() == IN_FLIGHT {
+                break;
+            }
+            let due = deadline::idle(used, idle, self.config.quantum).max(1);
+            if slot.exchange(state, state.with(due)) {
+                break;
+            }
+        }
+        self.refile(at.now, visit.place.index, slot, &visit.cold);
     }
 
     pub(super) fn trade(
@@ -223,22 +238,38 @@ impl MemoryTable {
             return Err(ChangeRefused::Changed);
         }
         let mut trade_denied = None;
-        if let Some(from) = &self.charge(slot, cold) {
-            let class = match (&change.holder, from.class) {
-                (Holder::User(_), LicenseClass::Anonymous) => LicenseClass::Named,
-                (_, class) => class,
-            };
-            let to = Charge { pool: from.pool, class, holder: change.holder.clone() };
+        if let Some(lazy) = self.lazy(slot).filter(|_| change.user.is_some() && !change.trade_only) {
+            let holder = change.holder.clone();
+            let to = Charge { pool: lazy.pool, class: LicenseClass::Named, holder, client: None };
+            // Nobody works unlicensed: what is not had is not kept.
+            let account = &self.accounts[lazy.pool as usize];
+            let taken = account.trade(at, session.id, None, Demand::new(&to, change.rank), change.revision);
+            taken.ok_or(ChangeRefused::Redefined)?.map_err(ChangeRefused::License)?;
+            self.set_charge(slot, cold, Some(&to));
+            cold.extra_mut().licensed = at.now.ms;
+        } else if let Some(from) = &self.charge(slot, cold) {
+            let named = from.class == LicenseClass::Anonymous && matches!(change.holder, Holder::User(_));
+            let class = if named { LicenseClass::Named } else { from.class };
+            let client = from.client.clone().filter(|_| !named);
+            let to = Charge { pool: from.pool, class, holder: change.holder.clone(), client };
             if to.holder != from.holder {
                 let demand = Demand::new(&to, change.rank);
                 let account = &self.accounts[from.pool as usize];
-                match account.trade(at, session.id, from, demand, change.revision).ok_or(ChangeRefused::Redefined)? {
-                    Ok(()) => self.set_charge(slot, cold, Some(&to)),
+                let traded = account.trade(at, session.id, Some(from), demand, change.revision);
+                match traded.ok_or(ChangeRefused::Redefined)? {
+                    Ok(()) => {
+                        self.set_charge(slot, cold, Some(&to));
+                        if named && self.is_brief(slot) {
+                            self.set_brief(slot, false);
+                            self.change_idle(at, &visit, change.idle);
+                        }
+                    }
                     Err(reason) if change.keep_on_denial => trade_denied = Some(reason),
                     Err(reason) => return Err(ChangeRefused::License(reason)),
                 }
             }
         }
+        let Some(cold) = visit.cold.as_mut() else { return Err(ChangeRefused::Changed) };
         if change.trade_only {
             return Ok(HolderChanged { token: None, trade_denied });
         }
@@ -302,7 +333,7 @@ impl MemoryTable {
             more: None,
         };
         if let Some(charge) = &charge {
-            let free = self.accounts[charge.pool as usize].release(at, id, charge, slot.created.ms());
+            let free = self.accounts[charge.pool as usize].release(at, id, charge, Self::licensed_since(slot, &cold));
             free.into_iter().for_each(|when| self.ring_if_earlier(when));
         }
         self.give_all_back(at, id, cold.takes());
@@ -364,7 +395,9 @@ impl MemoryTable {
             classes: self.classes(visit.slot, cold).clone(),
             snapshot: cold.snapshot(),
             charge: self.charge(visit.slot, cold),
+            lazy: self.lazy(visit.slot),
             idle: visit.slot.idle.ms(),
+            brief: self.is_brief(visit.slot),
             may_extend: self.extensions_used(visit.slot, cold) < rule.max_extensions && absolute > at.now.ms,
             absolute_deadline: absolute,
         })

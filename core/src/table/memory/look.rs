@@ -72,6 +72,7 @@ impl MemoryTable {
                 .and_then(|rare| rare.trace.as_ref())
                 .map_or_else(Vec::new, |trace| trace.iter().cloned().collect()),
             end_requested: cold.end_requested(),
+            lazy: self.lazy(slot).map(|lazy| (self.config.pools[lazy.pool as usize].name.as_str().into(), lazy.until)),
         }
     }
 
@@ -132,8 +133,8 @@ impl MemoryTable {
             if license.is_some() || takes.peek().is_some() {
                 let place = Place { index, generation: slot.state().generation() };
                 let session = self.keys.id(place, cold.random());
-                let created = slot.created.ms();
-                charged.extend(license.map(|charge| Charged::license(session, charge.holder, created)));
+                let since = Self::licensed_since(slot, cold);
+                charged.extend(license.map(|charge| Charged::license(session, charge, since)));
                 charged.extend(takes.map(|taken| Charged::taken(session, taken)));
             }
             true

@@ -7,6 +7,7 @@ mod cold;
 mod due;
 mod features;
 mod grave;
+mod licensed;
 mod life;
 mod log;
 mod look;
@@ -29,7 +30,7 @@ use crate::config::Pool;
 use crate::error::Error;
 use crate::license::account::Account;
 use crate::license::redefine::in_words;
-use crate::reason::{EndReason, LicenseClass, ThreadKind};
+use crate::reason::{EndReason, LazyUntil, ThreadKind};
 use crate::sync::{Mutex, MutexGuard};
 use crate::table::due::timeout_level;
 use crate::table::sip::Sip;
@@ -333,26 +334,6 @@ impl MemoryTable {
         cold.extra_mut().classes = Some(classes);
     }
 
-    /// How a session is charged; under its cold lock.
-    fn charge(&self, slot: &Slot, cold: &Cold) -> Option<Charge> {
-        let word = slot.absolute.small();
-        let pool = (word >> 1).checked_sub(1)?;
-        let class = if word & 1 == 1 { LicenseClass::Anonymous } else { LicenseClass::Named };
-        let holder = cold.extra().and_then(|extra| extra.holder.clone()).map_or(Holder::Session, Holder::User);
-        Some(Charge { pool, class, holder })
-    }
-
-    fn set_charge(&self, slot: &Slot, cold: &mut Cold, charge: Option<&Charge>) {
-        let word =
-            charge.map_or(0, |charge| (charge.pool + 1) << 1 | u32::from(charge.class == LicenseClass::Anonymous));
-        slot.absolute.set_small(word);
-        match charge.map(|charge| &charge.holder) {
-            Some(Holder::User(user)) => cold.extra_mut().holder = Some(user.clone()),
-            _ if cold.extra().is_some_and(|extra| extra.holder.is_some()) => cold.extra_mut().holder = None,
-            _ => {}
-        }
-    }
-
     /// The absolute timeout, 0 for never: what lies between the creation and the deadline.
     fn absolute_timeout(&self, slot: &Slot, cold: &Cold) -> Millis {
         match slot.absolute.ms() {
@@ -436,7 +417,7 @@ impl Table for MemoryTable {
 
     fn save(&self, at: At, request: &RequestKey, writes: &Writes) -> Found<Result<()>> {
         let mut visit = live!(self.visit_request(at, request));
-        Found::Live(self.commit(&mut visit, writes))
+        Found::Live(self.commit(at, &mut visit, writes))
     }
 
     fn compare_and_set(
@@ -448,6 +429,11 @@ impl Table for MemoryTable {
         new: Option<Value>,
     ) -> Found<Result<()>> {
         let mut visit = live!(self.visit_request(at, request));
+        if self.takes_unit(visit.slot, LazyUntil::FirstWrite) {
+            return Found::Live(self.first_write(at, &mut visit, |tree| {
+                tree.compare_and_set_noting(&self.config.quotas, path, expected, new)
+            }));
+        }
         let Some(cold) = visit.cold.as_mut() else { return Found::Absent };
         let Some(tree) = cold.tree_mut() else { return Found::Live(Err(requests::corrupt())) };
         Found::Live(tree.compare_and_set(&self.config.quotas, path, expected, new))
@@ -535,7 +521,7 @@ impl Table for MemoryTable {
         session: SessionRef,
         from: u32,
         to: u32,
-        idle: Option<Millis>,
+        idle: Option<(Millis, Millis)>,
         classes: &[ClassRef],
     ) -> Found<bool> {
         let mut visit = live!(self.visit(at, session, ThreadKind::Request));
@@ -555,7 +541,10 @@ impl Table for MemoryTable {
         cold.trace(|| format!("{} ms: application {text}", at.now.ms));
         self.log.add(at.now.ms, session.id, log::Entry::Text("application", text));
         match idle {
-            Some(idle) => Found::Live(self.change_timeouts(at, visit, Some(idle), None).is_ok()),
+            Some((idle, brief)) => {
+                self.change_idle(at, &visit, if self.is_brief(slot) { brief } else { idle });
+                Found::Live(true)
+            }
             None => Found::Live(true),
         }
     }

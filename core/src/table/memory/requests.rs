@@ -10,7 +10,7 @@ use crate::data::Writes;
 use crate::deadline;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::Token;
-use crate::reason::{EndReason, LockMode, ThreadKind, TouchKind};
+use crate::reason::{EndReason, LazyUntil, LockMode, ThreadKind, TouchKind};
 use crate::table::*;
 
 /// One request in flight.
@@ -95,6 +95,12 @@ impl MemoryTable {
             return Found::Live(Began::Busy(session, holder_text(&blocker, at.now)));
         }
         let is_new = !cold.had_request();
+        // One bit of a word that was read already.
+        let licensed = !is_new && self.takes_unit(slot, LazyUntil::SecondRequest);
+        if licensed && let Err((pool, reason)) = self.take_unit(at, &mut visit) {
+            return Found::Live(Began::Unlicensed(pool, reason));
+        }
+        let Some(cold) = visit.cold.as_mut() else { return Found::Absent };
         let number = cold.add_request(at.now.ms, spec.touch, spec.lock);
         let application = slot.application();
         cold.trace(|| format!("{} ms: request began ({}, {})", at.now.ms, spec.touch, spec.lock));
@@ -104,7 +110,7 @@ impl MemoryTable {
         }
         self.home().in_flight.fetch_add(1, Ordering::Relaxed);
         self.refile(at.now, visit.place.index, slot, &visit.cold);
-        Found::Live(Began::Request { key: RequestKey { session, number }, is_new, replaced, application })
+        Found::Live(Began::Request { key: RequestKey { session, number }, is_new, replaced, application, licensed })
     }
 
     /// The idle clock stands still while a user's request is in flight.
@@ -125,9 +131,12 @@ impl MemoryTable {
         }
     }
 
-    pub(super) fn commit(&self, visit: &mut Visit<'_>, writes: &Writes) -> Result<()> {
+    pub(super) fn commit(&self, at: At, visit: &mut Visit<'_>, writes: &Writes) -> Result<()> {
         if writes.is_empty() {
             return Ok(());
+        }
+        if self.takes_unit(visit.slot, LazyUntil::FirstWrite) {
+            return self.first_write(at, visit, |tree| writes.commit_noting(tree, &self.config.quotas));
         }
         let Some(cold) = visit.cold.as_mut() else { return Err(Error::absent()) };
         let Some(tree) = cold.tree_mut() else { return Err(corrupt()) };
@@ -139,7 +148,7 @@ impl MemoryTable {
         let Some(record) = visit.cold.as_ref().and_then(|cold| cold.request(number)) else {
             return Found::Gone(overtime());
         };
-        let committed = self.commit(&mut visit, writes);
+        let committed = self.commit(at, &mut visit, writes);
         let Some(cold) = visit.cold.as_mut() else { return Found::Absent };
         self.leave(at.now, slot, cold, &record, at.now.ms);
         let end_now = cold.end_requested() && !cold.is_busy();

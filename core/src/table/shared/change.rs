@@ -5,8 +5,9 @@ use std::sync::atomic::Ordering::{AcqRel, Relaxed};
 use super::books::SessionRow;
 use super::due::extensions_used;
 use super::layout::flags;
+use super::licensed::Taker;
 use super::requests::extended;
-use super::visit::{Held, Name, Visit, live, ok};
+use super::visit::{Held, Name, Visit, ok};
 use super::{SharedTable, Writer};
 use crate::clock::{Millis, NEVER};
 use crate::deadline;
@@ -70,25 +71,23 @@ impl SharedTable {
             }
             let used = self.last_used(at.now, held);
             if let Some(idle) = idle {
-                row.idle = idle;
-                row.used = used;
-                row.saved = deadline::idle(used, idle, self.config.quantum).max(1);
+                self.give_idle(&mut row, idle, used);
+                row.brief = false;
             }
             writer.commit(|ledger| ledger.update_session(&row).map(drop))?;
             held.absolute.set_ms(row.absolute);
-            if let Some(idle) = idle {
-                held.idle.set_ms(idle);
-                held.used.set(used, 0);
-                held.slot.tail.saved.store(row.saved, Relaxed);
-                loop {
-                    let state = held.state();
-                    if state.deadline() == IN_FLIGHT || held.exchange(state, state.with(row.saved)) {
-                        break;
-                    }
-                }
+            if idle.is_some() {
+                show_idle(held, &row);
             }
             Ok(Ok(()))
         })
+    }
+
+    /// Gives a row another idle timeout, counted from the last use.
+    fn give_idle(&self, row: &mut SessionRow, idle: Millis, used: Millis) {
+        row.idle = idle;
+        row.used = used;
+        row.saved = deadline::idle(used, idle, self.config.quantum).max(1);
     }
 
     pub(super) fn change_list(&self, at: At, session: SessionRef, change: ClassChange) -> Found<bool> {
@@ -106,12 +105,16 @@ impl SharedTable {
         at: At,
         session: SessionRef,
         (from, to): (u32, u32),
-        idle: Option<Millis>,
+        idle: Option<(Millis, Millis)>,
         classes: &[ClassRef],
     ) -> Found<bool> {
-        let moved = self.change(at, session, false, |writer, held, mut row| {
+        self.change(at, session, false, |writer, held, mut row| {
             if row.application != from {
                 return Ok(false);
+            }
+            if let Some((idle, brief)) = idle {
+                let idle = if row.brief { brief } else { idle };
+                self.give_idle(&mut row, idle, self.last_used(at.now, held));
             }
             row.application = to;
             for class in classes {
@@ -130,12 +133,11 @@ impl SharedTable {
             let counters = &self.map.head().counters;
             counters.applications[from as usize].fetch_sub(1, AcqRel);
             counters.applications[to as usize].fetch_add(1, AcqRel);
+            if idle.is_some() {
+                show_idle(held, &row);
+            }
             Ok(true)
-        });
-        match (live!(moved), idle) {
-            (true, Some(_)) => self.change_timeouts(at, session, idle, None).map_live(|done| done.is_ok()),
-            (moved, _) => Found::Live(moved),
-        }
+        })
     }
 
     pub(super) fn trade(
@@ -150,13 +152,15 @@ impl SharedTable {
                 return Ok(Err(ChangeRefused::Changed));
             }
             let from = row.charge.clone();
+            let lazy = row.lazy.filter(|_| change.user.is_some() && !change.trade_only);
+            let named = from.as_ref().is_some_and(|from| from.class == LicenseClass::Anonymous)
+                && matches!(change.holder, Holder::User(_));
             let to = from.as_ref().map(|from| {
-                let class = match (&change.holder, from.class) {
-                    (Holder::User(_), LicenseClass::Anonymous) => LicenseClass::Named,
-                    (_, class) => class,
-                };
-                Charge { pool: from.pool, class, holder: change.holder.clone() }
+                let class = if named { LicenseClass::Named } else { from.class };
+                let client = from.client.clone().filter(|_| !named);
+                Charge { pool: from.pool, class, holder: change.holder.clone(), client }
             });
+            let mut lengthened = false;
             let changes_user = !change.trade_only && row.user != change.user;
             let what = if change.user.is_some() { "login" } else { "logout" };
             let mut token = None;
@@ -190,9 +194,25 @@ impl SharedTable {
                     })?;
                     let Some(traded) = traded else { return Ok(Some(ChangeRefused::Redefined)) };
                     match traded {
-                        Ok(()) => row.charge = Some(to.clone()),
+                        Ok(()) => {
+                            row.charge = Some(to.clone());
+                            if named && std::mem::take(&mut row.brief) {
+                                self.give_idle(&mut row, change.idle, self.last_used(at.now, held));
+                                lengthened = true;
+                            }
+                        }
                         Err(reason) if change.keep_on_denial => trade_denied = Some(reason),
                         Err(reason) => return Ok(Some(ChangeRefused::License(reason))),
+                    }
+                }
+                if lazy.is_some() {
+                    let revision = Some(change.revision);
+                    let taker = Taker { holder: change.holder.clone(), rank: change.rank, revision };
+                    match self.take_unit(ledger, at, session.id, &mut row, taker)? {
+                        Some(Ok(())) => {}
+                        // Nobody works unlicensed: what is not had is not kept.
+                        Some(Err(reason)) => return Ok(Some(ChangeRefused::License(reason))),
+                        None => return Ok(Some(ChangeRefused::Redefined)),
                     }
                 }
                 ledger.update_session(&row)?;
@@ -207,6 +227,12 @@ impl SharedTable {
             })?;
             if let Some(refused) = refused {
                 return Ok(Err(refused));
+            }
+            if let Some(lazy) = lazy {
+                self.took_unit(at, held, lazy.pool);
+            }
+            if lengthened {
+                show_idle(held, &row);
             }
             if token.is_some() {
                 held.set_verifier(row.verifier);
@@ -309,6 +335,19 @@ impl SharedTable {
             Found::Live(()) => Ok(true),
             Found::Failed(error) => Err(error),
             _ => Ok(false),
+        }
+    }
+}
+
+/// Has a held slot know the idle timeout of its row.
+fn show_idle(held: &Held<'_>, row: &SessionRow) {
+    held.idle.set_ms(row.idle);
+    held.used.set(row.used, 0);
+    held.slot.tail.saved.store(row.saved, Relaxed);
+    loop {
+        let state = held.state();
+        if state.deadline() == IN_FLIGHT || held.exchange(state, state.with(row.saved)) {
+            break;
         }
     }
 }

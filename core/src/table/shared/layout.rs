@@ -10,7 +10,7 @@ use crate::table::slot::Slot;
 /// The first bytes of the head: "lses.hot".
 pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"lses.hot");
 /// The version of this layout.
-pub(super) const LAYOUT: u32 = 2;
+pub(super) const LAYOUT: u32 = 3;
 /// Most processes (managers) at once. Participants are numbered from 1; 0 is nobody.
 pub(super) const PARTICIPANTS: usize = 1024;
 /// Most applications.
@@ -208,6 +208,10 @@ pub(super) mod flags {
     pub const TRACE: u32 = 64;
     /// It was asked to end, and the last of its requests has counted as finished.
     pub const ENDING: u32 = 128;
+    /// It takes its unit at the second request.
+    pub const LAZY_REQUEST: u32 = 256;
+    /// It takes its unit at the first write.
+    pub const LAZY_WRITE: u32 = 512;
     /// How many wait for its lock: the upper half, in units of this.
     pub const WAITER: u32 = 1 << 16;
 }

@@ -80,6 +80,9 @@ impl SharedTable {
             application: new.application,
             user: None,
             charge: new.charge,
+            lazy: new.lazy,
+            licensed: 0,
+            brief: new.brief,
             created: at.now.ms,
             order,
             wall: at.wall,
@@ -263,6 +266,9 @@ impl SharedTable {
                     created: held.created.ms(),
                     user: None,
                     charge: None,
+                    lazy: None,
+                    licensed: 0,
+                    brief: false,
                     order: 0,
                     wall: at.wall,
                     slept: 0,
@@ -299,7 +305,7 @@ impl SharedTable {
             grave.more = Some(Box::new(More { actor, note, replaced: row.rare.replaced.clone() }));
         }
         if let Some(charge) = &row.charge {
-            let since = row.created;
+            let since = row.licensed_since();
             self.with_pool(ledger, charge.pool, |pool, defined| {
                 ledger::release(pool, &defined.rules, at, id, charge, since)
             })?;

@@ -78,6 +78,7 @@ impl SharedTable {
             next,
             trace: row.rare.trace,
             end_requested: held.has(flags::END_REQUESTED),
+            lazy: row.lazy.map(|lazy| (self.config.pools[lazy.pool as usize].name.as_str().into(), lazy.until)),
         }
     }
 
@@ -121,6 +122,8 @@ impl SharedTable {
             user: row.user,
             classes: row.rare.classes.into(),
             charge: row.charge,
+            lazy: row.lazy,
+            brief: row.brief,
         })
     }
 
@@ -175,7 +178,7 @@ impl SharedTable {
     fn charged(&self, rows: Vec<ChargedRow>) -> Vec<Charged> {
         let charged = rows.into_iter().flat_map(|row| {
             let session = self.keys.id(Place { index: row.slot, generation: row.generation }, row.random);
-            let license = row.charge.map(|charge| Charged::license(session, charge.holder, row.created));
+            let license = row.charge.map(|charge| Charged::license(session, charge, row.since));
             license.into_iter().chain(row.takes.into_iter().map(move |taken| Charged::taken(session, &taken)))
         });
         charged.collect()
@@ -192,15 +195,18 @@ impl SharedTable {
     }
 
     pub(super) fn audit_pool(&self, pool: u32) -> Result<Audit> {
-        let (totals, defined, holders, orphans, rows) = self.books.read(|pages| {
+        let (totals, defined, holders, orphans, rows, clients) = self.books.read(|pages| {
             let totals = pages.pool(pool)?;
             let defined = self.defined(pages, pool, totals.revision)?;
             let orphans = pages.orphans(pool)?.len() as u64;
-            Ok((totals, defined, pages.holders(pool)?, orphans, pages.charged(pool)?))
+            Ok((totals, defined, pages.holders(pool)?, orphans, pages.charged(pool)?, pages.clients(pool)?))
         })?;
         let users = holders.iter().map(|(user, holder)| (&**user, *holder));
         let sessions = rows.iter().flat_map(ChargedRow::charges);
-        let (recounted, differences) = recount::recount(&defined.rules, &totals, users, orphans, sessions);
+        let (recounted, mut differences) = recount::recount(&defined.rules, &totals, users, orphans, sessions);
+        let clients = clients.iter().map(|(client, sessions)| (&**client, *sessions));
+        let counted = rows.iter().filter_map(ChargedRow::client).map(|client| &**client);
+        differences.extend(recount::recount_clients(clients, counted));
         Ok(Audit { pool: defined.rules.name.clone(), counted: totals.in_use, recounted, differences })
     }
 

@@ -21,6 +21,7 @@ mod keeper;
 mod keys;
 mod layout;
 mod letters;
+mod licensed;
 mod life;
 mod locks;
 mod look;
@@ -328,7 +329,7 @@ impl Table for SharedTable {
         session: SessionRef,
         from: u32,
         to: u32,
-        idle: Option<Millis>,
+        idle: Option<(Millis, Millis)>,
         classes: &[ClassRef],
     ) -> Found<bool> {
         self.move_session(at, session, (from, to), idle, classes)

@@ -44,7 +44,11 @@ impl SharedTable {
                 let mut totals = ledger.pool(pool)?;
                 let mut anonymous = 0;
                 let mut connections = std::collections::HashMap::new();
+                let mut clients = std::collections::HashMap::new();
                 for row in ledger.charged(pool)? {
+                    if let Some(client) = row.client() {
+                        *clients.entry(client.clone()).or_insert(0) += 1;
+                    }
                     let own = row.charge.as_ref().filter(|charge| charge.holder == Holder::Session);
                     anonymous += u64::from(own.is_some_and(Charge::is_anonymous));
                     for (holder, count) in row.charges() {
@@ -71,6 +75,10 @@ impl SharedTable {
                         holder.count_reserved(&mut totals.reserved);
                     }
                     ledger.set_holder(pool, &user, holder)?;
+                }
+                ledger.clear_clients(pool)?;
+                for (client, sessions) in clients {
+                    ledger.set_client(pool, &client, sessions)?;
                 }
                 totals.anonymous = anonymous;
                 totals.lingering = lingering;

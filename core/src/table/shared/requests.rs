@@ -236,6 +236,48 @@ impl SharedTable {
     // --- begin and finish ---
     pub(super) fn begin_request(&self, at: At, token: &Token, spec: &BeginSpec) -> Found<Began> {
         let visit = live!(self.visit(at, Name::Token(token), ThreadKind::Request));
+        // In a word that is read anyway.
+        if visit.held.has(flags::LAZY_REQUEST) && visit.held.has(flags::HAD_REQUEST) {
+            drop(visit);
+            return self.begin_licensed(at, token, spec);
+        }
+        self.begin_held(at, visit, spec, false)
+    }
+
+    /// A begin that takes the session's unit: first the writer's word, then the slot.
+    fn begin_licensed(&self, at: At, token: &Token, spec: &BeginSpec) -> Found<Began> {
+        let writer = ok!(self.writer());
+        let visit = match self.visit_writing(&writer, at, Name::Token(token), ThreadKind::Request) {
+            Found::Live(visit) => visit,
+            other => {
+                ok!(self.done(writer, false));
+                return other.map_live(|_| unreachable!("answered above"));
+            }
+        };
+        let mut licensed = false;
+        // What refuses the request without a license refuses it first.
+        if visit.held.has(flags::LAZY_REQUEST)
+            && visit.held.has(flags::HAD_REQUEST)
+            && !visit.held.has(flags::END_REQUESTED)
+            && !visit.held.has(flags::DAMAGED)
+            && self.blocker(&visit.held, spec.lock, 0).is_none()
+        {
+            match self.take_own_unit(&writer, at, &visit.held) {
+                Ok(Ok(())) => licensed = true,
+                Ok(Err((pool, reason))) => {
+                    drop(visit);
+                    ok!(self.done(writer, false));
+                    return Found::Live(Began::Unlicensed(pool, reason));
+                }
+                Err(error) => return Found::Failed(error),
+            }
+        }
+        let began = self.begin_held(at, visit, spec, licensed);
+        ok!(self.done(writer, licensed && self.durable()));
+        began
+    }
+
+    fn begin_held(&self, at: At, visit: Visit<'_>, spec: &BeginSpec, licensed: bool) -> Found<Began> {
         let (session, replaced, held) = (visit.session, visit.replaced, &visit.held);
         if held.has(flags::END_REQUESTED) {
             return Found::Gone(EndReason::Ended);
@@ -255,7 +297,7 @@ impl SharedTable {
             stop_idle(held);
         }
         self.refile(at.now, held);
-        Found::Live(Began::Request { key: RequestKey { session, number }, is_new, replaced, application })
+        Found::Live(Began::Request { key: RequestKey { session, number }, is_new, replaced, application, licensed })
     }
 
     /// A held session with this request in flight.
@@ -304,7 +346,7 @@ impl SharedTable {
                 return Found::Gone(reason);
             }
         };
-        let committed = self.commit_writes(&writer, &visit.held, writes);
+        let committed = self.commit_writes(&writer, at, &visit.held, writes);
         let mut finished = self.leave(at, visit, &flight, committed);
         if let Err(error) = self.done(writer, self.durable())
             && finished.committed.is_ok()

@@ -73,7 +73,7 @@ impl Table for Spread {
         fn touch(&self, at: At, token: &Token, kind: TouchKind) -> Found<(SessionRef, Millis)>;
         fn set_timeouts(&self, at: At, session: SessionRef, idle: Option<Millis>, absolute: Option<Millis>) -> Found<Result<()>>;
         fn change_classes(&self, at: At, session: SessionRef, change: ClassChange) -> Found<bool>;
-        fn change_application(&self, at: At, session: SessionRef, from: u32, to: u32, idle: Option<Millis>, classes: &[ClassRef]) -> Found<bool>;
+        fn change_application(&self, at: At, session: SessionRef, from: u32, to: u32, idle: Option<(Millis, Millis)>, classes: &[ClassRef]) -> Found<bool>;
         fn change_holder(&self, at: At, session: SessionRef, change: &HolderChange) -> Found<std::result::Result<HolderChanged, ChangeRefused>>;
         fn take_feature(&self, at: At, session: SessionRef, take: &Take) -> Found<std::result::Result<(), TakeRefused>>;
         fn return_feature(&self, at: At, session: SessionRef, pool: u32, count: u64) -> Found<u64>;

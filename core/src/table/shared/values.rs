@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
+use super::books::SessionRow;
 use super::layout::flags;
+use super::licensed::Taker;
 use super::requests::{corrupt, overtime};
 use super::visit::{Held, live, ok};
 use super::{SharedTable, Writer};
 use crate::data::{Changes, RowChange, Subscript, Writes};
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::table::slot::Place;
 use crate::table::*;
 
@@ -50,14 +52,15 @@ impl SharedTable {
         version
     }
 
-    pub(super) fn commit_writes(&self, writer: &Writer<'_>, held: &Held<'_>, writes: &Writes) -> Result<()> {
-        self.change_tree(writer, held, |tree| writes.commit_noting(tree, &self.config.quotas))
+    pub(super) fn commit_writes(&self, writer: &Writer<'_>, at: At, held: &Held<'_>, writes: &Writes) -> Result<()> {
+        self.change_tree(writer, at, held, |tree| writes.commit_noting(tree, &self.config.quotas))
     }
 
     /// Changes the data of a held session in the books and here; a `change` that fails changes nothing.
     fn change_tree(
         &self,
         writer: &Writer<'_>,
+        at: At,
         held: &Held<'_>,
         change: impl FnOnce(&mut Tree) -> Result<Changes>,
     ) -> Result<()> {
@@ -74,9 +77,18 @@ impl SharedTable {
             }
         };
         let generation = held.state().generation();
+        // The first write of a session that takes its unit by it.
+        let mut taker = if held.has(flags::LAZY_WRITE) { Some(self.row(held)?) } else { None };
+        let pool = taker.as_ref().and_then(SessionRow::pool).unwrap_or(0);
         // Until the commit is known the books are to be asked.
         held.slot.tail.version.store(0, Release);
-        writer.commit(|ledger| {
+        let refused = writer.commit(|ledger| {
+            if let Some(row) = &mut taker {
+                if let Some(Err(reason)) = self.take_unit(ledger, at, held.id(), row, Taker::itself())? {
+                    return Ok(Some(reason));
+                }
+                ledger.update_session(row)?;
+            }
             for change in changes.rows(&tree) {
                 match change {
                     RowChange::Clear => ledger.clear_data(held.index)?,
@@ -84,8 +96,14 @@ impl SharedTable {
                     RowChange::Delete(sub) => ledger.delete_data(held.index, &sub)?,
                 }
             }
-            Ok(())
+            Ok(None)
         })?;
+        if let Some(reason) = refused {
+            return Err(Error::license_denied(&self.config.pools[pool as usize].name, reason, None));
+        }
+        if taker.is_some() {
+            self.took_unit(at, held, pool);
+        }
         let version = self.new_version(held);
         self.cache.put(held.index, generation, version, tree);
         Ok(())
@@ -98,7 +116,7 @@ impl SharedTable {
         }
         let writer = ok!(self.writer());
         let found = self.visit_request_writing(&writer, at, request);
-        let found = found.map_live(|(visit, _)| self.commit_writes(&writer, &visit.held, writes));
+        let found = found.map_live(|(visit, _)| self.commit_writes(&writer, at, &visit.held, writes));
         let found = self.after(writer, found);
         found.map_live(|done| done.and_then(|()| self.sync(self.durable())))
     }
@@ -113,7 +131,7 @@ impl SharedTable {
     ) -> Found<Result<()>> {
         let writer = ok!(self.writer());
         let found = self.visit_request_writing(&writer, at, request).map_live(|(visit, _)| {
-            self.change_tree(&writer, &visit.held, |tree| {
+            self.change_tree(&writer, at, &visit.held, |tree| {
                 tree.compare_and_set_noting(&self.config.quotas, path, expected, new)
             })
         });

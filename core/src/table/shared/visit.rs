@@ -9,7 +9,7 @@ use super::layout::{SharedSlot, flags};
 use super::patience::{Less, patience};
 use crate::clock::Millis;
 use crate::error::{ErrorKind, Result};
-use crate::reason::{EndReason, ThreadKind};
+use crate::reason::{EndReason, LazyUntil, ThreadKind};
 use crate::table::slot::{ASK, FREE, IN_FLIGHT, Place, Slot, State};
 use crate::table::*;
 
@@ -250,6 +250,8 @@ impl SharedTable {
             (flags::REPLACED, !row.rare.replaced.is_empty()),
             (flags::CLASSES, !row.rare.classes.is_empty()),
             (flags::TRACE, self.application(row.application).trace),
+            (flags::LAZY_REQUEST, row.lazy.is_some_and(|lazy| lazy.until == LazyUntil::SecondRequest)),
+            (flags::LAZY_WRITE, row.lazy.is_some_and(|lazy| lazy.until == LazyUntil::FirstWrite)),
         ] {
             bits |= if on { flag } else { 0 };
         }

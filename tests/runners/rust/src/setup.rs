@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use libsession_core::{
-    Application, ApplicationTimeout, Clock, Config, DispatchMode, Durability, EventClass, LicenseClass, LockMode,
-    Manager, ManualClock, Overdraft, Pool, Profile, Reservation, TradeFailure, UnitRule,
+    Application, ApplicationTimeout, Clock, Config, DispatchMode, Durability, EventClass, LazyUntil, LicenseClass,
+    LockMode, Manager, ManualClock, Overdraft, Pool, Profile, Reservation, TradeFailure, UnitRule,
 };
 
 use crate::answer::Fail;
@@ -140,6 +140,10 @@ fn application(words: &Words) -> Result<Application, Fail> {
             "required_event_classes" => application.required_event_classes = names(value),
             "pool" => application.pool = Some(value.into()),
             "license_class" => application.license_class = Some(member(value, LicenseClass::from_name)?),
+            "lazy_until" => application.lazy_until = member(value, LazyUntil::from_name)?,
+            "detect_crawlers" => application.detect_crawlers = yes(value)?,
+            "crawlers" => application.crawlers = names(value),
+            "anonymous_idle_timeout_ms" => application.anonymous_idle_timeout = Some(duration(value)?),
             "max_sessions" => application.max_sessions = Some(number(value)?),
             "max_extensions" => application.max_extensions = Some(number(value)?),
             "extension_cap_ms" => application.extension_cap = duration(value)?,
@@ -175,6 +179,7 @@ fn pool(words: &Words) -> Result<Pool, Fail> {
             "max_connections" => pool.max_connections = number(value)?,
             "max_sessions_per_holder" => pool.max_sessions_per_holder = Some(number(value)?),
             "anonymous_cap" => pool.anonymous_cap = Some(number(value)?),
+            "anonymous_per_client" => pool.anonymous_per_client = Some(number(value)?),
             "holder_per_client" => pool.holder_per_client = yes(value)?,
             "low" => pool.low = number(value)?,
             "recovered" => pool.recovered = Some(number(value)?),

@@ -25,7 +25,7 @@ impl Table for Broken {
         fn lock_of(&self, at: At, request: &RequestKey) -> Found<Option<LockMode>>;
         fn unwatch(&self, session: SessionRef, watch: u64);
         fn change_classes(&self, at: At, session: SessionRef, change: ClassChange) -> Found<bool>;
-        fn change_application(&self, at: At, session: SessionRef, from: u32, to: u32, idle: Option<Millis>, classes: &[ClassRef]) -> Found<bool>;
+        fn change_application(&self, at: At, session: SessionRef, from: u32, to: u32, idle: Option<(Millis, Millis)>, classes: &[ClassRef]) -> Found<bool>;
         fn return_feature(&self, at: At, session: SessionRef, pool: u32, count: u64) -> Found<u64>;
         fn request_end(&self, at: At, session: SessionRef, end: bool) -> Found<()>;
         fn find_token(&self, at: At, token: &Token) -> Found<SessionRef>;
@@ -122,8 +122,8 @@ impl Table for Broken {
             spec.lock = LockMode::None;
         }
         match self.inner.begin(at, &token, &spec) {
-            Found::Live(Began::Request { key, replaced, application, .. }) if self.is(Kind::AlwaysNew) => {
-                Found::Live(Began::Request { key, is_new: true, replaced, application })
+            Found::Live(Began::Request { key, replaced, application, licensed, .. }) if self.is(Kind::AlwaysNew) => {
+                Found::Live(Began::Request { key, is_new: true, replaced, application, licensed })
             }
             found => found,
         }

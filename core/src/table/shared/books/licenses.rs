@@ -129,6 +129,18 @@ impl Pages<'_> {
         Ok(user.into_iter().chain(orphan).min_by_key(|(until, _)| *until))
     }
 
+    /// How many anonymous sessions a client has, where those are bounded.
+    pub fn client(&self, pool: u32, client: &str) -> Result<u64> {
+        let sql = "SELECT sessions FROM client WHERE pool = ?1 AND client = ?2";
+        Ok(self.plain(sql, params![pool, client], |row| number(row, 0))?.unwrap_or(0))
+    }
+
+    /// The same of all clients.
+    pub fn clients(&self, pool: u32) -> Result<Vec<(Arc<str>, u64)>> {
+        let sql = "SELECT client, sessions FROM client WHERE pool = ?1 ORDER BY client";
+        self.plains(sql, [pool], |row| Ok((row.get(0)?, number(row, 1)?)))
+    }
+
     /// Users with lingering units, those first that took one longest ago.
     pub fn lingering(&self, pool: u32, skip: usize, limit: usize) -> Result<Vec<Arc<str>>> {
         let sql =
@@ -210,6 +222,20 @@ impl<'a> Ledger<'a> {
             (holder.connections == 0).then_some(&holder.last.0[..]),
         ];
         self.run(sql, params).map(drop)
+    }
+
+    /// Counts the anonymous sessions of a client otherwise; 0 forgets it.
+    pub fn set_client(&mut self, pool: u32, client: &str, sessions: u64) -> Result<()> {
+        if sessions == 0 {
+            return self.run("DELETE FROM client WHERE pool = ?1 AND client = ?2", params![pool, client]).map(drop);
+        }
+        let sql = "INSERT OR REPLACE INTO client(pool, client, sessions) VALUES(?1, ?2, ?3)";
+        self.run(sql, params![pool, client, signed(sessions)]).map(drop)
+    }
+
+    /// Forgets all clients of a pool, for a recount that writes them anew.
+    pub fn clear_clients(&mut self, pool: u32) -> Result<()> {
+        self.run("DELETE FROM client WHERE pool = ?1", [pool]).map(drop)
     }
 
     /// Keeps a unit that outlives its session.
@@ -311,6 +337,14 @@ impl crate::license::books::Ledger for PoolAccount<'_, '_> {
 
     fn lingering(&mut self, skip: usize, limit: usize) -> Result<Vec<Arc<str>>> {
         self.ledger.lingering(self.pool, skip, limit)
+    }
+
+    fn client(&mut self, client: &str) -> Result<u64> {
+        self.ledger.client(self.pool, client)
+    }
+
+    fn set_client(&mut self, client: &Arc<str>, sessions: u64) -> Result<()> {
+        self.ledger.set_client(self.pool, client, sessions)
     }
 
     fn add_orphan(&mut self, orphan: &Orphan) -> Result<()> {

@@ -102,8 +102,8 @@ impl Ledger<'_> {
             let page = self.sessions(slot, STEP)?;
             for row in page.rows {
                 count(&mut applications, row.application);
-                if let Some(charge) = row.charge {
-                    count(&mut pools, charge.pool);
+                if let Some(pool) = row.pool() {
+                    count(&mut pools, pool);
                 }
             }
             for slot in page.bad {
@@ -140,13 +140,13 @@ impl Ledger<'_> {
             let page = self.sessions(slot, STEP)?;
             for mut row in page.rows {
                 let application = moved(&moves.applications, row.application);
-                let pool = row.charge.as_ref().map(|charge| moved(&moves.pools, charge.pool));
-                let before = (row.application, row.charge.as_ref().map(|charge| charge.pool));
+                let pool = row.pool().and_then(|pool| moved(&moves.pools, pool));
+                let before = (row.application, row.pool());
                 row.application = application.unwrap_or(row.application);
-                if let (Some(charge), Some(Some(pool))) = (&mut row.charge, pool) {
-                    charge.pool = pool;
+                if let Some(pool) = pool {
+                    row.set_pool(pool);
                 }
-                if before != (row.application, row.charge.as_ref().map(|charge| charge.pool)) {
+                if before != (row.application, row.pool()) {
                     self.update_session(&row)?;
                 }
             }
@@ -196,6 +196,7 @@ impl Ledger<'_> {
         for (table, key) in [
             ("tally", "k"),
             ("holder", "pool"),
+            ("client", "pool"),
             ("orphan", "pool"),
             ("audit", "pool"),
             ("definition", "pool"),

@@ -8,7 +8,7 @@ use crate::event::ClassRef;
 use crate::session::Client;
 use crate::table::extension::Extension;
 use crate::table::grave::Replaced;
-use crate::table::{Charge, Holder, Taken};
+use crate::table::{Charge, Holder, Lazy, Taken};
 
 /// A live session; its data lie in rows of their own.
 #[derive(Clone, Debug)]
@@ -24,8 +24,14 @@ pub(in crate::table) struct SessionRow {
     /// The application's number.
     pub application: u32,
     pub user: Option<Arc<str>>,
-    /// How it is charged.
+    /// How it is charged; `None` if it holds no unit.
     pub charge: Option<Charge>,
+    /// The license that it takes later; only without a `charge`.
+    pub lazy: Option<Lazy>,
+    /// When it took its unit, if that was later than its creation; else 0.
+    pub licensed: Millis,
+    /// Whether its idle timeout is that of anonymous sessions.
+    pub brief: bool,
     /// When it was made: engine time.
     pub created: Millis,
     /// Its number among those made then.
@@ -89,7 +95,8 @@ pub(in crate::table) struct ChargedRow {
     pub random: [u8; 10],
     /// For its license.
     pub charge: Option<Charge>,
-    pub created: Millis,
+    /// When it was made, or took its unit later.
+    pub since: Millis,
     /// For features of the pool.
     pub takes: Vec<Taken>,
 }
@@ -99,6 +106,33 @@ impl ChargedRow {
     pub fn charges(&self) -> impl Iterator<Item = (&Holder, u64)> {
         let license = self.charge.iter().map(|charge| (&charge.holder, 1));
         license.chain(self.takes.iter().map(|taken| (&taken.holder, taken.count)))
+    }
+
+    /// The client among whose anonymous sessions it counts.
+    pub fn client(&self) -> Option<&Arc<str>> {
+        self.charge.as_ref()?.client.as_ref()
+    }
+}
+
+impl SessionRow {
+    /// The pool that it is or will be charged to.
+    pub fn pool(&self) -> Option<u32> {
+        self.charge.as_ref().map(|charge| charge.pool).or(self.lazy.map(|lazy| lazy.pool))
+    }
+
+    /// Has the pool another number.
+    pub(super) fn set_pool(&mut self, pool: u32) {
+        if let Some(charge) = &mut self.charge {
+            charge.pool = pool;
+        }
+        if let Some(lazy) = &mut self.lazy {
+            lazy.pool = pool;
+        }
+    }
+
+    /// Since when it holds its unit, if it is its own holder.
+    pub fn licensed_since(&self) -> Millis {
+        self.created.max(self.licensed)
     }
 }
 

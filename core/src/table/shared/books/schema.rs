@@ -144,7 +144,8 @@ ALTER TABLE audit ADD COLUMN why INTEGER NOT NULL DEFAULT 0;
 /// the units set aside for them until `until`. Of a pool, `tally` has how many wait in `l`. `definition` has the definition in
 /// force and the one that was configured when the store was last opened by the first, `reader` the high-water marks of
 /// those who reset them; of a pool, `tally` has the number of the definition in `revision`, units in use beyond a lowered
-/// capacity in `excess`, and the lowest of the marks in `mark`.
+/// capacity in `excess`, and the lowest of the marks in `mark`. When a session took its unit is in `licensed`, if that was
+/// later than its creation; `client` has the anonymous sessions of each client, where those are bounded.
 const VERSION_4: &str = "
 CREATE TABLE waiter(
   seq INTEGER PRIMARY KEY, pool INTEGER NOT NULL, priority INTEGER NOT NULL, lane INTEGER NOT NULL,
@@ -163,6 +164,9 @@ CREATE TABLE definition(pool INTEGER PRIMARY KEY, revision INTEGER NOT NULL, v T
   opened TEXT NOT NULL DEFAULT '');
 CREATE TABLE reader(pool INTEGER NOT NULL, reader TEXT NOT NULL, units INTEGER NOT NULL, at INTEGER NOT NULL,
   PRIMARY KEY(pool, reader)) WITHOUT ROWID;
+ALTER TABLE session ADD COLUMN licensed INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE client(pool INTEGER NOT NULL, client TEXT NOT NULL, sessions INTEGER NOT NULL, PRIMARY KEY(pool, client))
+  WITHOUT ROWID;
 ";
 
 /// Makes the tables, or brings older ones up to this version. Refuses what is not ours or newer than we are.

@@ -10,19 +10,26 @@ use super::seal::SealKey;
 use super::{Ledger, Pages, Read, Unread, signed};
 use crate::clock::Millis;
 use crate::error::Result;
-use crate::reason::LicenseClass;
-use crate::table::{Charge, Holder};
+use crate::license::client::client_of;
+use crate::reason::{LazyUntil, LicenseClass};
+use crate::table::{Charge, Holder, Lazy};
 
 const HAD_REQUEST: u32 = 1;
 const DAMAGED: u32 = 2;
 /// It took features.
 const TAKES: u32 = 4;
+/// Its idle timeout is that of anonymous sessions.
+const BRIEF: u32 = 8;
+/// It counts among the anonymous sessions of its client.
+const COUNTED: u32 = 16;
+/// Columns of `class` from here on are of sessions that take their unit later: which kind of them, times this.
+const LAZY: u32 = 16;
 
 macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT slot, generation, random, verifier, application, user, pool, class, holder, created, ord, wall, slept, ",
-            "idle, absolute, saved, used, marks, version, maker, rare, sum, seal FROM session ",
+            "idle, absolute, saved, used, marks, version, maker, rare, sum, seal, licensed FROM session ",
             $rest
         )
     };
@@ -74,8 +81,8 @@ impl<'a> Stored<'a> {
         let mut stored = Self {
             row,
             verifier: blob(row.verifier),
-            pool: charge.map(|charge| charge.pool),
-            class: charge.map(|charge| charge.class.code()),
+            pool: row.pool(),
+            class: charge.map(|charge| charge.class.code()).or(row.lazy.map(|lazy| lazy.until.code() * LAZY)),
             holder,
             marks: marks(row),
             rare,
@@ -89,7 +96,8 @@ impl<'a> Stored<'a> {
     fn sum(&self, key: SealKey) -> i64 {
         let row = self.row;
         let maybe = |number: Option<u32>| number.map_or(0, |number| u64::from(number) + 1);
-        key.over(1)
+        let seal = key
+            .over(1)
             .number(u64::from(row.slot))
             .number(row.generation)
             .bytes(&row.random)
@@ -108,8 +116,9 @@ impl<'a> Stored<'a> {
             .number(u64::from(self.marks))
             .number(row.version)
             .number(u64::from(row.maker))
-            .bytes(&self.rare)
-            .done()
+            .bytes(&self.rare);
+        // Rows of an earlier format have no such column.
+        if row.licensed == 0 { seal.done() } else { seal.number(row.licensed).done() }
     }
 
     fn bind(&self, statement: &mut rusqlite::CachedStatement<'_>) -> rusqlite::Result<usize> {
@@ -138,13 +147,18 @@ impl<'a> Stored<'a> {
             &*self.rare,
             self.sum,
             self.seal,
+            row.licensed.cast_signed(),
         ])
     }
 }
 
 fn marks(row: &SessionRow) -> u32 {
     let mark = |mark, on| if on { mark } else { 0 };
-    mark(HAD_REQUEST, row.had_request) | mark(DAMAGED, row.damaged) | mark(TAKES, !row.rare.takes.is_empty())
+    mark(HAD_REQUEST, row.had_request)
+        | mark(DAMAGED, row.damaged)
+        | mark(TAKES, !row.rare.takes.is_empty())
+        | mark(BRIEF, row.brief)
+        | mark(COUNTED, row.charge.as_ref().is_some_and(|charge| charge.client.is_some()))
 }
 
 /// A number without a sign.
@@ -152,15 +166,29 @@ pub(super) fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     row.get::<_, i64>(column).map(i64::cast_unsigned)
 }
 
-fn charge(pool: Option<u32>, class: Option<u32>, holder: Option<Arc<str>>) -> Option<Option<Charge>> {
+/// What the columns of a license say: how a session is charged, or the license that it takes later.
+fn license(
+    pool: Option<u32>,
+    class: Option<u32>,
+    holder: Option<Arc<str>>,
+    client: Option<Arc<str>>,
+) -> Option<(Option<Charge>, Option<Lazy>)> {
     match (pool, class) {
-        (None, None) => Some(None),
+        (None, None) => Some((None, None)),
+        (Some(pool), Some(kind)) if kind >= LAZY => {
+            Some((None, Some(Lazy { pool, until: LazyUntil::from_code(kind / LAZY)? })))
+        }
         (Some(pool), Some(class)) => {
             let holder = holder.map_or(Holder::Session, Holder::User);
-            Some(Some(Charge { pool, class: LicenseClass::from_code(class)?, holder }))
+            Some((Some(Charge { pool, class: LicenseClass::from_code(class)?, holder, client }), None))
         }
         _ => None,
     }
+}
+
+/// The client among whose anonymous sessions one counts.
+fn counted(marks: u32, rare: &Rare) -> Option<Arc<str>> {
+    rare.client.address.as_deref().filter(|_| marks & COUNTED != 0).map(client_of)
 }
 
 fn read(row: &Row<'_>, key: SealKey) -> Read<SessionRow> {
@@ -172,10 +200,10 @@ fn read(row: &Row<'_>, key: SealKey) -> Read<SessionRow> {
             Err(_) => Err(Unread::Bad),
         }
     };
-    let charge = charge(row.get(6)?, row.get(7)?, text(8)?).ok_or(Unread::Bad)?;
     let marks: u32 = row.get(17)?;
     let packed = row.get_ref(20)?.as_blob().map_err(|_| Unread::Bad)?;
     let rare = Rare::unpack(packed).ok_or(Unread::Bad)?;
+    let (charge, lazy) = license(row.get(6)?, row.get(7)?, text(8)?, counted(marks, &rare)).ok_or(Unread::Bad)?;
     let session = SessionRow {
         slot: row.get(0)?,
         generation: number(row, 1)?,
@@ -184,6 +212,9 @@ fn read(row: &Row<'_>, key: SealKey) -> Read<SessionRow> {
         application: row.get(4)?,
         user: text(5)?,
         charge,
+        lazy,
+        licensed: number(row, 23)?,
+        brief: marks & BRIEF != 0,
         created: number(row, 9)?,
         order: row.get(10)?,
         wall: row.get(11)?,
@@ -281,21 +312,22 @@ impl Pages<'_> {
 
     /// The sessions charged to a pool: looks at them all, for a recount.
     pub fn charged(&self, pool: u32) -> Result<Vec<ChargedRow>> {
-        let sql = "SELECT slot, generation, random, class, holder, created, pool, iif(marks & ?2, rare, NULL) FROM session \
-                   WHERE pool = ?1 OR marks & ?2";
-        let rows = self.all(sql, [pool, TAKES], |row| {
+        let sql = "SELECT slot, generation, random, class, holder, max(created, licensed), pool, iif(marks & ?2, rare, NULL), \
+                   marks FROM session WHERE (pool = ?1 AND class < ?4) OR marks & ?3";
+        let rows = self.all(sql, [pool, TAKES | COUNTED, TAKES, LAZY], |row| {
             let random = row.get_ref(2)?.as_blob().ok().and_then(|bytes| bytes.try_into().ok()).ok_or(Unread::Bad)?;
+            let rare = row.get_ref(7)?.as_blob_or_null().map_err(|_| Unread::Bad)?;
+            let rare = rare.map_or_else(|| Some(Rare::default()), Rare::unpack).ok_or(Unread::Bad)?;
             let charge = match row.get::<_, Option<u32>>(6)?.filter(|own| *own == pool) {
-                Some(pool) => Some(charge(Some(pool), row.get(3)?, row.get(4)?).flatten().ok_or(Unread::Bad)?),
+                Some(pool) => {
+                    let client = counted(row.get(8)?, &rare);
+                    license(Some(pool), row.get(3)?, row.get(4)?, client).ok_or(Unread::Bad)?.0
+                }
                 None => None,
             };
-            let takes = match row.get_ref(7)?.as_blob_or_null().map_err(|_| Unread::Bad)? {
-                Some(rare) => Rare::unpack(rare).ok_or(Unread::Bad)?.takes,
-                None => Vec::new(),
-            };
-            let takes = takes.into_iter().filter(|taken| taken.pool == pool).collect();
-            let (slot, generation, created) = (row.get(0)?, number(row, 1)?, number(row, 5)?);
-            Ok(ChargedRow { slot, generation, random, charge, created, takes })
+            let takes = rare.takes.into_iter().filter(|taken| taken.pool == pool).collect();
+            let (slot, generation, since) = (row.get(0)?, number(row, 1)?, number(row, 5)?);
+            Ok(ChargedRow { slot, generation, random, charge, since, takes })
         })?;
         Ok(rows.into_iter().filter_map(std::result::Result::ok).collect())
     }
@@ -305,8 +337,8 @@ impl Ledger<'_> {
     /// Keeps a new session; its slot must be free.
     pub fn insert_session(&mut self, row: &SessionRow) -> Result<()> {
         let sql = "INSERT INTO session(slot, generation, random, verifier, application, user, pool, class, holder, created, \
-                   ord, wall, slept, idle, absolute, saved, used, marks, version, maker, rare, sum, seal) VALUES(?1, ?2, \
-                   ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23)";
+                   ord, wall, slept, idle, absolute, saved, used, marks, version, maker, rare, sum, seal, licensed) VALUES(?1, \
+                   ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24)";
         self.keep(sql, row).map(drop)
     }
 
@@ -314,7 +346,8 @@ impl Ledger<'_> {
     pub fn update_session(&mut self, row: &SessionRow) -> Result<bool> {
         let sql = "UPDATE session SET random = ?3, verifier = ?4, application = ?5, user = ?6, pool = ?7, class = ?8, \
                    holder = ?9, created = ?10, ord = ?11, wall = ?12, slept = ?13, idle = ?14, absolute = ?15, saved = ?16, \
-                   used = ?17, marks = ?18, version = ?19, maker = ?20, rare = ?21, sum = ?22, seal = ?23 \
+                   used = ?17, marks = ?18, version = ?19, maker = ?20, rare = ?21, sum = ?22, seal = ?23, \
+                   licensed = ?24 \
                    WHERE slot = ?1 AND generation = ?2";
         Ok(self.keep(sql, row)? > 0)
     }

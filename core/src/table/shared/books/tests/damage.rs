@@ -7,7 +7,7 @@ use super::{books, data, full_row, row};
 use crate::ErrorKind;
 use crate::license::books::Totals;
 use crate::table::PoolLevel;
-use crate::table::shared::books::{Books, FILE, schema};
+use crate::table::shared::books::{Books, FILE, SessionRow, schema};
 use crate::table::shared::testing::Scratch;
 
 /// Changes the file as no library would.
@@ -31,7 +31,7 @@ fn a_damaged_session_is_put_aside_and_the_others_are_served() {
         "UPDATE session SET generation = generation + 1 WHERE slot = 2",
         "DELETE FROM session WHERE slot = 2; UPDATE session SET slot = 2 WHERE slot = 3; \
          INSERT INTO session SELECT 3, generation, random, verifier, application, user, pool, class, holder, created, ord, \
-         wall, slept, idle, absolute, saved, used, marks, version, maker, rare, sum, seal FROM session WHERE slot = 2;",
+         wall, slept, idle, absolute, saved, used, marks, version, maker, rare, sum, seal, licensed FROM session WHERE slot = 2;",
     ] {
         let (dir, books) = books();
         books
@@ -164,7 +164,7 @@ fn an_older_version_is_brought_up_to_this_one() {
     let mut grave = grave(41);
     grave.until = crate::clock::NEVER;
     books.write(|ledger| ledger.bury(locator, &grave, 100)).expect("buried");
-    books.write(|ledger| ledger.insert_session(&full_row(2))).expect("kept");
+    books.write(|ledger| ledger.insert_session(&SessionRow { licensed: 0, ..full_row(2) })).expect("kept");
     books.close(true);
     tamper(
         &dir,
@@ -183,6 +183,7 @@ fn an_older_version_is_brought_up_to_this_one() {
            licensed, user, more, sum FROM grave_2; \
          DROP TABLE grave_2; DROP TABLE tally; DROP TABLE letter; DROP TABLE failure; DROP TABLE outcome; \
          ALTER TABLE event DROP COLUMN waited; \
+         DROP TABLE client; ALTER TABLE session DROP COLUMN licensed; \
          DROP TABLE orphan; DROP TABLE waiter; DROP TABLE definition; DROP TABLE reader; DROP INDEX holder_until; \
          DROP INDEX holder_acquired; ALTER TABLE holder DROP COLUMN acquired; ALTER TABLE holder DROP COLUMN lingering; \
          ALTER TABLE holder DROP COLUMN until; ALTER TABLE holder DROP COLUMN reserved; \

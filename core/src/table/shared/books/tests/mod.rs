@@ -39,6 +39,9 @@ pub(super) fn row(slot: u32) -> SessionRow {
         application: 0,
         user: None,
         charge: None,
+        lazy: None,
+        licensed: 0,
+        brief: false,
         created: 1000,
         order: 7,
         wall: 1_767_225_600_000,
@@ -61,7 +64,9 @@ pub(super) fn full_row(slot: u32) -> SessionRow {
     let class = |name: &str, required| ClassRef { namespace: "shop".into(), name: name.into(), required };
     SessionRow {
         user: Some(user.clone()),
-        charge: Some(Charge { pool: 1, class: LicenseClass::Named, holder: Holder::User(user) }),
+        charge: Some(Charge { pool: 1, class: LicenseClass::Named, holder: Holder::User(user), client: None }),
+        licensed: 1003,
+        brief: true,
         had_request: true,
         damaged: true,
         version: 1 << 40,

@@ -22,7 +22,8 @@ fn store() -> (Scratch, Books) {
         .write(|ledger| {
             ledger.settle_names(&names(&["shop", "forum"], &["a", "b"]), "shop\nforum\nidle 5", true)?;
             let mut plain = row(1);
-            plain.charge = Some(Charge { pool: 0, class: LicenseClass::Anonymous, holder: Holder::Session });
+            plain.charge =
+                Some(Charge { pool: 0, class: LicenseClass::Anonymous, holder: Holder::Session, client: None });
             ledger.insert_session(&plain)?;
             ledger.insert_session(&full_row(2))?;
             let mut other = row(3);

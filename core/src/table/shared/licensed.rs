@@ -1,0 +1,86 @@
+//! The moment at which a lazy session takes its unit.
+
+use super::books::{self, SessionRow};
+use super::layout::flags;
+use super::visit::Held;
+use super::{SharedTable, Writer};
+use crate::error::Result;
+use crate::license::ledger::{self, Demand, Verdict};
+use crate::license::policy::Rank;
+use crate::reason::{DenyReason, LicenseClass};
+use crate::table::*;
+
+/// For whom a unit is taken.
+pub(super) struct Taker {
+    pub holder: Holder,
+    /// What that is to the pool.
+    pub rank: Rank,
+    /// The definition of the pool that this was worked out from; `None` if it does not matter.
+    pub revision: Option<u64>,
+}
+
+impl Taker {
+    /// For the session itself.
+    pub fn itself() -> Self {
+        Self { holder: Holder::Session, rank: Rank::Ordinary, revision: None }
+    }
+}
+
+impl SharedTable {
+    /// Takes the unit of a lazy session, within a transaction. `Err` is the pool's refusal: that is kept by the commit, and
+    /// nothing else. `None`: the pool has another definition than the one that was worked with.
+    pub(super) fn take_unit(
+        &self,
+        ledger: &mut books::Ledger<'_>,
+        at: At,
+        id: SessionId,
+        row: &mut SessionRow,
+        taker: Taker,
+    ) -> Result<Option<Verdict>> {
+        let Some(lazy) = row.lazy else { return Ok(Some(Ok(()))) };
+        let Taker { holder, rank, revision } = taker;
+        let charge = Charge { pool: lazy.pool, class: LicenseClass::Named, holder, client: None };
+        let demand = Demand::new(&charge, rank);
+        let verdict = self.with_pool(ledger, lazy.pool, |pool, defined| {
+            if revision.is_some_and(|revision| defined.revision != revision) {
+                return Ok(None);
+            }
+            ledger::acquire(pool, &defined.rules, at, id, demand).map(Some)
+        })?;
+        if verdict == Some(Ok(())) {
+            (row.charge, row.lazy, row.licensed) = (Some(charge), None, at.now.ms);
+        }
+        Ok(verdict)
+    }
+
+    /// The same for a session that is its own holder, in a transaction of its own; tells the pool that refused.
+    pub(super) fn take_own_unit(
+        &self,
+        writer: &Writer<'_>,
+        at: At,
+        held: &Held<'_>,
+    ) -> Result<std::result::Result<(), (u32, DenyReason)>> {
+        let mut row = self.row(held)?;
+        let pool = row.pool().unwrap_or(0);
+        // What the slot knows of requests the row learns by this.
+        row.had_request = held.has(flags::HAD_REQUEST);
+        let verdict = writer.commit(|ledger| {
+            let verdict = self.take_unit(ledger, at, held.id(), &mut row, Taker::itself())?.unwrap_or(Ok(()));
+            if verdict.is_ok() {
+                ledger.update_session(&row)?;
+            }
+            Ok(verdict)
+        })?;
+        if verdict.is_ok() {
+            self.took_unit(at, held, pool);
+        }
+        Ok(verdict.map_err(|reason| (pool, reason)))
+    }
+
+    /// Has a held slot know that its session took its unit: after the commit.
+    pub(super) fn took_unit(&self, at: At, held: &Held<'_>, pool: u32) {
+        held.mark(flags::LAZY_REQUEST | flags::LAZY_WRITE, false);
+        held.slot.hot.absolute.set_small(pool + 1);
+        self.trace(held, || format!("{} ms: took a unit of {}", at.now.ms, self.config.pools[pool as usize].name));
+    }
+}
