@@ -193,6 +193,33 @@ test('usage, accounts and the lifecycle log', async () => {
   await manager.close()
 })
 
+test('a session takes features', async () => {
+  const pools = { users: { capacity: 2 }, cad: { capacity: 3, unitRule: 'session' } }
+  const manager = shop({ applications: { shop: { pool: 'users' } }, pools, clock: 'manual' })
+  const session = manager.beginNew()
+  session.takeFeature('cad')
+  session.login('ann')
+  session.takeFeature('cad', { count: 2, groups: ['leads'] })
+  const [own, ann] = session.features()
+  assert.deepEqual(own, { pool: 'cad', count: 1, holder: session.id, sinceMs: 0 })
+  assert.deepEqual([ann.count, ann.holder], [2, 'ann'])
+  assert.deepEqual(session.info().features, [own, ann])
+  assert.throws(() => session.takeFeature('cad'), { kind: 'license_denied', reason: 'pool_exhausted' })
+  for (const count of [0, -1, 1001, 1.5, NaN, '1', 2 ** 70]) {
+    assert.throws(() => session.takeFeature('cad', { count }), { kind: 'invalid', message: /count/ })
+  }
+  assert.throws(() => session.takeFeature('cad', { counts: 1 }), { kind: 'invalid', message: /counts/ })
+  assert.throws(() => session.returnFeature('plot'), { kind: 'invalid', message: /plot/ })
+  assert.throws(() => session.returnFeature('cad', -1), { kind: 'invalid', message: /count/ })
+  assert.equal(session.returnFeature('cad', 9), 3)
+  assert.deepEqual(session.features(), [])
+  session.takeFeature('cad')
+  session.end()
+  assert.throws(() => session.features(), { kind: 'gone' })
+  assert.equal(manager.usage('cad').inUse, 0)
+  await manager.close()
+})
+
 test('a pool has policies', async () => {
   const users = { capacity: 2, lingerMs: 1000, overdraft: '50%', reservations: [{ units: 1, members: ['group:leads'] }] }
   const manager = shop({ pools: { users }, clock: 'manual' })

@@ -128,6 +128,34 @@ def test_a_pool_has_policies() -> None:
         ]  # fmt: skip
 
 
+def test_a_session_takes_features() -> None:
+    pools = {"users": ls.Pool(capacity=2), "cad": ls.Pool(capacity=3, unit_rule="session")}
+    with ls.ManualClock(), ls.Manager(applications={"shop": ls.Application(pool="users")}, pools=pools) as manager:
+        with manager.begin_new() as session:
+            session.take_feature("cad")
+            session.login("ann")
+            session.take_feature("cad", 2, groups=("leads",))
+            own, ann = session.features()
+            assert own == ls.Feature(pool="cad", count=1, holder=session.id, since_ms=0)
+            assert (ann.count, ann.holder) == (2, "ann")
+            assert session.info().features == (own, ann)
+            with pytest.raises(ls.LicenseDenied, match="cad") as denied:
+                session.take_feature("cad", count=1)
+            assert denied.value.reason == "pool_exhausted"
+            for count in (0, -1, 1001, 1.5, "1", 2**70):
+                with pytest.raises(ls.Invalid, match="count"):
+                    session.take_feature("cad", count)  # type: ignore[arg-type]
+            with pytest.raises(ls.Invalid, match="plot"):
+                session.return_feature("plot")
+            assert session.return_feature("cad", 9) == 3
+            assert session.features() == ()
+            session.take_feature("cad")
+            session.end()
+            with pytest.raises(ls.Gone):
+                session.features()
+        assert manager.usage("cad").in_use == 0
+
+
 def test_an_unknown_option_is_refused() -> None:
     with pytest.raises((TypeError, ls.Invalid), match="idle"):
         ls.Manager(idle=3)  # type: ignore[call-arg]

@@ -223,6 +223,13 @@ fn session(manager: &Manager, words: &[&str]) -> Answer {
             request.finish()?;
             format!("ok {}", login.token.reveal())
         }
+        ["take", token, pool, count] => {
+            let request = begin(token, LockMode::Exclusive)?;
+            let count = count.parse().expect("a number");
+            request.take_feature(pool, FeatureOptions { count, ..FeatureOptions::default() })?;
+            request.finish()?;
+            "ok".into()
+        }
         ["rotate", token] => {
             let request = begin(token, LockMode::Exclusive)?;
             let token = request.rotate()?;

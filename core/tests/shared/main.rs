@@ -12,6 +12,7 @@ mod clocks;
 mod damage;
 mod death;
 mod faults;
+mod features;
 mod frozen;
 mod golden;
 mod kill;

@@ -95,7 +95,7 @@ impl Shop {
 
     pub fn config(&self) -> Config {
         let idle = (self.idle_ms > 0).then(|| Duration::from_millis(self.idle_ms));
-        let mut shop = Application::new("shop").absolute_timeout(None).idle_timeout(idle);
+        let mut shop = Application::new("shop").absolute_timeout(None).idle_timeout(idle).pool("users");
         if !self.class.is_empty() {
             shop = shop.event_class(self.class.as_str());
         }
@@ -111,7 +111,8 @@ impl Shop {
             callback_deadline: Duration::from_secs(120),
             ..Config::new()
         };
-        config.application(shop).pool(pool).clock(clock)
+        let feature = Pool { unit_rule: UnitRule::Session, ..Pool::new("cad", 50) };
+        config.application(shop).pool(pool).pool(feature).clock(clock)
     }
 
     pub fn try_open(&self) -> Result<Manager> {

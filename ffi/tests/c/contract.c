@@ -384,6 +384,62 @@ static void pools_have_policies(void) {
   lses_clock_free(clock);
 }
 
+static void features_are_taken_and_returned(void) {
+  lses_config *config;
+  OK(lses_config_new(&config));
+  lses_pool cad = LSES_POOL_INIT;
+  cad.name = lses_cstr("cad");
+  cad.capacity = 3;
+  cad.unit_rule = LSES_UNIT_RULE_SESSION;
+  OK(lses_config_add_pool(config, &cad));
+  lses_application system = LSES_APPLICATION_INIT;
+  system.name = lses_cstr("system");
+  system.license_class = LSES_LICENSE_CLASS_NONE;
+  OK(lses_config_add_application(config, &system));
+  lses_manager *manager;
+  OK(lses_manager_new(config, &manager));
+  lses_config_free(config);
+  lses_request *request;
+  OK(lses_manager_begin_new(manager, NULL, NULL, &request));
+  OK(lses_request_take_feature(request, "cad", LSES_NTS, NULL));
+  lses_feature_options options = LSES_FEATURE_OPTIONS_INIT;
+  options.count = 2;
+  OK(lses_request_take_feature(request, "cad", 3, &options));
+  STATUS(LSES_E_LICENSE_DENIED, lses_request_take_feature(request, "cad", LSES_NTS, &options));
+  CHECK(lses_last_error_deny_reason() == LSES_DENY_REASON_POOL_EXHAUSTED);
+  int64_t wrong[] = {0, -1, 1001, INT64_MAX};
+  for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+    options.count = wrong[i];
+    STATUS(LSES_E_INVALID, lses_request_take_feature(request, "cad", LSES_NTS, &options));
+  }
+  options.count = 1;
+  options.group_count = 1; /* and no groups */
+  STATUS(LSES_E_INVALID, lses_request_take_feature(request, "cad", LSES_NTS, &options));
+  options.size = 3;
+  STATUS(LSES_E_INVALID, lses_request_take_feature(request, "cad", LSES_NTS, &options));
+  STATUS(LSES_E_INVALID, lses_request_take_feature(request, NULL, 3, NULL));
+  STATUS(LSES_E_INVALID, lses_request_take_feature(request, "plot", LSES_NTS, NULL));
+  STATUS(LSES_E_INVALID, lses_request_features(request, NULL));
+  lses_buf json = LSES_BUF_INIT;
+  OK(lses_request_features(request, &json));
+  CHECK(strstr(json.data, "\"pool\":\"cad\"") != NULL && strstr(json.data, "\"count\":3") != NULL);
+  lses_buf_free(&json);
+  OK(lses_request_return_feature(request, "cad", LSES_NTS, 1, NULL));
+  uint64_t returned = 0;
+  OK(lses_request_return_feature(request, "cad", LSES_NTS, UINT64_MAX, &returned));
+  CHECK(returned == 2);
+  OK(lses_request_take_feature(request, "cad", LSES_NTS, NULL));
+  OK(lses_request_end(request, NULL, NULL, NULL));
+  STATUS(LSES_GONE, lses_request_take_feature(request, "cad", LSES_NTS, NULL));
+  lses_request_free(request);
+  STATUS(LSES_E_STALE_HANDLE, lses_request_return_feature(request, "cad", LSES_NTS, 1, NULL));
+  lses_usage usage = LSES_USAGE_INIT;
+  OK(lses_manager_usage(manager, "cad", LSES_NTS, &usage, NULL));
+  CHECK(usage.in_use == 0 && usage.high_water == 3);
+  OK(lses_manager_close(manager, 0, NULL));
+  lses_manager_free(manager);
+}
+
 static void every_status_has_a_name_and_a_message(void) {
   for (int32_t status = -21; status <= 3; status++) {
     CHECK(strcmp(lses_status_name(status), "unknown") != 0 && lses_status_message(status)[0] != '\0');
@@ -411,6 +467,7 @@ int main(void) {
   timeouts_are_exact();
   sizes_tell_versions();
   pools_have_policies();
+  features_are_taken_and_returned();
   every_status_has_a_name_and_a_message();
   puts("contract: ok");
   return 0;

@@ -19,6 +19,9 @@ int main() {
   if (!made) return 4;
   auto begun = manager.try_begin(made->token);
   if (!begun || !*begun) return 5;
+  // There is no pool here.
+  if (begun->request->try_take_feature("cad", {2, {"leads"}}).code() != LSES_E_INVALID) return 9;
+  if (begun->request->try_return_feature("cad") || begun->request->try_features().value() != "[]") return 10;
   if (!begun->request->try_set("k", std::string("v")) || !begun->request->try_finish()) return 6;
   if (manager.try_touch("nobody")->status != LSES_ABSENT) return 7;
   auto closed = manager.try_close(std::chrono::seconds(1));

@@ -42,6 +42,9 @@ export async function story(): Promise<EndReason | null> {
   session.idleTimeoutMs = null
   const login = await session.async.login('ada')
   console.log(login.tradeDenied?.reason, login.token)
+  session.takeFeature('cad', { count: 2, groups: ['leads'] })
+  const returned: number = session.returnFeature('cad', 2)
+  for (const { pool, count, holder, sinceMs } of session.features()) console.log(pool, count + returned, holder, sinceMs)
 
   try {
     manager.create({ application: 'shop' })
