@@ -195,7 +195,7 @@ test('usage, accounts and the lifecycle log', async () => {
 
 test('a session takes features', async () => {
   const pools = { users: { capacity: 2 }, cad: { capacity: 3, unitRule: 'session' } }
-  const manager = shop({ applications: { shop: { pool: 'users' } }, pools, clock: 'manual' })
+  const manager = shop({ application: { pool: 'users' }, pools })
   const session = manager.beginNew()
   session.takeFeature('cad')
   session.login('ann')

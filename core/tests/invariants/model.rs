@@ -24,11 +24,13 @@ pub enum Look {
 }
 
 /// Who is charged.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Holder {
     Nobody,
     Itself,
     User(String),
+    /// Itself for what it takes: its number, and whether it is anonymous then.
+    Taker(usize, bool),
 }
 
 pub struct Pool {
@@ -37,8 +39,8 @@ pub struct Pool {
     pub max_connections: u64,
     pub per_holder: Option<u64>,
     pub anonymous_cap: Option<u64>,
-    /// What each user holds; only `iris` needs to remember it.
-    held: BTreeMap<String, u64>,
+    /// What each user and taker holds; only `iris` needs to remember it.
+    held: BTreeMap<Holder, u64>,
 }
 
 impl Pool {
@@ -79,6 +81,8 @@ pub struct Session {
     /// Older tokens: number, end of the grace, end of `gone(replaced)`.
     pub replaced: Vec<(usize, u64, u64)>,
     pub classes: Vec<&'static str>,
+    /// What it took, in this order: pool, who is charged, how often.
+    pub takes: Vec<(usize, Holder, u64)>,
 }
 
 impl Session {
@@ -132,57 +136,103 @@ impl Model {
         self.live().count() < self.max_sessions && here < self.limits[application]
     }
 
-    /// Per user of a pool: connections and units; and how many sessions are their own holders.
-    pub fn holders(&self, pool: usize) -> (BTreeMap<String, (u64, u64)>, u64) {
-        let (mut users, mut own) = (BTreeMap::<String, (u64, u64)>::new(), 0);
-        for (_, session) in self.live().filter(|(_, session)| session.pool == Some(pool)) {
+    /// Per user and taker of a pool: connections and units; and how many sessions are their own holders.
+    pub fn holders(&self, pool: usize) -> (BTreeMap<Holder, (u64, u64)>, u64) {
+        let (mut holders, mut own) = (BTreeMap::<Holder, (u64, u64)>::new(), 0);
+        for (_, session) in self.live() {
             match &session.holder {
-                Holder::User(user) => users.entry(user.clone()).or_default().0 += 1,
+                _ if session.pool != Some(pool) => {}
                 Holder::Itself => own += 1,
                 Holder::Nobody => {}
+                holder => holders.entry(holder.clone()).or_default().0 += 1,
+            }
+            for (_, holder, count) in session.takes.iter().filter(|(taken, ..)| *taken == pool) {
+                holders.entry(holder.clone()).or_default().0 += count;
             }
         }
-        for (user, holder) in &mut users {
-            let held = self.pools[pool].held.get(user).copied().unwrap_or(0);
+        for (name, holder) in &mut holders {
+            let held = self.pools[pool].held.get(name).copied().unwrap_or(0);
             holder.1 = self.pools[pool].units(holder.0, held);
         }
-        (users, own)
+        (holders, own)
     }
 
     pub fn in_use(&self, pool: usize) -> u64 {
-        let (users, own) = self.holders(pool);
-        own + users.values().map(|(_, units)| units).sum::<u64>()
+        let (holders, own) = self.holders(pool);
+        own + holders.values().map(|(_, units)| units).sum::<u64>()
+    }
+
+    /// Units of anonymous sessions.
+    fn anonymous(&self, pool: usize) -> u64 {
+        let own = self
+            .live()
+            .filter(|(_, session)| session.pool == Some(pool) && session.holder == Holder::Itself && session.anonymous);
+        let takers = self.holders(pool).0.into_iter().filter(|(name, _)| matches!(name, Holder::Taker(_, true)));
+        own.count() as u64 + takers.map(|(_, (_, units))| units).sum::<u64>()
     }
 
     /// Remembers what users hold, and forgets who holds nothing.
     fn remember(&mut self) {
         for pool in 0..self.pools.len() {
-            let (users, _) = self.holders(pool);
-            self.pools[pool].held = users.into_iter().map(|(user, (_, units))| (user, units)).collect();
+            let (holders, _) = self.holders(pool);
+            self.pools[pool].held = holders.into_iter().map(|(name, (_, units))| (name, units)).collect();
         }
     }
 
-    /// Whether one session more of this holder may come to a pool.
-    pub fn admit(&self, pool: usize, holder: &Holder, anonymous: bool) -> Result<(), DenyReason> {
+    /// Whether so many connections more of this holder may come to a pool.
+    pub fn admit(&self, pool: usize, holder: &Holder, anonymous: bool, count: u64) -> Result<(), DenyReason> {
         let rules = &self.pools[pool];
         let available = rules.capacity - self.in_use(pool);
-        let Holder::User(user) = holder else {
-            let anonymous_now = self.live().filter(|(_, session)| {
-                session.pool == Some(pool) && session.holder == Holder::Itself && session.anonymous
-            });
-            return match rules.anonymous_cap {
-                _ if available == 0 => Err(DenyReason::PoolExhausted),
-                Some(cap) if anonymous && anonymous_now.count() as u64 >= cap => Err(DenyReason::Reserved),
-                _ => Ok(()),
-            };
+        let wanted = match holder {
+            Holder::Itself | Holder::Nobody => 1,
+            booked => {
+                let (connections, units) = self.holders(pool).0.get(booked).copied().unwrap_or((0, 0));
+                let all = connections + count;
+                let hard = rules.rule == UnitRule::Hard && all > rules.max_connections;
+                if hard || rules.per_holder.is_some_and(|limit| all > limit) {
+                    return Err(DenyReason::HolderLimit);
+                }
+                rules.units(all, units) - units
+            }
         };
-        let (connections, units) = self.holders(pool).0.get(user).copied().unwrap_or((0, 0));
-        let hard = rules.rule == UnitRule::Hard && connections >= rules.max_connections;
-        if hard || rules.per_holder.is_some_and(|limit| connections >= limit) {
-            return Err(DenyReason::HolderLimit);
+        match rules.anonymous_cap {
+            _ if wanted > available => Err(DenyReason::PoolExhausted),
+            Some(cap) if anonymous && self.anonymous(pool) + wanted > cap => Err(DenyReason::Reserved),
+            _ => Ok(()),
         }
-        let more = rules.units(connections + 1, units) - units;
-        if more > available { Err(DenyReason::PoolExhausted) } else { Ok(()) }
+    }
+
+    /// Takes a feature so often, or tells why not.
+    pub fn take(&mut self, number: usize, pool: usize, count: u64) -> Result<(), DenyReason> {
+        let session = &self.sessions[number];
+        let holder = match &session.user {
+            Some(user) => Holder::User(user.clone()),
+            None => Holder::Taker(number, session.anonymous),
+        };
+        self.admit(pool, &holder, matches!(holder, Holder::Taker(_, true)), count)?;
+        let takes = &mut self.sessions[number].takes;
+        match takes.iter_mut().rev().find(|(taken, ..)| *taken == pool).filter(|(_, last, _)| *last == holder) {
+            Some((_, _, taken)) => *taken += count,
+            None => takes.push((pool, holder, count)),
+        }
+        self.remember();
+        Ok(())
+    }
+
+    /// Returns a feature at most so often, what was taken last first; tells how often.
+    pub fn give_back(&mut self, number: usize, pool: usize, count: u64) -> u64 {
+        let takes = &mut self.sessions[number].takes;
+        let mut returned = 0;
+        while returned < count {
+            let Some(last) = takes.iter().rposition(|(taken, ..)| *taken == pool) else { break };
+            takes[last].2 -= 1;
+            returned += 1;
+            if takes[last].2 == 0 {
+                takes.remove(last);
+            }
+        }
+        self.remember();
+        returned
     }
 
     pub fn publish(&mut self, session: Session) {
@@ -201,7 +251,7 @@ impl Model {
         let from = std::mem::replace(&mut session.holder, Holder::Nobody);
         self.remember();
         let stays_anonymous = anonymous && to == Holder::Itself;
-        match self.admit(pool, &to, stays_anonymous) {
+        match self.admit(pool, &to, stays_anonymous, 1) {
             Ok(()) => {
                 self.sessions[number].holder = to;
                 self.sessions[number].anonymous = stays_anonymous;
@@ -221,6 +271,7 @@ impl Model {
         session.ended = Some((self.now, reason));
         session.requests.clear();
         session.holder = Holder::Nobody;
+        session.takes.clear();
         self.remember();
     }
 

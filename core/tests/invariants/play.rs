@@ -121,18 +121,28 @@ impl Play {
         for pool in 0..RULES.len() {
             let name = format!("pool{pool}");
             let usage = self.manager.usage(&name).expect("usage");
-            let (users, own) = self.model.holders(pool);
+            let (holders, own) = self.model.holders(pool);
             assert_eq!(usage.in_use, self.model.in_use(pool), "I1, I5: {name} {:?}", usage.holders);
             assert!(usage.in_use <= usage.capacity, "I1: {name}");
             let seen = usage.holders.iter().filter(|holder| holder.kind == "user");
             let seen: Vec<_> =
                 seen.map(|holder| (holder.holder.to_string(), (holder.connections, holder.units))).collect();
-            assert_eq!(seen, users.into_iter().collect::<Vec<_>>(), "I2: {name}");
-            assert_eq!(
-                usage.holders.iter().filter(|holder| holder.kind == "session").count() as u64,
-                own,
-                "I2: {name}"
-            );
+            let users = holders.iter().filter_map(|(holder, of)| match holder {
+                model::Holder::User(user) => Some((user.clone(), *of)),
+                _ => None,
+            });
+            assert_eq!(seen, users.collect::<Vec<_>>(), "I2: {name}");
+            // What a session is charged for itself and what it took are told together.
+            let takers = holders.iter().filter(|(holder, _)| matches!(holder, model::Holder::Taker(..)));
+            let (connections, units) = takers.fold((own, own), |all, (_, of)| (all.0 + of.0, all.1 + of.1));
+            let sessions = usage.holders.iter().filter(|holder| holder.kind == "session");
+            let told = sessions.clone().fold((0, 0), |all, of| (all.0 + of.connections, all.1 + of.units));
+            assert_eq!(told, (connections, units), "I2: {name}");
+            let mut ids: Vec<_> = sessions.map(|holder| &*holder.holder).collect();
+            let count = ids.len();
+            ids.sort_unstable();
+            ids.dedup();
+            assert_eq!(ids.len(), count, "I2: {name} tells a session twice");
             let audit = self.manager.audit(&name).expect("audit");
             assert!(audit.differences.is_empty() && audit.counted == audit.recounted, "I8: {audit:?}");
         }

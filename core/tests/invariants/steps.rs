@@ -5,7 +5,7 @@ use std::time::Duration;
 use libsession_core::*;
 
 use super::model::{self, GRACE, Holder, Look, NEVER};
-use super::play::{FREE, Play, USERS, ms};
+use super::play::{FREE, Play, RULES, USERS, ms};
 
 impl Play {
     fn create(&mut self) {
@@ -23,7 +23,7 @@ impl Play {
         };
         let pool = (application < FREE).then_some(application);
         let room = self.model.has_room(application);
-        let admitted = pool.map_or(Ok(()), |pool| self.model.admit(pool, &Holder::Itself, anonymous));
+        let admitted = pool.map_or(Ok(()), |pool| self.model.admit(pool, &Holder::Itself, anonymous, 1));
         let made = if begin {
             self.manager.begin_new(options, BeginOptions::default()).map(|request| {
                 assert!(request.is_new());
@@ -57,6 +57,7 @@ impl Play {
             token,
             replaced: Vec::new(),
             classes: vec!["sure", "shaky"],
+            takes: Vec::new(),
         };
         if let Some(request) = request {
             self.last_request += 1;
@@ -261,7 +262,8 @@ impl Play {
         let session = &self.model.sessions[number];
         match (ended, session.ended) {
             (EndOutcome::Ended(receipt), None) => {
-                assert_eq!(receipt.license_free_at_ms.is_some(), session.holder != Holder::Nobody);
+                let held = session.holder != Holder::Nobody || !session.takes.is_empty();
+                assert_eq!(receipt.license_free_at_ms.is_some(), held);
                 self.model.end(number, EndReason::Revoked);
             }
             (EndOutcome::Gone(receipt), Some((at, reason))) => {
@@ -270,6 +272,26 @@ impl Play {
             (EndOutcome::Absent, Some((at, _))) => assert!(self.model.now >= at + 600_000),
             other => panic!("{other:?}"),
         }
+    }
+
+    fn take(&mut self) {
+        let Some((number, request)) = self.any_request() else { return };
+        let (pool, count) = (self.dice.roll(RULES.len() as u64) as usize, 1 + self.dice.roll(3));
+        let options = FeatureOptions { count, ..FeatureOptions::default() };
+        let taken = request.take_feature(&format!("pool{pool}"), options);
+        let expected = self.model.take(number, pool, count);
+        assert_eq!(taken.map_err(|error| error.deny_reason()), expected.map_err(Some), "take {count} of pool{pool}");
+    }
+
+    fn give_back(&mut self) {
+        let Some((number, request)) = self.any_request() else { return };
+        let (pool, count) = (self.dice.roll(RULES.len() as u64) as usize, 1 + self.dice.roll(4));
+        let returned = self.model.give_back(number, pool, count);
+        assert_eq!(request.return_feature(&format!("pool{pool}"), count), Ok(returned));
+        let features = request.features().expect("features").into_iter();
+        let features: Vec<_> = features.map(|taken| (taken.pool.to_string(), taken.count)).collect();
+        let takes = self.model.sessions[number].takes.iter();
+        assert_eq!(features, takes.map(|(pool, _, count)| (format!("pool{pool}"), *count)).collect::<Vec<_>>());
     }
 
     fn ask_end(&mut self) {
@@ -313,7 +335,7 @@ impl Play {
 
     /// Does one step, whatever comes; tells which.
     pub fn step(&mut self) -> &'static str {
-        let (name, step): (&str, fn(&mut Self)) = match self.dice.roll(24) {
+        let (name, step): (&str, fn(&mut Self)) = match self.dice.roll(27) {
             0..=4 => ("create", Self::create),
             5..=7 => ("begin", Self::begin),
             8..=9 => ("finish", Self::finish),
@@ -326,6 +348,8 @@ impl Play {
             19 => ("end", Self::end),
             20 => ("request_end", Self::ask_end),
             21 => ("change classes", Self::change_classes),
+            22..=23 => ("take", Self::take),
+            24 => ("give back", Self::give_back),
             _ => ("advance", Self::advance),
         };
         step(self);

@@ -329,8 +329,8 @@ class Session(MutableMapping[str, Any]):
         `groups` as in `login`: they are not remembered from there.
         """
 
-    def take_feature(self, pool: str, count: int = 1, *, groups: Iterable[str] | None = None) -> None:
-        """Takes a feature: units of a pool beside the session's license, 1 to 1000 at once, all or none.
+    def take_feature(self, pool: str, count: int | None = None, *, groups: Iterable[str] | None = None) -> None:
+        """Takes a feature: units of a pool beside the session's license, 1 (the default) to 1000 at once, all or none.
 
         They are charged to the user who is logged in now, or else to the session, until they are returned or the session
         ends, however that ends. `groups` as in `login`. At most 64 features a session.
@@ -338,8 +338,8 @@ class Session(MutableMapping[str, Any]):
         Raises `LicenseDenied`, `Invalid`; nothing changed.
         """
 
-    def return_feature(self, pool: str, count: int = 1) -> int:
-        """Returns a feature so often, or as often as it is taken, what was taken last first. Tells how often."""
+    def return_feature(self, pool: str, count: int | None = None) -> int:
+        """Returns a feature so often (default 1), or as often as it is taken, what was taken last first. Tells how often."""
 
     def features(self) -> tuple[Feature, ...]:
         """The features that the session has taken, in the order taken."""
