@@ -222,6 +222,30 @@ vocabulary! {
 }
 
 vocabulary! {
+    /// Which sessions may be ended for a unit that somebody needs.
+    Evict {
+        /// None.
+        None = 1 => "none",
+        /// Anonymous ones.
+        Anonymous = 2 => "anonymous",
+        /// Anonymous ones first, then others.
+        Any = 3 => "any",
+    }
+}
+
+vocabulary! {
+    /// What becomes of a login when its user has as many sessions as a holder may.
+    AtSessionLimit {
+        /// It is denied: `holder_limit`.
+        Deny = 1 => "deny",
+        /// The user's session that was created first is ended for it.
+        EvictOldest = 2 => "evict_oldest",
+        /// The one that has been idle longest is.
+        EvictLongestIdle = 3 => "evict_longest_idle",
+    }
+}
+
+vocabulary! {
     /// What happens to the timeout when a session changes its application.
     ApplicationTimeout {
         /// It stays as it is.

@@ -6,7 +6,7 @@ use super::{check_duration, check_user};
 use crate::error::{Error, Result};
 use crate::event::class::check_name;
 use crate::license::policy::{MAX_RESERVATIONS, Rank};
-use crate::reason::UnitRule;
+use crate::reason::{AtSessionLimit, Evict, UnitRule};
 
 /// The most units of a pool.
 const MAX_CAPACITY: u64 = 1 << 32;
@@ -67,7 +67,8 @@ pub struct Reservation {
     /// How many units: 1 up to the capacity.
     pub units: u64,
     /// Whether nobody else may use them meanwhile. Otherwise they only count as used by their members, who are told so in
-    /// the accounts. Default true.
+    /// the accounts, and who get them back: when they find no other unit, a session that has none of the reserved ones is
+    /// evicted for them, whatever the pool's `evict` says. Default true.
     pub hard: bool,
 }
 
@@ -91,6 +92,10 @@ pub struct Pool {
     pub max_connections: u32,
     /// Most sessions of one holder, with how often they take the pool as a feature; `None` is any number. Default `None`.
     pub max_sessions_per_holder: Option<u32>,
+    /// What becomes of a login beyond `max_sessions_per_holder`, or beyond the limit of `hard`. Where one of the user's own
+    /// sessions is ended for it, that is one step with the login: two logins that race never both pass. It may have a
+    /// request in flight, as its own user wants it so. Default `deny`.
+    pub at_session_limit: AtSessionLimit,
     /// Most units that `anonymous` sessions may hold together. Default `None`: as many as there are.
     pub anonymous_cap: Option<u64>,
     /// Most `anonymous` sessions of one client, by `client.address`: one IPv4 address, or one IPv6 network of 64 bits; a port
@@ -119,6 +124,13 @@ pub struct Pool {
     /// For how long units may be given beyond the capacity, counted from when it was passed until use is back within it;
     /// who has one then keeps it. `None`, the default, is any time.
     pub overdraft_time: Option<Duration>,
+    /// Which sessions are ended, with reason `evicted`, for a unit that somebody needs and nothing else gives: the longest
+    /// idle first. Never one with a request in flight or within `min_hold`, one of the same user, or one whose unit counts as
+    /// reserved; and for an anonymous session only other anonymous ones. Of a user all sessions go that it takes to free a
+    /// unit, or none. Default `none`.
+    pub evict: Evict,
+    /// How long a session must have been idle to be evicted for somebody else. Default 0.
+    pub evict_idle: Duration,
     /// Units that are set apart for some: at most 64 reservations, with no more units together than the capacity.
     pub reservations: Vec<Reservation>,
     /// Units of the capacity that only `administrators` get, when they find no other. Default 0.
@@ -144,6 +156,7 @@ impl Pool {
             unit_rule: UnitRule::Staircase,
             max_connections: 25,
             max_sessions_per_holder: None,
+            at_session_limit: AtSessionLimit::Deny,
             anonymous_cap: None,
             anonymous_per_client: None,
             holder_per_client: false,
@@ -155,6 +168,8 @@ impl Pool {
             reclaim: true,
             overdraft: Overdraft::None,
             overdraft_time: None,
+            evict: Evict::None,
+            evict_idle: Duration::ZERO,
             reservations: Vec::new(),
             break_glass: 0,
             administrators: Vec::new(),
@@ -208,6 +223,7 @@ impl Pool {
             ("min_hold", Some(self.min_hold)),
             ("anonymous_min_hold", self.anonymous_min_hold),
             ("overdraft_time", self.overdraft_time),
+            ("evict_idle", Some(self.evict_idle)),
         ] {
             check_duration(what, value.unwrap_or_default())?;
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Overdraft, Pool, Reservation, TradeFailure};
 use crate::data::{Value, from_json, to_json};
 use crate::error::Result;
-use crate::reason::UnitRule;
+use crate::reason::{AtSessionLimit, Evict, UnitRule};
 
 /// An option by which two definitions of a pool differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +64,12 @@ const OPTIONS: &[PoolOption] = &[
         takes: MAYBE,
     },
     PoolOption {
+        name: "at_session_limit",
+        get: |p| p.at_session_limit.name().into(),
+        set: |p, v| to(&mut p.at_session_limit, v.as_text().and_then(AtSessionLimit::from_name)),
+        takes: "deny, evict_oldest or evict_longest_idle",
+    },
+    PoolOption {
         name: "anonymous_cap",
         get: |p| maybe(p.anonymous_cap),
         set: |p, v| to(&mut p.anonymous_cap, or_null(v, number)),
@@ -112,6 +118,18 @@ const OPTIONS: &[PoolOption] = &[
         get: |p| p.overdraft_time.map_or(Value::Null, time),
         set: |p, v| to(&mut p.overdraft_time, or_null(v, ms)),
         takes: MAYBE_TIME,
+    },
+    PoolOption {
+        name: "evict",
+        get: |p| p.evict.name().into(),
+        set: |p, v| to(&mut p.evict, v.as_text().and_then(Evict::from_name)),
+        takes: "none, anonymous or any",
+    },
+    PoolOption {
+        name: "evict_idle_ms",
+        get: |p| time(p.evict_idle),
+        set: |p, v| to(&mut p.evict_idle, ms(v)),
+        takes: TIME,
     },
     PoolOption {
         name: "reservations",

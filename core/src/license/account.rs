@@ -1,6 +1,6 @@
 //! The books of one pool: counters, holders and records under one lock, exact at every instant.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -8,14 +8,15 @@ use crate::sync::Mutex;
 
 use super::audit::{AuditKind, AuditRecord, AuditWhy, Usage};
 use super::books::{AuditEntry, Ledger, Lingering, MAX_READERS, Mark, Orphan, Totals, UserHolder};
+use super::crowd::{Candidates, Crowd, Going, Standing, Victims};
 use super::ledger::{self, Demand, Verdict};
 use super::recount::{self, Charged, holder_name};
 use super::redefine::{Redefinition, Seats, redefine};
 use crate::clock::Millis;
 use crate::config::Pool;
 use crate::id::SessionId;
-use crate::reason::DenyReason;
-use crate::table::{At, Charge, Holder, PoolInForce, PoolLevel, PoolUnchanged, Taken};
+use crate::reason::{DenyReason, LicenseClass};
+use crate::table::{At, Charge, Holder, PoolDefinition, PoolInForce, PoolLevel, PoolUnchanged, SessionRef, Taken};
 
 /// One pool's books.
 pub(crate) struct Account {
@@ -30,8 +31,9 @@ struct Running {
     books: State,
 }
 
+/// The books themselves.
 #[derive(Default)]
-struct State {
+pub(crate) struct State {
     totals: Totals,
     users: HashMap<Arc<str>, UserHolder>,
     /// Anonymous sessions of each client, where those are bounded.
@@ -52,6 +54,47 @@ struct State {
     marks: Vec<Mark>,
     /// While a recount runs: what became of sessions since.
     moved: Option<Moved>,
+    /// Where each user's sessions are, in pools that may end them for others.
+    places: Option<Places>,
+    candidates: Candidates,
+}
+
+/// Where each user's sessions are.
+#[derive(Default)]
+struct Places {
+    users: HashMap<Arc<str>, Vec<u64>>,
+    /// While they are not all known: those that moved meanwhile.
+    moved: Option<HashSet<u64>>,
+}
+
+impl Places {
+    /// Of a pool without sessions.
+    fn whole() -> Self {
+        Self::default()
+    }
+
+    fn add(&mut self, user: &Arc<str>, place: u64) {
+        self.users.entry(user.clone()).or_default().push(place);
+    }
+
+    fn remove(&mut self, user: &Arc<str>, place: u64) {
+        if let Some(known) = self.users.get_mut(user) {
+            known.retain(|other| *other != place);
+            if known.is_empty() {
+                self.users.remove(user);
+            }
+        }
+    }
+}
+
+/// What became of a demand.
+pub(crate) struct Decided {
+    /// Whether it was met.
+    pub verdict: Verdict,
+    /// Sessions that have to go for it, and are charged no more.
+    pub going: Vec<Going>,
+    /// It was not met because somebody was at a session; to be made again.
+    pub again: bool,
 }
 
 /// What became of sessions since a recount began.
@@ -92,6 +135,50 @@ impl State {
         let user = self.fading.first().map(|(until, _)| *until);
         let orphan = self.orphans.first_key_value().map(|((until, _), _)| *until);
         user.into_iter().chain(orphan).min()
+    }
+
+    /// Where the sessions of a user are; `None` if that is not known yet.
+    pub fn places_of(&self, user: &Arc<str>) -> Option<Vec<u64>> {
+        let places = self.places.as_ref().filter(|places| places.moved.is_none())?;
+        Some(places.users.get(user).cloned().unwrap_or_default())
+    }
+
+    fn moves(&mut self, session: SessionRef, from: Option<&Charge>, to: Option<&Charge>) {
+        self.note_move(session.id, to);
+        let Some(places) = &mut self.places else { return };
+        if let Some(moved) = &mut places.moved {
+            moved.insert(session.place);
+        }
+        if let Some(Charge { holder: Holder::User(user), .. }) = from {
+            places.remove(user, session.place);
+        }
+        if let Some(Charge { holder: Holder::User(user), .. }) = to {
+            places.add(user, session.place);
+        }
+    }
+
+    /// Makes a demand; `crowd` are the sessions that may have to go for it, and whether this is the last time that it is made.
+    fn demand(
+        &mut self,
+        rules: &PoolDefinition,
+        session: SessionRef,
+        (crowd, last): (&mut dyn Crowd<Self>, bool),
+        demand: impl FnOnce(&mut Self, &mut Victims<'_, Self>) -> Verdict,
+    ) -> Decided {
+        if !rules.may_evict() {
+            return Decided { verdict: demand(self, &mut Victims::none()), going: Vec::new(), again: false };
+        }
+        let mut candidates = std::mem::take(&mut self.candidates);
+        let mut victims = Victims::among(crowd, &mut candidates, session.place, last);
+        let verdict = demand(self, &mut victims);
+        let again = verdict.is_err() && victims.again();
+        let going = if verdict.is_ok() { victims.taken() } else { Vec::new() };
+        self.candidates = candidates;
+        for Going { member, .. } in &going {
+            let gone = SessionRef { id: member.session, place: member.standing.place };
+            self.moves(gone, Some(&member.charge), None);
+        }
+        Decided { verdict, going, again }
     }
 
     fn note_move(&mut self, session: SessionId, charge: Option<&Charge>) {
@@ -227,7 +314,8 @@ impl Ledger for State {
 impl Account {
     pub fn new(pool: Pool) -> Self {
         let defined = Arc::new(PoolInForce::new(pool, 1));
-        let books = State { keep: defined.rules.audit_records, ..State::default() };
+        let places = defined.rules.may_evict().then(Places::whole);
+        let books = State { keep: defined.rules.audit_records, places, ..State::default() };
         Self { state: Mutex::new(Running { defined, books }), recounting: Mutex::new(()) }
     }
 
@@ -252,6 +340,9 @@ impl Account {
             Ok(()) => {
                 let surplus = books.records.len().saturating_sub(books.keep);
                 books.records.drain(..surplus);
+                if !to.rules.may_evict() {
+                    (books.places, books.candidates) = (None, Candidates::default());
+                }
                 let next = books.next_free();
                 state.defined = to.clone();
                 Ok(Defined { from, to, next })
@@ -263,20 +354,58 @@ impl Account {
         }
     }
 
-    /// Charges one session more, or tells why not.
-    pub fn acquire(&self, at: At, session: SessionId, demand: Demand<'_>) -> Verdict {
+    /// Learns where each user's sessions are, of a pool whose sessions may have to go from now on: `scan` finds all sessions
+    /// that are charged for users.
+    pub fn follow(&self, scan: impl FnOnce() -> Vec<(Arc<str>, u64)>) {
+        let _one = self.recounting.lock();
+        {
+            let Running { defined, books } = &mut *self.state.lock();
+            if !defined.rules.may_evict() || books.places.as_ref().is_some_and(|places| places.moved.is_none()) {
+                return;
+            }
+            books.places = Some(Places { moved: Some(HashSet::new()), ..Places::default() });
+        }
+        let found = scan();
+        let mut state = self.state.lock();
+        if let Some(places) = &mut state.books.places
+            && let Some(moved) = places.moved.take()
+        {
+            for (user, place) in found.iter().filter(|(_, place)| !moved.contains(place)) {
+                places.add(user, *place);
+            }
+        }
+    }
+
+    /// Charges one session more that was last used then, or tells why not. `crowd` are the sessions of the pool, of which some
+    /// may have to go for it, and whether this is the last time that the demand is made.
+    pub fn acquire(
+        &self,
+        at: At,
+        session: SessionRef,
+        used: Millis,
+        demand: Demand<'_>,
+        crowd: (&mut dyn Crowd<State>, bool),
+    ) -> Decided {
         let mut state = self.state.lock();
         let Running { defined, books } = &mut *state;
-        let Ok(verdict) = ledger::acquire(books, &defined.rules, at, session, demand);
-        verdict.inspect(|()| books.note_move(session, Some(demand.charge)))
+        let decided = books.demand(&defined.rules, session, crowd, |books, victims| {
+            let Ok(verdict) = ledger::acquire(books, &defined.rules, at, session.id, demand, victims);
+            verdict
+        });
+        if decided.verdict.is_ok() {
+            books.moves(session, None, Some(demand.charge));
+            let anonymous = demand.charge.class == LicenseClass::Anonymous;
+            books.candidates.arrived(anonymous, Standing { used, made: 0, place: session.place });
+        }
+        decided
     }
 
     /// Frees what a session was charged that was made then, or lets it linger; tells when the first lingering unit is free.
-    pub fn release(&self, at: At, session: SessionId, charge: &Charge, since: Millis) -> Option<Millis> {
+    pub fn release(&self, at: At, session: SessionRef, charge: &Charge, since: Millis) -> Option<Millis> {
         let mut state = self.state.lock();
         let Running { defined, books } = &mut *state;
-        let Ok(()) = ledger::release(books, &defined.rules, at, session, charge, since);
-        books.note_move(session, None);
+        let Ok(()) = ledger::release(books, &defined.rules, at, session.id, charge, since);
+        books.moves(session, Some(charge), None);
         books.next_free()
     }
 
@@ -285,21 +414,32 @@ impl Account {
     pub fn trade(
         &self,
         at: At,
-        session: SessionId,
+        session: SessionRef,
         from: Option<&Charge>,
         demand: Demand<'_>,
         revision: u64,
-    ) -> Option<Verdict> {
+        crowd: (&mut dyn Crowd<State>, bool),
+    ) -> Option<Decided> {
         let mut state = self.state.lock();
         let Running { defined, books } = &mut *state;
         if defined.revision != revision {
             return None;
         }
-        let Ok(verdict) = match from {
-            Some(from) => ledger::trade(books, &defined.rules, at, session, from, demand),
-            None => ledger::acquire(books, &defined.rules, at, session, demand),
-        };
-        Some(verdict.inspect(|()| books.note_move(session, Some(demand.charge))))
+        let decided = books.demand(&defined.rules, session, crowd, |books, victims| {
+            let Ok(verdict) = match from {
+                Some(from) => ledger::trade(books, &defined.rules, at, session.id, from, demand, victims),
+                None => ledger::acquire(books, &defined.rules, at, session.id, demand, victims),
+            };
+            verdict
+        });
+        if decided.verdict.is_ok() {
+            books.moves(session, from, Some(demand.charge));
+            if from.is_none_or(|from| from.class != demand.charge.class) {
+                // Its last use is found out when it is looked at.
+                books.candidates.arrived(false, Standing { used: 0, made: 0, place: session.place });
+            }
+        }
+        Some(decided)
     }
 
     /// Charges a feature that a session takes, or tells why not; `takes` is told then, and answers all that it has taken.
@@ -317,7 +457,7 @@ impl Account {
         if defined.revision != revision {
             return None;
         }
-        let Ok(verdict) = ledger::acquire(books, &defined.rules, at, session, demand);
+        let Ok(verdict) = ledger::acquire(books, &defined.rules, at, session, demand, &mut Victims::none());
         Some(verdict.inspect(|()| books.note_takes(session, demand.charge.pool, takes())))
     }
 

@@ -59,11 +59,13 @@ pub enum AuditWhy {
     Overdraft,
     /// It had lingered long enough.
     Lingered,
+    /// A session was ended for somebody else's; or this one was.
+    Evicted,
 }
 
 impl AuditWhy {
     /// All, in the order of their numbers.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Nothing,
         Self::Lingering,
         Self::Reclaimed,
@@ -71,6 +73,7 @@ impl AuditWhy {
         Self::BreakGlass,
         Self::Overdraft,
         Self::Lingered,
+        Self::Evicted,
     ];
 
     /// The same word in every language; empty for nothing.
@@ -83,6 +86,7 @@ impl AuditWhy {
             Self::BreakGlass => "break_glass",
             Self::Overdraft => "overdraft",
             Self::Lingered => "lingered",
+            Self::Evicted => "evicted",
         }
     }
 }
@@ -177,6 +181,8 @@ pub struct Usage {
     pub high_water_at: i64,
     /// Sessions refused so far.
     pub denials: u64,
+    /// Sessions evicted so far, for others or for one more of their user.
+    pub evicted: u64,
     /// Per holder, by name.
     pub holders: Vec<HolderUsage>,
 }

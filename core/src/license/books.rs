@@ -24,6 +24,8 @@ pub(crate) struct Totals {
     pub high_water_at: i64,
     /// Sessions refused so far.
     pub denials: u64,
+    /// Sessions evicted so far.
+    pub evicted: u64,
     /// The level that was told last.
     pub level: PoolLevel,
     /// Engine time since when more units are in use than there are; `None` while there are not.
@@ -49,6 +51,7 @@ impl Default for Totals {
             high_water: 0,
             high_water_at: 0,
             denials: 0,
+            evicted: 0,
             level: PoolLevel::Recovered,
             overdrawn: None,
             ceiling: 0,

@@ -7,11 +7,13 @@ use std::sync::Arc;
 
 use super::audit::{AuditKind, AuditWhy};
 use super::books::{AuditEntry, Ledger, Lingering, Orphan, Totals, UserHolder};
+use super::crowd::{Cause, Victims};
+use super::evict::{Need, Others, Step};
 use super::policy::{self, Rank, Room};
 use super::rules;
 use crate::clock::Millis;
 use crate::id::SessionId;
-use crate::reason::{DenyReason, LicenseClass};
+use crate::reason::{DenyReason, Evict, LicenseClass};
 use crate::table::{At, Charge, Holder, PoolDefinition};
 
 /// Units of a session that is its own holder: every rule charges one connection with one.
@@ -47,6 +49,7 @@ pub(crate) fn acquire<L: Ledger>(
     at: At,
     session: SessionId,
     demand: Demand<'_>,
+    victims: &mut Victims<'_, L>,
 ) -> Result<Verdict, L::Error> {
     let charge = demand.charge;
     expire(ledger, pool, at)?;
@@ -56,12 +59,14 @@ pub(crate) fn acquire<L: Ledger>(
         return desk.deny(ledger, DenyReason::HolderLimit);
     }
     let totals = ledger.totals().clone();
-    match desk.join(ledger, totals, Joining { demand, held, left: None })? {
+    match desk.join(ledger, victims, totals, Joining { demand, held, left: None })? {
         Ok(joined) => {
             desk.apply(ledger, joined, AuditKind::Grant)?;
             move_client(ledger, None, charge.client.as_ref())?;
             Ok(Ok(()))
         }
+        // It is asked again a moment later, and told then.
+        Err(reason) if victims.again() => Ok(Err(reason)),
         Err(reason) => desk.deny(ledger, reason),
     }
 }
@@ -112,6 +117,7 @@ pub(crate) fn trade<L: Ledger>(
     session: SessionId,
     from: &Charge,
     demand: Demand<'_>,
+    victims: &mut Victims<'_, L>,
 ) -> Result<Verdict, L::Error> {
     let to = demand.charge;
     expire(ledger, pool, at)?;
@@ -126,7 +132,7 @@ pub(crate) fn trade<L: Ledger>(
     let rest = desk.leave(&mut totals, from, 1, leaves, None).rest;
     let left = from.holder.booked();
     let held = if same { rest } else { joins };
-    match desk.join(ledger, totals, Joining { demand, held, left })? {
+    match desk.join(ledger, victims, totals, Joining { demand, held, left })? {
         Ok(joined) => {
             if !same {
                 hold(ledger, &from.holder, rest)?;
@@ -135,6 +141,7 @@ pub(crate) fn trade<L: Ledger>(
             move_client(ledger, from.client.as_ref(), to.client.as_ref())?;
             Ok(Ok(()))
         }
+        Err(reason) if victims.again() => Ok(Err(reason)),
         Err(reason) => desk.deny(ledger, reason),
     }
 }
@@ -239,14 +246,26 @@ struct Joined {
     totals: Totals,
     holder: Option<UserHolder>,
     reclaimed: Vec<Reclaimed>,
+    others: Others,
     why: AuditWhy,
 }
 
-/// A user whose lingering units are taken, and what is left.
+/// A user whose lingering units are taken.
 struct Reclaimed {
     user: Arc<str>,
-    rest: UserHolder,
+    /// The last of its sessions.
+    last: SessionId,
     units: u64,
+}
+
+/// For whom units are looked for, and what that takes.
+struct Search<'a> {
+    /// Whose units and sessions are left alone.
+    spared: [Option<&'a Arc<str>>; 2],
+    rank: Rank,
+    anonymous: bool,
+    reclaimed: Vec<Reclaimed>,
+    others: Others,
 }
 
 /// What a leave changed.
@@ -261,6 +280,7 @@ impl Desk<'_> {
     fn join<L: Ledger>(
         &self,
         ledger: &mut L,
+        victims: &mut Victims<'_, L>,
         mut totals: Totals,
         joining: Joining<'_>,
     ) -> Result<Result<Joined, DenyReason>, L::Error> {
@@ -272,14 +292,23 @@ impl Desk<'_> {
             Holder::User(_) | Holder::Taker(_) => Some(held.unwrap_or_else(|| UserHolder::new(now))),
         };
         let anonymous = charge.is_anonymous();
+        let own = charge.holder.booked();
+        let rank = if own.is_some() { rank } else { Rank::Ordinary };
+        let mut search =
+            Search { spared: [own, left], rank, anonymous, reclaimed: Vec::new(), others: Others::default() };
         let mut why = AuditWhy::Nothing;
-        let (wanted, rank) = match &mut holder {
-            None => (OWN, Rank::Ordinary),
-            Some(holder) => {
-                let needs = match rules::needs(self.pool.rule, holder.connections, count, holder.needed()) {
+        let wanted = match (&mut holder, own) {
+            (Some(holder), Some(user)) => {
+                let mut needs = rules::needs(self.pool.rule, holder.connections, count, holder.needed());
+                if needs.is_err() && self.make_place(ledger, victims, &mut search.others, user, holder)? {
+                    needs = rules::needs(self.pool.rule, holder.connections, count, holder.needed());
+                }
+                let needs = match needs {
                     Ok(needs) => needs,
                     Err(reason) => return Ok(Err(reason)),
                 };
+                // Only where several had to go.
+                holder.free(&mut totals, holder.needed().saturating_sub(needs));
                 let again = needs.saturating_sub(holder.needed()).min(holder.lingering);
                 if again > 0 {
                     why = AuditWhy::Lingering;
@@ -287,18 +316,20 @@ impl Desk<'_> {
                     totals.lingering = totals.lingering.saturating_sub(again);
                 }
                 // A holder with lingering units left keeps them until they end.
-                (needs.saturating_sub(holder.needed()), rank)
+                needs.saturating_sub(holder.needed())
             }
+            _ => OWN,
         };
-        if anonymous && self.pool.anonymous_cap.is_some_and(|cap| totals.anonymous.saturating_add(wanted) > cap) {
+        if anonymous
+            && let Some(cap) = self.pool.anonymous_cap.filter(|cap| totals.anonymous.saturating_add(wanted) > *cap)
+            && !self.make_anonymous(ledger, victims, &mut totals, &mut search, (cap, wanted))?
+        {
             // Full for everybody is the better reason.
             let free = policy::room(self.pool, &totals, self.pool.capacity, Rank::Ordinary).free;
             return Ok(Err(if free < wanted { DenyReason::PoolExhausted } else { DenyReason::Reserved }));
         }
-        let mut reclaimed = Vec::new();
         if wanted > 0 {
-            let own = charge.holder.booked();
-            let room = match self.make_room(ledger, &mut totals, [own, left], rank, wanted, &mut reclaimed)? {
+            let room = match self.make_room(ledger, victims, &mut totals, &mut search, wanted)? {
                 Ok(room) => room,
                 Err(reason) => return Ok(Err(reason)),
             };
@@ -317,10 +348,15 @@ impl Desk<'_> {
             }
             if totals.in_use > self.pool.capacity {
                 why = AuditWhy::Overdraft;
-            } else if why == AuditWhy::Nothing && !reclaimed.is_empty() {
+            } else if why == AuditWhy::Nothing && !search.reclaimed.is_empty() && search.others.steps.is_empty() {
                 why = AuditWhy::Reclaimed;
             }
         }
+        let Search { reclaimed, others, .. } = search;
+        if why == AuditWhy::Nothing && !others.steps.is_empty() {
+            why = AuditWhy::Evicted;
+        }
+        totals.evicted = totals.evicted.saturating_add(others.steps.len() as u64);
         if let Some(holder) = &mut holder {
             holder.connections = holder.connections.saturating_add(count);
         }
@@ -328,19 +364,34 @@ impl Desk<'_> {
             totals.high_water = totals.in_use;
             totals.high_water_at = self.at.wall;
         }
-        Ok(Ok(Joined { totals, holder, reclaimed, why }))
+        Ok(Ok(Joined { totals, holder, reclaimed, others, why }))
     }
 
-    /// Finds so many units for a rank: free ones, then those that linger with others (but for the spared), then the overdraft.
+    /// Has an anonymous session go for another one, of a pool that has as many as it may; tells whether one does.
+    fn make_anonymous<L: Ledger>(
+        &self,
+        ledger: &mut L,
+        victims: &mut Victims<'_, L>,
+        totals: &mut Totals,
+        search: &mut Search<'_>,
+        (cap, wanted): (u64, u64),
+    ) -> Result<bool, L::Error> {
+        let need = Need { spared: search.spared, whom: self.pool.evict.min(Evict::Anonymous), cause: Cause::Needed };
+        let measure = |totals: &Totals| cap.saturating_sub(totals.anonymous);
+        self.evict(ledger, victims, totals, &mut search.others, &need, (&measure, wanted))
+    }
+
+    /// Finds so many units for a rank: free ones, then those that linger with others (but for the spared), then the overdraft,
+    /// then those of sessions that may be ended for it.
     fn make_room<L: Ledger>(
         &self,
         ledger: &mut L,
+        victims: &mut Victims<'_, L>,
         totals: &mut Totals,
-        spared: [Option<&Arc<str>>; 2],
-        rank: Rank,
+        search: &mut Search<'_>,
         wanted: u64,
-        reclaimed: &mut Vec<Reclaimed>,
     ) -> Result<Result<Room, DenyReason>, L::Error> {
+        let (rank, spared) = (search.rank, search.spared);
         let (pool, now) = (self.pool, self.at.now.ms);
         let mut room = policy::room(pool, totals, pool.capacity, rank);
         let mut skip = 0;
@@ -351,7 +402,8 @@ impl Desk<'_> {
                 break;
             }
             // What a session took for itself lingers for no other reason than its minimal time.
-            for user in users.into_iter().filter(|user| !spared.contains(&Some(user)) && !Holder::takes(user)) {
+            let others = |user: &Arc<str>| !spared.contains(&Some(user)) && !Holder::takes(user);
+            for user in users.into_iter().filter(others) {
                 let Some(mut rest) = ledger.holder(&user)? else { continue };
                 if room.all() >= wanted || rest.acquired.min(now).saturating_add(pool.min_hold) > now {
                     continue;
@@ -362,13 +414,25 @@ impl Desk<'_> {
                 // What is reserved for others is of no use.
                 if with.all() > room.all() {
                     (*totals, room) = (after, with);
-                    reclaimed.push(Reclaimed { user, rest, units });
+                    search.others.set_holder(&user, rest);
+                    search.reclaimed.push(Reclaimed { user, last: rest.last, units });
                 }
             }
         }
         let limit = policy::limit(pool, totals, now);
         if room.all() < wanted && limit > pool.capacity {
             room = policy::room(pool, totals, limit, rank);
+        }
+        if room.all() < wanted
+            && let (whom, cause) = policy::evicts(pool, rank, search.anonymous, &room, wanted)
+            && whom != Evict::None
+        {
+            let need = Need { spared: search.spared, whom, cause };
+            let measure = |totals: &Totals| policy::room(pool, totals, limit, rank).all();
+            let others = &mut search.others;
+            if self.evict(ledger, victims, totals, others, &need, (&measure, wanted))? {
+                room = policy::room(pool, totals, limit, rank);
+            }
         }
         if room.all() < wanted {
             let exhausted = room.free < wanted;
@@ -381,23 +445,24 @@ impl Desk<'_> {
     /// Writes what a join worked out.
     fn apply<L: Ledger>(&self, ledger: &mut L, joined: Joined, kind: AuditKind) -> Result<(), L::Error> {
         *ledger.totals() = joined.totals;
-        let mut before = self.before;
-        for Reclaimed { user, rest, units } in joined.reclaimed {
-            let last = rest.last;
+        let reclaimed = joined.reclaimed.into_iter().map(|Reclaimed { user, last, units }| {
+            (AuditKind::Reclaim, AuditWhy::Nothing, last, Holder::User(user), units)
+        });
+        for step in &joined.others.steps {
+            move_client(ledger, step.charge.client.as_ref(), None)?;
+        }
+        let evicted = joined.others.steps.into_iter().map(|Step { session, charge, units }| {
+            (AuditKind::Release, AuditWhy::Evicted, session, charge.holder, units)
+        });
+        for (user, rest) in joined.others.users {
             ledger.set_holder(&user, rest.kept())?;
+        }
+        let mut before = self.before;
+        for (kind, why, session, holder, units) in reclaimed.chain(evicted) {
             let after = before.saturating_sub(units);
-            let holder = Holder::User(user);
             if self.pool.audit_records > 0 {
-                ledger.record(&AuditEntry {
-                    at: self.at.now.ms,
-                    kind: AuditKind::Reclaim,
-                    session: last,
-                    holder: &holder,
-                    before,
-                    after,
-                    reason: None,
-                    why: AuditWhy::Nothing,
-                })?;
+                let (at, holder) = (self.at.now.ms, &holder);
+                ledger.record(&AuditEntry { at, kind, session, holder, before, after, reason: None, why })?;
             }
             before = after;
         }

@@ -5,6 +5,8 @@ pub mod audit;
 pub(crate) mod books;
 pub(crate) mod client;
 pub(crate) mod crawlers;
+pub(crate) mod crowd;
+mod evict;
 pub(crate) mod ledger;
 pub mod policy;
 pub(crate) mod recount;

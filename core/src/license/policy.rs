@@ -1,8 +1,9 @@
 //! What a pool allows beyond its units: overdraft, reservations, levels. No clock, no lock, no store.
 
 use super::books::Totals;
+use super::crowd::Cause;
 use crate::clock::Millis;
-use crate::reason::LicenseClass;
+use crate::reason::{Evict, LicenseClass};
 use crate::table::{PoolDefinition, PoolLevel};
 
 /// What a holder is to a pool.
@@ -89,6 +90,17 @@ pub(super) fn room(pool: &PoolDefinition, totals: &Totals, limit: u64, rank: Ran
         }
     }
     Room { free, common: free.saturating_sub(apart), own, unused }
+}
+
+/// Whose sessions may be ended for a rank that finds too little room, and why they would be.
+pub(super) fn evicts(pool: &PoolDefinition, rank: Rank, anonymous: bool, room: &Room, wanted: u64) -> (Evict, Cause) {
+    let soft = matches!(rank, Rank::Reserved(position)
+        if pool.reservations.get(usize::from(position)).is_some_and(|reservation| !reservation.hard));
+    if soft && wanted.saturating_sub(room.all()) <= room.unused {
+        return (Evict::Any, Cause::Reserved);
+    }
+    // Whoever comes without a name drives nobody out who has one.
+    (if anonymous { pool.evict.min(Evict::Anonymous) } else { pool.evict }, Cause::Needed)
 }
 
 /// How long a session of a class that is its own holder keeps its unit at least.

@@ -111,6 +111,7 @@ pub(crate) fn usage(
         high_water: totals.high_water,
         high_water_at: totals.high_water_at,
         denials: totals.denials,
+        evicted: totals.evicted,
         holders,
     }
 }

@@ -31,17 +31,33 @@ pub fn units(rule: PoolRule, connections: u64, held: u64) -> u64 {
     }
 }
 
+/// Most sessions of one holder.
+pub fn limit(rule: PoolRule) -> Option<u64> {
+    match rule.unit_rule {
+        UnitRule::Hard => Some(rule.max_connections.min(rule.max_sessions_per_holder.unwrap_or(u64::MAX))),
+        _ => rule.max_sessions_per_holder,
+    }
+}
+
 /// The units a holder would need with so many sessions more, or why there may not be so many.
 pub fn needs(rule: PoolRule, connections: u64, more: u64, held: u64) -> Result<u64, DenyReason> {
     let more = connections.saturating_add(more);
-    let limit = match rule.unit_rule {
-        UnitRule::Hard => Some(rule.max_connections.min(rule.max_sessions_per_holder.unwrap_or(u64::MAX))),
-        _ => rule.max_sessions_per_holder,
-    };
-    if limit.is_some_and(|limit| more > limit) {
+    if limit(rule).is_some_and(|limit| more > limit) {
         return Err(DenyReason::HolderLimit);
     }
     Ok(units(rule, more, held))
+}
+
+/// How many sessions of a holder with `connections` of them and `held` units must go before a unit comes free.
+pub fn to_shrink(rule: PoolRule, connections: u64, held: u64) -> u64 {
+    match rule.unit_rule {
+        UnitRule::Session => 1,
+        UnitRule::Staircase => {
+            let below = held.saturating_sub(1).saturating_mul(rule.max_connections);
+            connections.saturating_sub(below).max(1)
+        }
+        UnitRule::User | UnitRule::Hard | UnitRule::Iris => connections.max(1),
+    }
 }
 
 #[cfg(test)]
@@ -74,6 +90,20 @@ mod tests {
             assert_eq!(held, 27, "{connections}");
         }
         assert_eq!(units(iris, 0, held), 0);
+    }
+
+    #[test]
+    fn a_unit_comes_free_with_so_many_sessions_and_not_with_fewer() {
+        for unit_rule in UnitRule::ALL.iter().copied() {
+            let rule = PoolRule { max_connections: 3, ..rule(unit_rule) };
+            let mut held = 0;
+            for connections in 1..12 {
+                held = units(rule, connections, held);
+                let count = to_shrink(rule, connections, held);
+                assert!(units(rule, connections - count, held) < held, "{rule:?} {connections}");
+                assert_eq!(units(rule, connections - count + 1, held), held, "{rule:?} {connections}");
+            }
+        }
     }
 
     #[test]

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::audit::{AuditKind, AuditWhy};
 use super::books::{AuditEntry, Ledger, Lingering, Orphan, Totals, UserHolder};
-use super::ledger::{Demand, Verdict, acquire, expire, give_back, release, trade};
+use super::crowd::Victims;
+use super::ledger::{self, Demand, Verdict, expire, give_back, release};
 use super::policy::{Rank, Reserved};
 use super::recount::{recount, recount_clients};
 use super::redefine::{Redefinition, Seats, redefine};
@@ -135,6 +136,28 @@ impl Ledger for Books {
     fn level(&mut self, level: PoolLevel, in_use: u64) -> Result<(), Self::Error> {
         self.call().map(|()| self.levels.push((level, in_use)))
     }
+}
+
+/// Where nobody goes for it.
+fn acquire(
+    books: &mut Books,
+    pool: &PoolDefinition,
+    at: At,
+    session: SessionId,
+    demand: Demand<'_>,
+) -> Result<Verdict, &'static str> {
+    ledger::acquire(books, pool, at, session, demand, &mut Victims::none())
+}
+
+fn trade(
+    books: &mut Books,
+    pool: &PoolDefinition,
+    at: At,
+    session: SessionId,
+    from: &Charge,
+    demand: Demand<'_>,
+) -> Result<Verdict, &'static str> {
+    ledger::trade(books, pool, at, session, from, demand, &mut Victims::none())
 }
 
 fn pool(unit_rule: UnitRule, capacity: u64) -> PoolDefinition {

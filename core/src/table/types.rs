@@ -11,7 +11,9 @@ use crate::event::ClassRef;
 use crate::id::{SessionId, Token};
 use crate::license::policy::{Rank, Reserved};
 use crate::license::rules::PoolRule;
-use crate::reason::{DenyReason, EndLevel, EndReason, LazyUntil, LicenseClass, LockMode, ThreadKind, TouchKind};
+use crate::reason::{
+    AtSessionLimit, DenyReason, EndLevel, EndReason, Evict, LazyUntil, LicenseClass, LockMode, ThreadKind, TouchKind,
+};
 use crate::session::{Client, Feature, Receipt, RequestInfo, SessionInfo};
 
 /// A session as a table knows it: its public id, and where it is.
@@ -126,6 +128,12 @@ pub struct PoolDefinition {
     pub overdraft: u64,
     /// For how long in a row.
     pub overdraft_time: Millis,
+    /// Which sessions may be ended for a unit that somebody needs.
+    pub evict: Evict,
+    /// How long those must have been idle.
+    pub evict_idle: Millis,
+    /// What becomes of a session more than a holder may have.
+    pub at_session_limit: AtSessionLimit,
     /// Units set apart for some.
     pub reservations: Vec<Reserved>,
     /// Units for administrators only.
@@ -155,6 +163,9 @@ impl PoolDefinition {
             reclaim: pool.reclaim,
             overdraft: pool.overdraft.units(pool.capacity),
             overdraft_time: pool.overdraft_time.map_or(NEVER, millis),
+            evict: pool.evict,
+            evict_idle: millis(pool.evict_idle),
+            at_session_limit: pool.at_session_limit,
             reservations: pool
                 .reservations
                 .iter()
@@ -163,6 +174,13 @@ impl PoolDefinition {
             break_glass: pool.break_glass,
             audit_records: pool.audit_records,
         }
+    }
+
+    /// Whether a session may have to go for another one.
+    pub(crate) fn may_evict(&self) -> bool {
+        self.evict != Evict::None
+            || self.at_session_limit != AtSessionLimit::Deny
+            || self.reservations.iter().any(|reservation| !reservation.hard)
     }
 }
 
@@ -215,6 +233,9 @@ impl PoolDefinition {
             reclaim: true,
             overdraft: 0,
             overdraft_time: crate::clock::NEVER,
+            evict: Evict::None,
+            evict_idle: 0,
+            at_session_limit: AtSessionLimit::Deny,
             reservations: Vec::new(),
             break_glass: 0,
             audit_records: 0,

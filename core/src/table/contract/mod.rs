@@ -12,6 +12,7 @@
 
 mod data;
 mod desk;
+mod evict;
 mod features;
 mod licenses;
 mod life;
@@ -70,6 +71,7 @@ fn promises() -> impl Iterator<Item = Promise> {
         data::PROMISES,
         lock::PROMISES,
         licenses::PROMISES,
+        evict::PROMISES,
         features::PROMISES,
         seeing::PROMISES,
         race::PROMISES,

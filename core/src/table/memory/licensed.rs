@@ -5,12 +5,12 @@ use std::sync::Arc;
 use super::cold::Cold;
 use super::requests::corrupt;
 use super::slot::Slot;
-use super::{MemoryTable, Visit};
+use super::{MemoryTable, Visit, Waiters};
 use crate::clock::Millis;
 use crate::data::{Changes, Tree};
 use crate::error::{Error, Result};
 use crate::license::client::client_of;
-use crate::license::ledger::{Demand, Verdict};
+use crate::license::ledger::Demand;
 use crate::license::policy::Rank;
 use crate::reason::{LazyUntil, LicenseClass};
 use crate::table::{At, Charge, Holder, Lazy};
@@ -58,6 +58,13 @@ impl MemoryTable {
         Some(Charge { pool, class, holder, client })
     }
 
+    /// The pool that a session is charged to, and whether it is anonymous, as its slot tells it; nobody need hold it.
+    pub(super) fn charged_to(slot: &Slot) -> Option<(u32, bool)> {
+        let word = slot.absolute.small();
+        let pool = (word >> BITS).checked_sub(1)?;
+        (word & KIND < LAZY).then_some((pool, word & KIND != NAMED))
+    }
+
     pub(super) fn set_charge(&self, slot: &Slot, cold: &mut Cold, charge: Option<&Charge>) {
         let brief = slot.absolute.small() & BRIEF;
         let word = charge.map_or(0, |charge| (charge.pool + 1) << BITS | brief | kind_of(charge));
@@ -98,10 +105,11 @@ impl MemoryTable {
 
     /// Takes the unit of a session that is its own holder; its pool if it took none. On a denial nothing changed.
     pub(super) fn take_unit(&self, at: At, visit: &mut Visit<'_>) -> std::result::Result<(), (u32, crate::DenyReason)> {
-        let (id, slot) = (visit.session.id, visit.slot);
+        let slot = visit.slot;
         let (Some(lazy), Some(cold)) = (self.lazy(slot), visit.cold.as_mut()) else { return Ok(()) };
         let charge = Charge { pool: lazy.pool, class: LicenseClass::Named, holder: Holder::Session, client: None };
-        let taken: Verdict = self.accounts[lazy.pool as usize].acquire(at, id, Demand::new(&charge, Rank::Ordinary));
+        // Who goes for it has no request in flight: nobody waits for one, and nobody is woken.
+        let taken = self.charge_new(at, visit.session, 0, Demand::new(&charge, Rank::Ordinary), &mut Waiters::new());
         taken.map_err(|reason| (lazy.pool, reason))?;
         self.set_charge(slot, cold, Some(&charge));
         cold.extra_mut().licensed = at.now.ms;

@@ -7,7 +7,7 @@ use crate::sync::MutexGuard;
 use super::cold::Cold;
 use super::log::Entry;
 use super::slot::{FREE, IN_FLIGHT, Place, Slot, State};
-use super::{MemoryTable, Visit};
+use super::{MemoryTable, Visit, Waiters};
 use crate::clock::{Millis, NEVER};
 use crate::deadline;
 use crate::error::{Error, ErrorKind, Result};
@@ -125,9 +125,10 @@ impl MemoryTable {
             self.counters.live.fetch_sub(1, Ordering::AcqRel);
             return Ok(Err(Refused::Sessions(Some(application.name.clone()), application.max_sessions)));
         }
+        let mut woken = Waiters::new();
         if let Some(charge) = &new.charge
             && let Err(reason) =
-                self.accounts[charge.pool as usize].acquire(at, draft.session.id, Demand::new(charge, Rank::Ordinary))
+                self.charge_new(at, draft.session, at.now.ms, Demand::new(charge, Rank::Ordinary), &mut woken)
         {
             self.counters.live.fetch_sub(1, Ordering::AcqRel);
             self.counters.applications[new.application as usize].fetch_sub(1, Ordering::AcqRel);
@@ -173,6 +174,8 @@ impl MemoryTable {
         self.log.add(at.now.ms, draft.session.id, Entry::Created(new.application));
         slot.publish(State::new(place.generation, if active { IN_FLIGHT } else { due }));
         self.refile(at.now, place.index, slot, &cold);
+        drop(cold);
+        self.wake_all(woken);
         Ok(Ok(request.map(|number| RequestKey { session: draft.session, number })))
     }
 
@@ -225,26 +228,46 @@ impl MemoryTable {
         self.refile(at.now, visit.place.index, slot, &visit.cold);
     }
 
+    /// `None`: to be asked again a moment later, without the session's lock; not if this is the `last` time.
     pub(super) fn trade(
         &self,
         at: At,
         mut visit: Visit<'_>,
         change: &HolderChange,
-    ) -> Result<HolderChanged, ChangeRefused> {
+        last: bool,
+    ) -> Option<Result<HolderChanged, ChangeRefused>> {
+        let mut woken = Waiters::new();
+        let changed = self.change_user(at, &mut visit, change, last, &mut woken)?;
+        drop(visit);
+        self.wake_all(woken);
+        Some(changed)
+    }
+
+    fn change_user(
+        &self,
+        at: At,
+        visit: &mut Visit<'_>,
+        change: &HolderChange,
+        last: bool,
+        woken: &mut Waiters,
+    ) -> Option<Result<HolderChanged, ChangeRefused>> {
         let session = visit.session;
         let slot = visit.slot;
-        let Some(cold) = visit.cold.as_mut() else { return Err(ChangeRefused::Changed) };
+        let Some(cold) = visit.cold.as_mut() else { return Some(Err(ChangeRefused::Changed)) };
         if cold.user() != change.expected.as_ref() {
-            return Err(ChangeRefused::Changed);
+            return Some(Err(ChangeRefused::Changed));
         }
         let mut trade_denied = None;
         if let Some(lazy) = self.lazy(slot).filter(|_| change.user.is_some() && !change.trade_only) {
             let holder = change.holder.clone();
             let to = Charge { pool: lazy.pool, class: LicenseClass::Named, holder, client: None };
             // Nobody works unlicensed: what is not had is not kept.
-            let account = &self.accounts[lazy.pool as usize];
-            let taken = account.trade(at, session.id, None, Demand::new(&to, change.rank), change.revision);
-            taken.ok_or(ChangeRefused::Redefined)?.map_err(ChangeRefused::License)?;
+            let demand = Demand::new(&to, change.rank);
+            match self.trade_charge(at, session, None, demand, (change.revision, last), woken)? {
+                None => return Some(Err(ChangeRefused::Redefined)),
+                Some(Ok(())) => {}
+                Some(Err(reason)) => return Some(Err(ChangeRefused::License(reason))),
+            }
             self.set_charge(slot, cold, Some(&to));
             cold.extra_mut().licensed = at.now.ms;
         } else if let Some(from) = &self.charge(slot, cold) {
@@ -254,24 +277,24 @@ impl MemoryTable {
             let to = Charge { pool: from.pool, class, holder: change.holder.clone(), client };
             if to.holder != from.holder {
                 let demand = Demand::new(&to, change.rank);
-                let account = &self.accounts[from.pool as usize];
-                let traded = account.trade(at, session.id, Some(from), demand, change.revision);
-                match traded.ok_or(ChangeRefused::Redefined)? {
-                    Ok(()) => {
+                let traded = self.trade_charge(at, session, Some(from), demand, (change.revision, last), woken)?;
+                match traded {
+                    None => return Some(Err(ChangeRefused::Redefined)),
+                    Some(Ok(())) => {
                         self.set_charge(slot, cold, Some(&to));
                         if named && self.is_brief(slot) {
                             self.set_brief(slot, false);
-                            self.change_idle(at, &visit, change.idle);
+                            self.change_idle(at, visit, change.idle);
                         }
                     }
-                    Err(reason) if change.keep_on_denial => trade_denied = Some(reason),
-                    Err(reason) => return Err(ChangeRefused::License(reason)),
+                    Some(Err(reason)) if change.keep_on_denial => trade_denied = Some(reason),
+                    Some(Err(reason)) => return Some(Err(ChangeRefused::License(reason))),
                 }
             }
         }
-        let Some(cold) = visit.cold.as_mut() else { return Err(ChangeRefused::Changed) };
+        let Some(cold) = visit.cold.as_mut() else { return Some(Err(ChangeRefused::Changed)) };
         if change.trade_only {
-            return Ok(HolderChanged { token: None, trade_denied });
+            return Some(Ok(HolderChanged { token: None, trade_denied }));
         }
         if cold.user() != change.user.as_ref() {
             let what = if change.user.is_some() { "login" } else { "logout" };
@@ -296,7 +319,7 @@ impl MemoryTable {
             cold.trace(|| format!("{} ms: token rotated", at.now.ms));
             token
         });
-        Ok(HolderChanged { token, trade_denied })
+        Some(Ok(HolderChanged { token, trade_denied }))
     }
 
     /// Ends a session: the one step. Releases the lock, then wakes whoever waited.
@@ -307,10 +330,26 @@ impl MemoryTable {
         at: At,
         session: SessionRef,
         slot: &Slot,
-        mut guard: MutexGuard<'_, Option<Cold>>,
+        guard: MutexGuard<'_, Option<Cold>>,
         spec: &EndSpec,
         deadline: Option<Millis>,
     ) -> Option<Receipt> {
+        let (receipt, woken) = self.entomb(at, session, slot, guard, spec, (deadline, true))?;
+        self.wake_all(woken);
+        receipt
+    }
+
+    /// The same up to the wake-ups, which the caller does when it holds no lock; what the session is charged is released if it
+    /// is `charged` still.
+    pub(super) fn entomb(
+        &self,
+        at: At,
+        session: SessionRef,
+        slot: &Slot,
+        mut guard: MutexGuard<'_, Option<Cold>>,
+        spec: &EndSpec,
+        (deadline, charged): (Option<Millis>, bool),
+    ) -> Option<(Option<Receipt>, Waiters)> {
         let (id, place) = (session.id, Place::from_locator(session.place));
         let old = slot.publish(State::new(place.generation + 1, FREE));
         debug_assert_eq!(old.generation(), place.generation);
@@ -332,8 +371,9 @@ impl MemoryTable {
             user: cold.user().cloned(),
             more: None,
         };
-        if let Some(charge) = &charge {
-            let free = self.accounts[charge.pool as usize].release(at, id, charge, Self::licensed_since(slot, &cold));
+        if let Some(charge) = charge.filter(|_| charged) {
+            let since = Self::licensed_since(slot, &cold);
+            let free = self.accounts[charge.pool as usize].release(at, session, &charge, since);
             free.into_iter().for_each(|when| self.ring_if_earlier(when));
         }
         self.give_all_back(at, id, cold.takes());
@@ -380,8 +420,7 @@ impl MemoryTable {
         }
         drop(guard);
         self.give_slot(place.index);
-        self.wake_all(waiters);
-        receipt
+        Some((receipt, waiters))
     }
 
     pub(super) fn card_of(&self, at: At, visit: &Visit<'_>) -> Found<Card> {

@@ -77,7 +77,7 @@ impl MemoryTable {
     }
 
     /// Shows every live session from a slot on until `look` says stop; answers the next slot.
-    fn scan(&self, from: u32, mut look: impl FnMut(u32, &Slot, &Cold) -> bool) -> Option<u32> {
+    pub(super) fn scan(&self, from: u32, mut look: impl FnMut(u32, &Slot, &Cold) -> bool) -> Option<u32> {
         for index in from..self.region.len() {
             let Some((slot, cold)) = self.region.get(index) else { continue };
             // A slot that somebody holds may be in the middle of a creation that is charged already.

@@ -4,6 +4,7 @@
 //! No lock is held across a wake-up or a callback.
 
 mod cold;
+mod crowd;
 mod due;
 mod features;
 mod grave;
@@ -119,6 +120,9 @@ impl Keys {
         Place::from_locator(u64::from_le_bytes(locator) ^ self.id.hash(&id.0[6..])[0] & LOCATOR)
     }
 }
+
+/// Who waits for a session's lock: to be woken.
+type Waiters = std::collections::VecDeque<(u64, LockMode, Wake)>;
 
 /// A locked session that is live and not overdue.
 struct Visit<'a> {
@@ -285,7 +289,7 @@ impl MemoryTable {
     }
 
     /// Wakes everyone, in the order in which they began to wait; no lock is held.
-    fn wake_all(&self, waiters: std::collections::VecDeque<(u64, LockMode, Wake)>) {
+    fn wake_all(&self, waiters: Waiters) {
         if waiters.is_empty() {
             return;
         }
@@ -346,7 +350,7 @@ impl MemoryTable {
 
     /// A pool has another definition: there may be units that nobody has, or fewer than before. No lock is held.
     fn capacity_changed(&self, pool: u32, next: Option<Millis>) {
-        let _whose = pool;
+        self.follow(pool);
         next.into_iter().for_each(|when| self.ring_if_earlier(when));
     }
 
@@ -555,8 +559,14 @@ impl Table for MemoryTable {
         session: SessionRef,
         change: &HolderChange,
     ) -> Found<Result<HolderChanged, ChangeRefused>> {
-        let visit = live!(self.visit(at, session, ThreadKind::Request));
-        Found::Live(self.trade(at, visit, change))
+        let mut tries = crowd::Tries::default();
+        loop {
+            let visit = live!(self.visit(at, session, ThreadKind::Request));
+            if let Some(changed) = self.trade(at, visit, change, tries.is_last()) {
+                return Found::Live(changed);
+            }
+            tries.wait();
+        }
     }
 
     fn take_feature(&self, at: At, session: SessionRef, take: &Take) -> Found<Result<(), TakeRefused>> {

@@ -3,11 +3,12 @@
 use std::sync::atomic::Ordering::{AcqRel, Relaxed};
 
 use super::books::SessionRow;
+use super::crowd::Evicted;
 use super::due::extensions_used;
 use super::layout::flags;
 use super::licensed::Taker;
 use super::requests::extended;
-use super::visit::{Held, Name, Visit, ok};
+use super::visit::{Held, Name, Visit, charged, ok};
 use super::{SharedTable, Writer};
 use crate::clock::{Millis, NEVER};
 use crate::deadline;
@@ -181,16 +182,17 @@ impl SharedTable {
                 row.user = change.user.clone();
             }
             let mut trade_denied = None;
+            let mut evicted = Evicted::default();
             let refused = writer.commit(|ledger| {
                 if let (Some(from), Some(to)) = (&from, &to)
                     && from.holder != to.holder
                 {
-                    let traded = self.with_pool(ledger, from.pool, |pool, defined| {
+                    let demand = Demand::new(to, change.rank);
+                    let traded = self.demand(ledger, at, session, to, &mut evicted, |pool, defined, victims| {
                         if defined.revision != change.revision {
                             return Ok(None);
                         }
-                        ledger::trade(pool, &defined.rules, at, session.id, from, Demand::new(to, change.rank))
-                            .map(Some)
+                        ledger::trade(pool, &defined.rules, at, session.id, from, demand, victims).map(Some)
                     })?;
                     let Some(traded) = traded else { return Ok(Some(ChangeRefused::Redefined)) };
                     match traded {
@@ -208,7 +210,7 @@ impl SharedTable {
                 if lazy.is_some() {
                     let revision = Some(change.revision);
                     let taker = Taker { holder: change.holder.clone(), rank: change.rank, revision };
-                    match self.take_unit(ledger, at, session.id, &mut row, taker)? {
+                    match self.take_unit(ledger, at, session, &mut row, taker, &mut evicted)? {
                         Some(Ok(())) => {}
                         // Nobody works unlicensed: what is not had is not kept.
                         Some(Err(reason)) => return Ok(Some(ChangeRefused::License(reason))),
@@ -224,12 +226,17 @@ impl SharedTable {
                     self.log(ledger, at.now.ms, session.id, "rotated", "")?;
                 }
                 Ok(None)
-            })?;
-            if let Some(refused) = refused {
+            });
+            self.evict(writer, at, evicted, &refused);
+            if let Some(refused) = refused? {
                 return Ok(Err(refused));
             }
             if let Some(lazy) = lazy {
                 self.took_unit(at, held, lazy.pool);
+            }
+            if held.absolute.small() != charged(row.charge.as_ref()) {
+                held.absolute.set_small(charged(row.charge.as_ref()));
+                self.arrived(held.place().locator());
             }
             if lengthened {
                 show_idle(held, &row);

@@ -4,6 +4,7 @@ use super::books::SessionRow;
 use super::visit::Held;
 use super::{SharedTable, Writer, books};
 use crate::error::Result;
+use crate::license::crowd::Victims;
 use crate::license::ledger::{self, Demand};
 use crate::table::*;
 
@@ -26,7 +27,7 @@ impl SharedTable {
                     if defined.revision != take.revision {
                         return Ok(Err(TakeRefused::Redefined));
                     }
-                    let verdict = ledger::acquire(pool, &defined.rules, at, session.id, demand)?;
+                    let verdict = ledger::acquire(pool, &defined.rules, at, session.id, demand, &mut Victims::none())?;
                     Ok(verdict.map_err(TakeRefused::License))
                 })?;
                 if verdict.is_ok() {

@@ -10,9 +10,11 @@ use crate::table::slot::Slot;
 /// The first bytes of the head: "lses.hot".
 pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"lses.hot");
 /// The version of this layout.
-pub(super) const LAYOUT: u32 = 3;
+pub(super) const LAYOUT: u32 = 4;
 /// Most processes (managers) at once. Participants are numbered from 1; 0 is nobody.
 pub(super) const PARTICIPANTS: usize = 1024;
+/// Arrivals that are remembered.
+pub(super) const ARRIVALS: usize = 4096;
 /// Most applications.
 pub(super) const APPLICATIONS: usize = 256;
 /// Room for counts of ends by reason.
@@ -54,6 +56,7 @@ pub(super) struct Head {
     pub manual_wall_offset: AtomicI64,
     pub writing: Writing,
     pub due: DueWords,
+    pub arrivals: Arrivals,
     pub slots: Handing,
     pub records: Handing,
     pub counters: Counters,
@@ -91,6 +94,16 @@ pub(super) struct DueWords {
     pub filled: AtomicU64,
     /// The earliest instant at which a unit may have lingered long enough; an earlier one costs a look into the books.
     pub lingering: AtomicU64,
+}
+
+/// Sessions that were charged to a pool, or became another kind of session there, in their order: each process sees by it who
+/// came since it looked at all. Written by whoever has the writer's word.
+#[repr(C, align(128))]
+pub(super) struct Arrivals {
+    /// How many there were.
+    pub next: AtomicU64,
+    /// The locators of the last of them.
+    pub last: [AtomicU64; ARRIVALS],
 }
 
 /// Numbers handed out of a growing file.

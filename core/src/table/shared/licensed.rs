@@ -1,8 +1,9 @@
 //! The moment at which a lazy session takes its unit.
 
 use super::books::{self, SessionRow};
+use super::crowd::Evicted;
 use super::layout::flags;
-use super::visit::Held;
+use super::visit::{Held, charged};
 use super::{SharedTable, Writer};
 use crate::error::Result;
 use crate::license::ledger::{self, Demand, Verdict};
@@ -29,23 +30,24 @@ impl Taker {
 impl SharedTable {
     /// Takes the unit of a lazy session, within a transaction. `Err` is the pool's refusal: that is kept by the commit, and
     /// nothing else. `None`: the pool has another definition than the one that was worked with.
-    pub(super) fn take_unit(
-        &self,
+    pub(super) fn take_unit<'a>(
+        &'a self,
         ledger: &mut books::Ledger<'_>,
         at: At,
-        id: SessionId,
+        session: SessionRef,
         row: &mut SessionRow,
         taker: Taker,
+        evicted: &mut Evicted<'a>,
     ) -> Result<Option<Verdict>> {
         let Some(lazy) = row.lazy else { return Ok(Some(Ok(()))) };
         let Taker { holder, rank, revision } = taker;
         let charge = Charge { pool: lazy.pool, class: LicenseClass::Named, holder, client: None };
         let demand = Demand::new(&charge, rank);
-        let verdict = self.with_pool(ledger, lazy.pool, |pool, defined| {
+        let verdict = self.demand(ledger, at, session, &charge, evicted, |pool, defined, victims| {
             if revision.is_some_and(|revision| defined.revision != revision) {
                 return Ok(None);
             }
-            ledger::acquire(pool, &defined.rules, at, id, demand).map(Some)
+            ledger::acquire(pool, &defined.rules, at, session.id, demand, victims).map(Some)
         })?;
         if verdict == Some(Ok(())) {
             (row.charge, row.lazy, row.licensed) = (Some(charge), None, at.now.ms);
@@ -64,13 +66,17 @@ impl SharedTable {
         let pool = row.pool().unwrap_or(0);
         // What the slot knows of requests the row learns by this.
         row.had_request = held.has(flags::HAD_REQUEST);
+        let mut evicted = Evicted::default();
         let verdict = writer.commit(|ledger| {
-            let verdict = self.take_unit(ledger, at, held.id(), &mut row, Taker::itself())?.unwrap_or(Ok(()));
+            let taken = self.take_unit(ledger, at, held.session(), &mut row, Taker::itself(), &mut evicted)?;
+            let verdict = taken.unwrap_or(Ok(()));
             if verdict.is_ok() {
                 ledger.update_session(&row)?;
             }
             Ok(verdict)
-        })?;
+        });
+        self.evict(writer, at, evicted, &verdict);
+        let verdict = verdict?;
         if verdict.is_ok() {
             self.took_unit(at, held, pool);
         }
@@ -80,7 +86,9 @@ impl SharedTable {
     /// Has a held slot know that its session took its unit: after the commit.
     pub(super) fn took_unit(&self, at: At, held: &Held<'_>, pool: u32) {
         held.mark(flags::LAZY_REQUEST | flags::LAZY_WRITE, false);
-        held.slot.hot.absolute.set_small(pool + 1);
+        let charge = Charge { pool, class: LicenseClass::Named, holder: Holder::Session, client: None };
+        held.slot.hot.absolute.set_small(charged(Some(&charge)));
+        self.arrived(held.place().locator());
         self.trace(held, || format!("{} ms: took a unit of {}", at.now.ms, self.config.pools[pool as usize].name));
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
 use super::books::{self, NewEvent, Rare, SessionRow};
+use super::crowd::Evicted;
 use super::layout::flags;
 use super::visit::{Held, Name};
 use super::{SharedTable, Writer};
@@ -26,6 +27,16 @@ pub(super) struct End<'a> {
     pub held: Held<'a>,
     pub spec: EndSpec,
     pub deadline: Option<Millis>,
+    /// Whether its license is to be released: who has to go for another has lost it already.
+    pub charged: bool,
+}
+
+/// Ends whose commit is not known yet.
+#[derive(Default)]
+pub(super) struct Buried {
+    graves: Vec<Grave>,
+    /// What the slots said before.
+    before: Vec<State>,
 }
 
 impl SharedTable {
@@ -98,12 +109,15 @@ impl SharedTable {
             rare: Rare { classes: new.classes.to_vec(), client: new.client, trace, ..Rare::default() },
         };
         let id = draft.session.id;
+        let mut evicted = Evicted::default();
         let refused = writer.commit(|ledger| {
             if let Some(charge) = &row.charge {
-                let verdict = self.with_pool(ledger, charge.pool, |pool, defined| {
-                    ledger::acquire(pool, &defined.rules, at, id, Demand::new(charge, Rank::Ordinary))
-                })?;
-                if let Err(reason) = verdict {
+                let demand = Demand::new(charge, Rank::Ordinary);
+                let verdict =
+                    self.demand(ledger, at, draft.session, charge, &mut evicted, |pool, defined, victims| {
+                        ledger::acquire(pool, &defined.rules, at, id, demand, victims).map(Some)
+                    })?;
+                if let Some(Err(reason)) = verdict {
                     return Ok(Some(reason));
                 }
             }
@@ -113,8 +127,9 @@ impl SharedTable {
             }
             self.log(ledger, at.now.ms, id, "created", &application.name)?;
             Ok(None)
-        })?;
-        if let Some(reason) = refused {
+        });
+        self.evict(writer, at, evicted, &refused);
+        if let Some(reason) = refused? {
             return Ok(Err(Refused::License(reason)));
         }
         let live = counters.live.fetch_add(1, AcqRel) + 1;
@@ -126,6 +141,9 @@ impl SharedTable {
         tail.last.store(0, Relaxed);
         held.file(None);
         self.fill(&held, &row);
+        if row.charge.is_some() {
+            self.arrived(place.locator());
+        }
         let mut number = None;
         let mut state = State::new(place.generation, due);
         if let Some((touch, lock)) = new.begin {
@@ -148,7 +166,7 @@ impl SharedTable {
         };
         let ended = match self.visit_writing(&writer, at, Name::Session(session), spec.thread) {
             Found::Live(visit) => {
-                let end = End { held: visit.held, spec: spec.clone(), deadline: None };
+                let end = End { held: visit.held, spec: spec.clone(), deadline: None, charged: true };
                 self.bury(&writer, at, vec![end]).map(|receipts| receipts.into_iter().next())
             }
             Found::Failed(error) => Err(error),
@@ -177,7 +195,7 @@ impl SharedTable {
     ) -> Result<()> {
         let ends = due.into_iter().map(|(held, reason, deadline)| {
             let spec = EndSpec { reason, level: timeout_level(reason), thread, actor: None, note: None, here: false };
-            End { held, spec, deadline }
+            End { held, spec, deadline, charged: true }
         });
         self.bury(writer, at, ends.collect()).map(drop)
     }
@@ -187,40 +205,58 @@ impl SharedTable {
         if ends.is_empty() {
             return Ok(Vec::new());
         }
-        let before: Vec<State> = ends.iter().map(|end| end.held.state()).collect();
-        let buried = writer.commit(|ledger| {
-            let mut graves = Vec::with_capacity(ends.len());
-            for end in &ends {
-                graves.push(self.bury_row(ledger, at, end)?);
-            }
-            // From here until the commit is known the books are to be asked.
-            for end in &ends {
-                end.held.publish(end.held.state().with(ASK));
-            }
-            Ok(graves)
-        });
-        let graves = match buried {
-            Ok(graves) => graves,
-            Err(error) => {
-                // An outcome that is not known is left to the books; the slot asks them at the next look.
-                if error.kind() != ErrorKind::Uncertain {
-                    for (end, state) in ends.iter().zip(before) {
-                        end.held.publish(state);
-                        end.held.file(None);
-                        self.refile(at.now, &end.held);
-                    }
-                }
-                return Err(error);
-            }
-        };
+        let mut buried = Buried::default();
+        let done = writer.commit(|ledger| self.bury_rows(ledger, at, &ends, &mut buried));
+        if let Err(error) = done {
+            self.unbury(at, &ends, &buried, &error);
+            return Err(error);
+        }
         // What the reaper ends nobody waits for: the keeper has it on the disk soon. After a power cut within that time it
         // is overdue still, and ends at the opening.
         if self.durable() || ends.iter().any(|end| end.spec.thread != ThreadKind::Reaper) {
             writer.must_sync();
         }
+        let receipts = self.bury_slots(ends, buried);
+        writer.rang();
+        Ok(receipts)
+    }
+
+    /// The part of it within a transaction.
+    pub(super) fn bury_rows(
+        &self,
+        ledger: &mut books::Ledger<'_>,
+        at: At,
+        ends: &[End<'_>],
+        buried: &mut Buried,
+    ) -> Result<()> {
+        for end in ends {
+            buried.graves.push(self.bury_row(ledger, at, end)?);
+        }
+        // From here until the commit is known the books are to be asked.
+        for end in ends {
+            buried.before.push(end.held.state());
+            end.held.publish(end.held.state().with(ASK));
+        }
+        Ok(())
+    }
+
+    /// The commit failed.
+    pub(super) fn unbury(&self, at: At, ends: &[End<'_>], buried: &Buried, error: &Error) {
+        // An outcome that is not known is left to the books; the slot asks them at the next look.
+        if error.kind() != ErrorKind::Uncertain {
+            for (end, state) in ends.iter().zip(&buried.before) {
+                end.held.publish(*state);
+                end.held.file(None);
+                self.refile(at.now, &end.held);
+            }
+        }
+    }
+
+    /// The commit came through: the slots tell it.
+    pub(super) fn bury_slots(&self, ends: Vec<End<'_>>, buried: Buried) -> Vec<Receipt> {
         let counters = &self.map.head().counters;
         let mut receipts = Vec::with_capacity(ends.len());
-        for (end, grave) in ends.into_iter().zip(graves) {
+        for (end, grave) in ends.into_iter().zip(buried.graves) {
             let mut held = end.held;
             let place = held.place();
             while let Some(flight) = self.earliest(&held) {
@@ -242,8 +278,7 @@ impl SharedTable {
             self.release_attachments(place, grave.event_id);
             receipts.push(grave.receipt(self.application(grave.application).name.clone()));
         }
-        writer.rang();
-        Ok(receipts)
+        receipts
     }
 
     /// The rows of one end.
@@ -304,7 +339,7 @@ impl SharedTable {
             let (actor, note) = (spec.actor.clone(), spec.note.clone());
             grave.more = Some(Box::new(More { actor, note, replaced: row.rare.replaced.clone() }));
         }
-        if let Some(charge) = &row.charge {
+        if let Some(charge) = row.charge.as_ref().filter(|_| end.charged) {
             let since = row.licensed_since();
             self.with_pool(ledger, charge.pool, |pool, defined| {
                 ledger::release(pool, &defined.rules, at, id, charge, since)
@@ -347,7 +382,7 @@ impl SharedTable {
 }
 
 /// What was read, or nothing of what can't be read.
-fn readable<T>(read: Result<T>) -> Result<Option<T>> {
+pub(super) fn readable<T>(read: Result<T>) -> Result<Option<T>> {
     match read {
         Ok(read) => Ok(Some(read)),
         Err(error) if error.kind() == ErrorKind::Corrupt => Ok(None),

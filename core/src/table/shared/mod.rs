@@ -13,6 +13,7 @@
 mod books;
 mod cache;
 mod change;
+mod crowd;
 mod dead;
 mod directory;
 mod due;
@@ -72,6 +73,7 @@ use super::*;
 use crate::clock::{Clock, NEVER};
 use crate::config::Pool;
 use crate::event::ThreadHooks;
+use crate::license::crowd::Candidates;
 use crate::reason::ThreadKind;
 use crate::session::Receipt;
 use crate::store::Durability;
@@ -152,6 +154,8 @@ struct Local {
     /// Rows that carry native objects only.
     rows: Mutex<VecDeque<OutboxRow>>,
     lateness: Lateness,
+    /// Sessions of each pool that would have to go first for others. Only for who has the writer's word.
+    candidates: Mutex<Vec<Candidates>>,
     /// The keeper knows that there is something to be synced.
     due: AtomicBool,
     /// When this process last looked for events that nobody takes.

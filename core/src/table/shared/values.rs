@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use super::books::SessionRow;
+use super::crowd::Evicted;
 use super::layout::flags;
 use super::licensed::Taker;
 use super::requests::{corrupt, overtime};
@@ -82,9 +83,11 @@ impl SharedTable {
         let pool = taker.as_ref().and_then(SessionRow::pool).unwrap_or(0);
         // Until the commit is known the books are to be asked.
         held.slot.tail.version.store(0, Release);
+        let mut evicted = Evicted::default();
         let refused = writer.commit(|ledger| {
             if let Some(row) = &mut taker {
-                if let Some(Err(reason)) = self.take_unit(ledger, at, held.id(), row, Taker::itself())? {
+                let taken = self.take_unit(ledger, at, held.session(), row, Taker::itself(), &mut evicted)?;
+                if let Some(Err(reason)) = taken {
                     return Ok(Some(reason));
                 }
                 ledger.update_session(row)?;
@@ -97,8 +100,9 @@ impl SharedTable {
                 }
             }
             Ok(None)
-        })?;
-        if let Some(reason) = refused {
+        });
+        self.evict(writer, at, evicted, &refused);
+        if let Some(reason) = refused? {
             return Err(Error::license_denied(&self.config.pools[pool as usize].name, reason, None));
         }
         if taker.is_some() {

@@ -9,7 +9,7 @@ use super::layout::{SharedSlot, flags};
 use super::patience::{Less, patience};
 use crate::clock::Millis;
 use crate::error::{ErrorKind, Result};
-use crate::reason::{EndReason, LazyUntil, ThreadKind};
+use crate::reason::{EndReason, LazyUntil, LicenseClass, ThreadKind};
 use crate::table::slot::{ASK, FREE, IN_FLIGHT, Place, Slot, State};
 use crate::table::*;
 
@@ -140,6 +140,11 @@ pub(super) enum Look<'a> {
     Gone(EndReason),
 }
 
+/// How a session is charged, as its slot tells it: 0, or 2 × (pool + 1) + anonymous.
+pub(super) fn charged(charge: Option<&Charge>) -> u32 {
+    charge.map_or(0, |charge| (charge.pool + 1) << 1 | u32::from(charge.class == LicenseClass::Anonymous))
+}
+
 /// How a session is looked for.
 #[derive(Clone, Copy)]
 pub(super) enum Name<'a> {
@@ -233,7 +238,7 @@ impl SharedTable {
         let (slot, tail) = (&held.slot.hot, &held.slot.tail);
         slot.created.set(row.created, row.order);
         slot.absolute.set_ms(row.absolute);
-        slot.absolute.set_small(row.charge.as_ref().map_or(0, |charge| charge.pool + 1));
+        slot.absolute.set_small(charged(row.charge.as_ref()));
         slot.idle.set(row.idle, row.application);
         let extension = row.rare.extension.deadline;
         slot.used.set(row.used, if extension == 0 { 0 } else { super::requests::extended(extension) });

@@ -183,6 +183,7 @@ impl SharedTable {
         if !writer.counted.get() {
             // Whoever died may have committed, and neither counted nor told it by the slot.
             self.recount_counters()?;
+            self.forget_arrivals();
             let dead = writing.counting.load(Acquire);
             if dead != self.me && !self.processes.alive(dead) {
                 self.mend_slots_of(dead)?;

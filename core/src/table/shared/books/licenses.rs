@@ -6,7 +6,7 @@ use rusqlite::params;
 
 use super::pack::{Packer, Unpacker};
 use super::sessions::number;
-use super::{Ledger, Pages, signed};
+use super::{Ledger, Pages, SessionRow, signed};
 use crate::clock::Millis;
 use crate::error::{Error, Result};
 use crate::id::SessionId;
@@ -73,7 +73,7 @@ fn position<T: PartialEq>(all: &[T], one: &T) -> i64 {
 impl Pages<'_> {
     /// The counters of a pool; a pool without a row was never used.
     pub fn pool(&self, pool: u32) -> Result<Totals> {
-        let sql = "SELECT a, b, c, d, e, f, g, h, i, j, revision, excess, mark FROM tally WHERE k = ?1";
+        let sql = "SELECT a, b, c, d, e, f, g, h, i, j, revision, excess, mark, evicted FROM tally WHERE k = ?1";
         let totals = self.plain(sql, [pool], |row| {
             Ok(Totals {
                 in_use: number(row, 0)?,
@@ -81,6 +81,7 @@ impl Pages<'_> {
                 high_water: number(row, 2)?,
                 high_water_at: row.get(3)?,
                 denials: number(row, 4)?,
+                evicted: number(row, 13)?,
                 level: LEVELS.get(row.get::<_, u32>(5)? as usize).copied().unwrap_or(PoolLevel::Recovered),
                 lingering: number(row, 6)?,
                 overdrawn: row.get::<_, Option<i64>>(7)?.map(i64::cast_unsigned),
@@ -176,8 +177,8 @@ impl Pages<'_> {
 impl<'a> Ledger<'a> {
     /// Keeps the counters of a pool.
     pub fn set_pool(&mut self, pool: u32, totals: &Totals) -> Result<()> {
-        let sql = "INSERT OR REPLACE INTO tally(k, a, b, c, d, e, f, g, h, i, j, revision, excess, mark) \
-                   VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+        let sql = "INSERT OR REPLACE INTO tally(k, a, b, c, d, e, f, g, h, i, j, revision, excess, mark, evicted) \
+                   VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
         self.run(
             sql,
             params![
@@ -195,6 +196,7 @@ impl<'a> Ledger<'a> {
                 signed(totals.revision),
                 signed(totals.excess),
                 Some(totals.mark).filter(|mark| *mark < u64::MAX).map(signed),
+                signed(totals.evicted),
             ],
         )
         .map(drop)
@@ -309,6 +311,16 @@ impl PoolAccount<'_, '_> {
     /// Keeps another number of records from now on.
     pub fn keep_records(&mut self, keep: usize) {
         self.keep = keep;
+    }
+
+    /// The session in a slot.
+    pub fn session(&self, slot: u32) -> Result<Option<SessionRow>> {
+        self.ledger.session(slot)
+    }
+
+    /// Where the sessions are that are charged to the pool for a user: slot and generation.
+    pub fn sessions_of(&self, holder: &str) -> Result<Vec<(u32, u64)>> {
+        self.ledger.charged_to(self.pool, holder)
     }
 }
 

@@ -144,7 +144,8 @@ ALTER TABLE audit ADD COLUMN why INTEGER NOT NULL DEFAULT 0;
 /// the units set aside for them until `until`. Of a pool, `tally` has how many wait in `l`. `definition` has the definition in
 /// force and the one that was configured when the store was last opened by the first, `reader` the high-water marks of
 /// those who reset them; of a pool, `tally` has the number of the definition in `revision`, units in use beyond a lowered
-/// capacity in `excess`, and the lowest of the marks in `mark`. When a session took its unit is in `licensed`, if that was
+/// capacity in `excess`, the lowest of the marks in `mark`, and
+/// how many sessions were evicted so far in `evicted`. When a session took its unit is in `licensed`, if that was
 /// later than its creation; `client` has the anonymous sessions of each client, where those are bounded.
 const VERSION_4: &str = "
 CREATE TABLE waiter(
@@ -160,6 +161,7 @@ ALTER TABLE tally ADD COLUMN l INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE tally ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE tally ADD COLUMN excess INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE tally ADD COLUMN mark INTEGER;
+ALTER TABLE tally ADD COLUMN evicted INTEGER NOT NULL DEFAULT 0;
 CREATE TABLE definition(pool INTEGER PRIMARY KEY, revision INTEGER NOT NULL, v TEXT NOT NULL,
   opened TEXT NOT NULL DEFAULT '');
 CREATE TABLE reader(pool INTEGER NOT NULL, reader TEXT NOT NULL, units INTEGER NOT NULL, at INTEGER NOT NULL,

@@ -277,6 +277,18 @@ impl Pages<'_> {
         Ok(page)
     }
 
+    /// Where the sessions are that are charged to a pool for a user: slot and generation.
+    pub fn charged_to(&self, pool: u32, holder: &str) -> Result<Vec<(u32, u64)>> {
+        // Sessions are found by their user, and a user at a client is another holder.
+        let ends = holder.match_indices('@').map(|(end, _)| end).chain([holder.len()]);
+        let mut found = Vec::new();
+        for user in ends.filter_map(|end| holder.get(..end)) {
+            let sql = "SELECT slot, generation FROM session WHERE user = ?1 AND pool = ?2 AND holder = ?3";
+            found.extend(self.plains(sql, params![user, pool, holder], |row| Ok((row.get(0)?, number(row, 1)?)))?);
+        }
+        Ok(found)
+    }
+
     /// The data of a session, in the order of first subscripts.
     ///
     /// Errors: `corrupt` if a row of them can't be read: to be put away by [`Ledger::quarantine_data`].

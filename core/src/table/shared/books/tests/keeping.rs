@@ -165,6 +165,7 @@ fn pools_and_holders_come_out_as_they_were_put_in() {
         high_water: 5,
         high_water_at: -9,
         denials: 2,
+        evicted: 8,
         level: PoolLevel::Overdraft,
         overdrawn: Some(7),
         ceiling: 6,
