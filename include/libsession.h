@@ -354,7 +354,7 @@
 #define LSES_DENY_REASON_POOL_EXHAUSTED 1
 
 /**
- * Why a license unit was denied: `holder_limit`. The holder has as many connections as it may.
+ * Why a license unit was denied: `holder_limit`. The holder has as many connections as it may, or the client as many anonymous sessions.
  */
 #define LSES_DENY_REASON_HOLDER_LIMIT 2
 
@@ -409,8 +409,7 @@
 #define LSES_LICENSE_CLASS_ANONYMOUS 2
 
 /**
- * How a session is charged for a license: `lazy`. Not before it is needed: at login, the second request, or the first write. Not
- * offered by this version: LSES_E_INVALID.
+ * How a session is charged for a license: `lazy`. Not before it is needed: at login, the second request, or the first write, as the application says.
  */
 #define LSES_LICENSE_CLASS_LAZY 3
 
@@ -418,6 +417,21 @@
  * How a session is charged for a license: `none`. Not at all: system applications. They still time out.
  */
 #define LSES_LICENSE_CLASS_NONE 4
+
+/**
+ * When a session of license class `lazy` takes its unit: `login`. At the login.
+ */
+#define LSES_LAZY_UNTIL_LOGIN 1
+
+/**
+ * When a session of license class `lazy` takes its unit: `second_request`. At the second request, or the login if that is earlier.
+ */
+#define LSES_LAZY_UNTIL_SECOND_REQUEST 2
+
+/**
+ * When a session of license class `lazy` takes its unit: `first_write`. At the first write that changes something, or the login if that is earlier.
+ */
+#define LSES_LAZY_UNTIL_FIRST_WRITE 3
 
 /**
  * How many units a holder with n sessions is charged: `session`. n.
@@ -836,6 +850,29 @@ typedef struct lses_application {
    * 0.
    */
   uint32_t reserved;
+  /**
+   * When a session of class LSES_LICENSE_CLASS_LAZY takes its unit (LSES_LAZY_UNTIL_...), decided when it is created. 0: `login`.
+   */
+  uint32_t lazy_until;
+  /**
+   * Whether a `lazy` session of a crawler or a health check takes a unit by a login only, never by a request or a write:
+   * told by `user_agent` when it is created; sessions of other classes don't ask. 0: LSES_YES.
+   */
+  uint32_t detect_crawlers;
+  /**
+   * What else is in the user agents of crawlers and health checks: at most 1,000 texts of 1 to 256 bytes, compared without
+   * regard to the case of ASCII letters.
+   */
+  const struct lses_str *crawlers;
+  /**
+   * How many.
+   */
+  size_t crawler_count;
+  /**
+   * Longest silence in ms of sessions of class `anonymous`, as long as they are: a login that makes one named gives it
+   * `idle_timeout_ms`; a session whose own was set keeps that. More than 0. Default: `idle_timeout_ms`.
+   */
+  int64_t anonymous_idle_timeout_ms;
 } lses_application;
 
 /**
@@ -984,6 +1021,12 @@ typedef struct lses_pool {
    * How many.
    */
   size_t exclude_count;
+  /**
+   * Most `anonymous` sessions of one client, by `address`: one IPv4 address, or one IPv6 network of 64 bits; a port counts
+   * for nothing, and what is no address counts as it is written. A login leaves them. Sessions without an address are not
+   * bounded. 1 or more. Default: any number.
+   */
+  int64_t anonymous_per_client;
 } lses_pool;
 
 /**
@@ -1847,6 +1890,13 @@ LSES_API const char *lses_lock_mode_name(uint32_t code);
  * Threads: any. Never fails, does not block, may be called from a callback. Since 0.1.0.
  */
 LSES_API const char *lses_license_class_name(uint32_t code);
+
+/**
+ * The word of the moment at which a lazy session takes its unit (LSES_LAZY_UNTIL_...), for example "second_request"; "unknown" for a number that this library does not know. Static; never NULL.
+ *
+ * Threads: any. Never fails, does not block, may be called from a callback. Since 0.1.0.
+ */
+LSES_API const char *lses_lazy_until_name(uint32_t code);
 
 /**
  * The word of a unit rule (LSES_UNIT_RULE_...), for example "staircase"; "unknown" for a number that this library does not know. Static; never NULL.
@@ -3057,11 +3107,11 @@ LSES_API lses_status lses_request_features(struct lses_request *request, struct 
 #define LSES_STR_NONE { NULL, 0 }
 #define LSES_APPLICATION_INIT \
   { sizeof(lses_application), LSES_STR_NONE, LSES_STR_NONE, LSES_STR_NONE, NULL, 0, NULL, 0, LSES_UNSET, LSES_UNSET, \
-    LSES_UNSET, LSES_UNSET, LSES_UNSET, LSES_UNSET, 0, 0, 0, 0, 0, 0, 0, 0 }
+    LSES_UNSET, LSES_UNSET, LSES_UNSET, LSES_UNSET, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, 0, LSES_UNSET }
 #define LSES_POOL_INIT \
   { sizeof(lses_pool), LSES_STR_NONE, 0, LSES_UNSET, LSES_UNSET, LSES_UNSET, LSES_UNSET, LSES_UNSET, 0, 0, 0, 0, \
     LSES_UNSET, LSES_UNSET, LSES_UNSET, LSES_UNSET, LSES_UNSET, LSES_UNSET, LSES_UNSET, LSES_UNSET, \
-    NULL, 0, NULL, 0, NULL, 0, NULL, 0 }
+    NULL, 0, NULL, 0, NULL, 0, NULL, 0, LSES_UNSET }
 #define LSES_RESERVATION_INIT { NULL, 0, 0, 0, 0 }
 #define LSES_CREATE_OPTIONS_INIT \
   { sizeof(lses_create_options), LSES_STR_NONE, LSES_STR_NONE, LSES_STR_NONE, LSES_STR_NONE, LSES_STR_NONE, \

@@ -97,6 +97,11 @@ enum class license_class : std::uint32_t {
   lazy = LSES_LICENSE_CLASS_LAZY,
   none = LSES_LICENSE_CLASS_NONE
 };
+enum class lazy_until : std::uint32_t {
+  login = LSES_LAZY_UNTIL_LOGIN,
+  second_request = LSES_LAZY_UNTIL_SECOND_REQUEST,
+  first_write = LSES_LAZY_UNTIL_FIRST_WRITE
+};
 enum class unit_rule : std::uint32_t {
   session = LSES_UNIT_RULE_SESSION,
   user = LSES_UNIT_RULE_USER,
@@ -125,6 +130,7 @@ inline const char* name(deny_reason it) noexcept { return lses_deny_reason_name(
 inline const char* name(touch_kind it) noexcept { return lses_touch_kind_name(static_cast<std::uint32_t>(it)); }
 inline const char* name(lock_mode it) noexcept { return lses_lock_mode_name(static_cast<std::uint32_t>(it)); }
 inline const char* name(license_class it) noexcept { return lses_license_class_name(static_cast<std::uint32_t>(it)); }
+inline const char* name(lazy_until it) noexcept { return lses_lazy_until_name(static_cast<std::uint32_t>(it)); }
 inline const char* name(unit_rule it) noexcept { return lses_unit_rule_name(static_cast<std::uint32_t>(it)); }
 
 // === Errors ===
@@ -420,6 +426,10 @@ struct application {
   std::optional<bool> protected_from_bulk_end;
   std::optional<bool> event_classes_on_entry;
   std::optional<bool> debug;
+  std::optional<libsession::lazy_until> lazy_until;
+  std::optional<bool> detect_crawlers;
+  std::vector<std::string> crawlers;
+  std::optional<milliseconds> anonymous_idle_timeout;
 };
 
 /// Units of a pool that are set apart for some: users by name, or "user:NAME", and groups as "group:NAME".
@@ -437,6 +447,7 @@ struct pool {
   std::optional<std::int64_t> max_connections;
   std::optional<std::int64_t> max_sessions_per_holder;
   std::optional<std::int64_t> anonymous_cap;
+  std::optional<std::int64_t> anonymous_per_client;
   std::optional<std::int64_t> low;
   std::optional<std::int64_t> audit_records;
   std::optional<bool> holder_per_client;
@@ -1288,6 +1299,7 @@ class config {
   config& debug(bool it) { return took(lses_config_set_debug(get(), it)); }
   config& add(const application& it) {
     auto classes = detail::strs(it.event_classes), required = detail::strs(it.required_event_classes);
+    auto crawlers = detail::strs(it.crawlers);
     lses_application raw = LSES_APPLICATION_INIT;
     raw.name = detail::str(std::string_view(it.name));
     raw.name_space = detail::str(std::string_view(it.name_space));
@@ -1309,6 +1321,11 @@ class config {
     raw.protected_from_bulk_end = detail::choice(it.protected_from_bulk_end);
     raw.event_classes_on_entry = detail::choice(it.event_classes_on_entry);
     raw.debug = detail::choice(it.debug);
+    raw.lazy_until = detail::code(it.lazy_until);
+    raw.detect_crawlers = detail::choice(it.detect_crawlers);
+    raw.crawlers = crawlers.data();
+    raw.crawler_count = crawlers.size();
+    raw.anonymous_idle_timeout_ms = detail::ms(it.anonymous_idle_timeout);
     return took(lses_config_add_application(get(), &raw));
   }
   config& add(const pool& it) {
@@ -1318,6 +1335,7 @@ class config {
     raw.max_connections = it.max_connections.value_or(LSES_UNSET);
     raw.max_sessions_per_holder = it.max_sessions_per_holder.value_or(LSES_UNSET);
     raw.anonymous_cap = it.anonymous_cap.value_or(LSES_UNSET);
+    raw.anonymous_per_client = it.anonymous_per_client.value_or(LSES_UNSET);
     raw.low = it.low.value_or(LSES_UNSET);
     raw.audit_records = it.audit_records.value_or(LSES_UNSET);
     raw.unit_rule = detail::code(it.unit_rule);

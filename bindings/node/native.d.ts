@@ -285,6 +285,10 @@ export interface ApplicationOptions {
   requiredEventClasses?: Array<string>
   pool?: string
   licenseClass?: string
+  lazyUntil?: string
+  detectCrawlers?: boolean
+  crawlers?: Array<string>
+  anonymousIdleTimeoutMs?: number
   maxSessions?: number
   maxExtensions?: number
   extensionCapMs?: number
@@ -542,6 +546,7 @@ export interface PoolOptions {
   maxConnections?: number
   maxSessionsPerHolder?: number
   anonymousCap?: number
+  anonymousPerClient?: number
   holderPerClient?: boolean
   low?: number
   recovered?: number
@@ -731,6 +736,7 @@ export interface Words {
   touchKinds: Array<Word>
   lockModes: Array<Word>
   licenseClasses: Array<Word>
+  lazyUntils: Array<Word>
   unitRules: Array<Word>
   applicationTimeouts: Array<Word>
 }

@@ -146,7 +146,7 @@ vocabulary! {
     DenyReason {
         /// No unit is free.
         PoolExhausted = 1 => "pool_exhausted",
-        /// The holder has as many connections as it may.
+        /// The holder has as many connections as it may, or the client as many anonymous sessions.
         HolderLimit = 2 => "holder_limit",
         /// The holder is on the exclude list, or not on the include list.
         Excluded = 3 => "excluded",

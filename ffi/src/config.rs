@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use libsession_core::config::{Application, Config, Profile};
 use libsession_core::event::DispatchMode;
-use libsession_core::{ApplicationTimeout, Clock, Durability, Error, LicenseClass, LockMode, Result};
+use libsession_core::{ApplicationTimeout, Clock, Durability, Error, LazyUntil, LicenseClass, LockMode, Result};
 
 use crate::bytes::{LSES_UNSET, Out, Sized32, duration, flag, lses_str, member, optional_member, read, text, timeout};
 use crate::clock::{Hands, lses_clock};
@@ -98,12 +98,25 @@ pub struct lses_application {
     pub debug: u32,
     /// 0.
     pub reserved: u32,
+    /// When a session of class LSES_LICENSE_CLASS_LAZY takes its unit (LSES_LAZY_UNTIL_...), decided when it is created. 0: `login`.
+    pub lazy_until: u32,
+    /// Whether a `lazy` session of a crawler or a health check takes a unit by a login only, never by a request or a write:
+    /// told by `user_agent` when it is created; sessions of other classes don't ask. 0: LSES_YES.
+    pub detect_crawlers: u32,
+    /// What else is in the user agents of crawlers and health checks: at most 1,000 texts of 1 to 256 bytes, compared without
+    /// regard to the case of ASCII letters.
+    pub crawlers: *const lses_str,
+    /// How many.
+    pub crawler_count: usize,
+    /// Longest silence in ms of sessions of class `anonymous`, as long as they are: a login that makes one named gives it
+    /// `idle_timeout_ms`; a session whose own was set keeps that. More than 0. Default: `idle_timeout_ms`.
+    pub anonymous_idle_timeout_ms: i64,
 }
 
 // SAFETY: repr(C), ends on 8 bytes without padding (asserted in `layout`), and any bits are numbers or pointers.
 unsafe impl Sized32 for lses_application {
     const NAME: &'static str = "lses_application";
-    const FIRST: usize = size_of::<Self>();
+    const FIRST: usize = std::mem::offset_of!(Self, lazy_until);
 
     fn unset() -> Self {
         Self {
@@ -129,6 +142,11 @@ unsafe impl Sized32 for lses_application {
             event_classes_on_entry: 0,
             debug: 0,
             reserved: 0,
+            lazy_until: 0,
+            detect_crawlers: 0,
+            crawlers: std::ptr::null(),
+            crawler_count: 0,
+            anonymous_idle_timeout_ms: LSES_UNSET,
         }
     }
 }
@@ -191,6 +209,15 @@ impl lses_application {
                 application.ask_lead = duration(self.ask_lead_ms, "ask_lead_ms")?;
             }
             application.license_class = optional_member(LicenseClass::from_code, "license_class", self.license_class)?;
+            if let Some(until) = optional_member(LazyUntil::from_code, "lazy_until", self.lazy_until)? {
+                application.lazy_until = until;
+            }
+            application.detect_crawlers = choice(self.detect_crawlers, "detect_crawlers")?.unwrap_or(true);
+            application.crawlers = texts(self.crawlers, self.crawler_count, "crawlers")?;
+            if self.anonymous_idle_timeout_ms != LSES_UNSET {
+                let own = duration(self.anonymous_idle_timeout_ms, "anonymous_idle_timeout_ms")?;
+                application.anonymous_idle_timeout = Some(own);
+            }
             if let Some(lock) = optional_member(LockMode::from_code, "lock", self.lock)? {
                 application.lock = lock;
             }

@@ -102,6 +102,10 @@ pub struct lses_pool {
     pub exclude: *const lses_str,
     /// How many.
     pub exclude_count: usize,
+    /// Most `anonymous` sessions of one client, by `address`: one IPv4 address, or one IPv6 network of 64 bits; a port counts
+    /// for nothing, and what is no address counts as it is written. A login leaves them. Sessions without an address are not
+    /// bounded. 1 or more. Default: any number.
+    pub anonymous_per_client: i64,
 }
 
 // SAFETY: repr(C), ends on 8 bytes without padding (asserted in the layout test), and any bits are numbers or pointers.
@@ -139,6 +143,7 @@ unsafe impl Sized32 for lses_pool {
             include_count: 0,
             exclude: std::ptr::null(),
             exclude_count: 0,
+            anonymous_per_client: LSES_UNSET,
         }
     }
 }
@@ -158,6 +163,7 @@ impl lses_pool {
         }
         pool.max_sessions_per_holder = optional_count(self.max_sessions_per_holder, "max_sessions_per_holder")?;
         pool.anonymous_cap = optional_count(self.anonymous_cap, "anonymous_cap")?;
+        pool.anonymous_per_client = optional_count(self.anonymous_per_client, "anonymous_per_client")?;
         pool.low = optional_count(self.low, "low")?.unwrap_or(pool.low);
         pool.audit_records = optional_count(self.audit_records, "audit_records")?.unwrap_or(pool.audit_records);
         pool.holder_per_client = choice(self.holder_per_client, "holder_per_client")?.unwrap_or(false);

@@ -5,8 +5,8 @@ use std::ffi::{CString, c_char};
 use std::sync::OnceLock;
 
 use libsession_core::{
-    ApplicationTimeout, DenyReason, EndLevel, EndReason, ErrorKind, EventKind, LicenseClass, LockMode, ThreadKind,
-    TouchKind, UnitRule,
+    ApplicationTimeout, DenyReason, EndLevel, EndReason, ErrorKind, EventKind, LazyUntil, LicenseClass, LockMode,
+    ThreadKind, TouchKind, UnitRule,
 };
 
 /// Why a session ended: `ended`. By the program: logout with end, request_end, end.
@@ -81,7 +81,7 @@ pub const LSES_THREAD_RECOVERY: u32 = 4;
 
 /// Why a license unit was denied: `pool_exhausted`. No unit is free.
 pub const LSES_DENY_REASON_POOL_EXHAUSTED: u32 = 1;
-/// Why a license unit was denied: `holder_limit`. The holder has as many connections as it may.
+/// Why a license unit was denied: `holder_limit`. The holder has as many connections as it may, or the client as many anonymous sessions.
 pub const LSES_DENY_REASON_HOLDER_LIMIT: u32 = 2;
 /// Why a license unit was denied: `excluded`. The holder is on the exclude list, or not on the include list.
 pub const LSES_DENY_REASON_EXCLUDED: u32 = 3;
@@ -106,11 +106,17 @@ pub const LSES_LOCK_NONE: u32 = 3;
 pub const LSES_LICENSE_CLASS_NAMED: u32 = 1;
 /// How a session is charged for a license: `anonymous`. As a nameless visitor, with a cap of its own.
 pub const LSES_LICENSE_CLASS_ANONYMOUS: u32 = 2;
-/// How a session is charged for a license: `lazy`. Not before it is needed: at login, the second request, or the first write. Not
-/// offered by this version: LSES_E_INVALID.
+/// How a session is charged for a license: `lazy`. Not before it is needed: at login, the second request, or the first write, as the application says.
 pub const LSES_LICENSE_CLASS_LAZY: u32 = 3;
 /// How a session is charged for a license: `none`. Not at all: system applications. They still time out.
 pub const LSES_LICENSE_CLASS_NONE: u32 = 4;
+
+/// When a session of license class `lazy` takes its unit: `login`. At the login.
+pub const LSES_LAZY_UNTIL_LOGIN: u32 = 1;
+/// When a session of license class `lazy` takes its unit: `second_request`. At the second request, or the login if that is earlier.
+pub const LSES_LAZY_UNTIL_SECOND_REQUEST: u32 = 2;
+/// When a session of license class `lazy` takes its unit: `first_write`. At the first write that changes something, or the login if that is earlier.
+pub const LSES_LAZY_UNTIL_FIRST_WRITE: u32 = 3;
 
 /// How many units a holder with n sessions is charged: `session`. n.
 pub const LSES_UNIT_RULE_SESSION: u32 = 1;
@@ -170,6 +176,7 @@ pub(crate) fn word(word: &'static str) -> *const c_char {
         words.extend(TouchKind::ALL.iter().map(|member| member.name()));
         words.extend(LockMode::ALL.iter().map(|member| member.name()));
         words.extend(LicenseClass::ALL.iter().map(|member| member.name()));
+        words.extend(LazyUntil::ALL.iter().map(|member| member.name()));
         words.extend(UnitRule::ALL.iter().map(|member| member.name()));
         words.extend(ApplicationTimeout::ALL.iter().map(|member| member.name()));
         words.into_iter().map(|word| (word, CString::new(word).unwrap_or_default())).collect()
@@ -241,6 +248,14 @@ pub extern "C" fn lses_license_class_name(code: u32) -> *const c_char {
     word(LicenseClass::from_code(code).map_or("unknown", LicenseClass::name))
 }
 
+/// The word of the moment at which a lazy session takes its unit (LSES_LAZY_UNTIL_...), for example "second_request"; "unknown" for a number that this library does not know. Static; never NULL.
+///
+/// Threads: any. Never fails, does not block, may be called from a callback. Since 0.1.0.
+#[unsafe(no_mangle)]
+pub extern "C" fn lses_lazy_until_name(code: u32) -> *const c_char {
+    word(LazyUntil::from_code(code).map_or("unknown", LazyUntil::name))
+}
+
 /// The word of a unit rule (LSES_UNIT_RULE_...), for example "staircase"; "unknown" for a number that this library does not know. Static; never NULL.
 ///
 /// Threads: any. Never fails, does not block, may be called from a callback. Since 0.1.0.
@@ -281,6 +296,7 @@ mod tests {
         TouchKind::ALL.iter().for_each(|it| constant("TOUCH", it.name(), it.code()));
         LockMode::ALL.iter().for_each(|it| constant("LOCK", it.name(), it.code()));
         LicenseClass::ALL.iter().for_each(|it| constant("LICENSE_CLASS", it.name(), it.code()));
+        LazyUntil::ALL.iter().for_each(|it| constant("LAZY_UNTIL", it.name(), it.code()));
         UnitRule::ALL.iter().for_each(|it| constant("UNIT_RULE", it.name(), it.code()));
         ApplicationTimeout::ALL.iter().for_each(|it| constant("APPLICATION_TIMEOUT", it.name(), it.code()));
     }

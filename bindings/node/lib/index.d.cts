@@ -16,6 +16,8 @@ export type EndLevel = 'request' | 'force' | 'kill'
 export type TouchKind = 'activity' | 'keepalive' | 'none'
 export type LockMode = 'exclusive' | 'shared' | 'none'
 export type LicenseClass = 'named' | 'anonymous' | 'lazy' | 'none'
+/** When a session of class `lazy` takes its unit: at the login; the second request; the first write that changes something. */
+export type LazyUntil = 'login' | 'second_request' | 'first_write'
 export type UnitRule = 'session' | 'user' | 'staircase' | 'iris' | 'hard'
 export type ThreadKind = 'request' | 'reaper' | 'admin' | 'recovery'
 
@@ -124,6 +126,20 @@ export interface ApplicationOptions {
   pool?: string
   /** Default `named` where a pool is configured, else `none`. */
   licenseClass?: LicenseClass
+  /** When a `lazy` session takes its unit, decided when it is created; a login before that takes it, too. Default `login`. */
+  lazyUntil?: LazyUntil
+  /**
+   * Whether a `lazy` session of a crawler or a health check takes a unit by a login only, never by a request or a write: told by
+   * `userAgent` when it is created. Other classes don't ask. Default true.
+   */
+  detectCrawlers?: boolean
+  /** What else is in their user agents: at most 1,000 texts of 1 to 256 bytes, compared without regard to the case of ASCII letters. */
+  crawlers?: string[]
+  /**
+   * Longest silence of `anonymous` sessions, as long as they are: a login that makes one named gives it `idleTimeoutMs`; one
+   * whose own was set keeps that. Default `idleTimeoutMs`.
+   */
+  anonymousIdleTimeoutMs?: number
   maxSessions?: number
   /** Extensions in a row without user activity. Default 0, in profile `iris` 3. */
   maxExtensions?: number
@@ -175,6 +191,11 @@ export interface PoolOptions {
   maxSessionsPerHolder?: number
   /** Most units that `anonymous` sessions hold together. */
   anonymousCap?: number
+  /**
+   * Most `anonymous` sessions of one `address`: one IPv4 address, or one IPv6 network of 64 bits; a port counts for nothing, and
+   * what is no address counts as it is written. A login leaves them. Sessions without an address are not bounded.
+   */
+  anonymousPerClient?: number
   /** A user at several clients is several holders. */
   holderPerClient?: boolean
   /** `onPoolLow` when fewer units than this are available. */

@@ -38,6 +38,7 @@ module.exports = {
   touches: vocabulary(lists.touchKinds),
   locks: vocabulary(lists.lockModes),
   licenseClasses: vocabulary(lists.licenseClasses),
+  lazyUntils: vocabulary(lists.lazyUntils),
   unitRules: vocabulary(lists.unitRules),
   applicationTimeouts: vocabulary(lists.applicationTimeouts),
   denyReasons: vocabulary(lists.denyReasons),

@@ -5,7 +5,7 @@ use libsession_core::clock::{Clock, ManualClock};
 use libsession_core::config::{Application, Config, Overdraft, Pool, Profile, Reservation, TradeFailure};
 use libsession_core::error::{Error, Result};
 use libsession_core::event::DispatchMode;
-use libsession_core::reason::{ApplicationTimeout, LicenseClass, LockMode, UnitRule};
+use libsession_core::reason::{ApplicationTimeout, LazyUntil, LicenseClass, LockMode, UnitRule};
 use napi_derive::napi;
 
 use crate::value::{duration, timeout};
@@ -22,6 +22,10 @@ pub struct ApplicationOptions {
     pub required_event_classes: Option<Vec<String>>,
     pub pool: Option<String>,
     pub license_class: Option<String>,
+    pub lazy_until: Option<String>,
+    pub detect_crawlers: Option<bool>,
+    pub crawlers: Option<Vec<String>>,
+    pub anonymous_idle_timeout_ms: Option<f64>,
     pub max_sessions: Option<f64>,
     pub max_extensions: Option<u32>,
     pub extension_cap_ms: Option<f64>,
@@ -42,6 +46,7 @@ pub struct PoolOptions {
     pub max_connections: Option<u32>,
     pub max_sessions_per_holder: Option<u32>,
     pub anonymous_cap: Option<f64>,
+    pub anonymous_per_client: Option<u32>,
     pub holder_per_client: Option<bool>,
     pub low: Option<f64>,
     pub recovered: Option<f64>,
@@ -147,6 +152,9 @@ impl ApplicationOptions {
             application.absolute_timeout => self.absolute_timeout_ms.map(|ms| Some(timeout(ms)));
             application.event_classes => self.event_classes;
             application.required_event_classes => self.required_event_classes;
+            application.lazy_until => word("lazyUntil", self.lazy_until, LazyUntil::from_name)?;
+            application.detect_crawlers => self.detect_crawlers;
+            application.crawlers => self.crawlers;
             application.extension_cap => self.extension_cap_ms.map(duration);
             application.ask_lead => self.ask_lead_ms.map(duration);
             application.lock => word("lock", self.lock, LockMode::from_name)?;
@@ -157,6 +165,7 @@ impl ApplicationOptions {
         }
         application.pool = self.pool;
         application.license_class = word("licenseClass", self.license_class, LicenseClass::from_name)?;
+        application.anonymous_idle_timeout = self.anonymous_idle_timeout_ms.map(duration);
         application.max_sessions = self.max_sessions.map(|most| most as u64);
         application.max_extensions = self.max_extensions;
         application.debug = self.debug;
@@ -183,6 +192,7 @@ impl PoolOptions {
             pool.trade_failure => word("tradeFailure", self.trade_failure, trade_failure)?;
             pool.audit_records => self.audit_records.map(|records| records as usize);
         }
+        pool.anonymous_per_client = self.anonymous_per_client;
         pool.max_sessions_per_holder = self.max_sessions_per_holder;
         pool.recovered = self.recovered.map(|units| units as u64);
         pool.anonymous_min_hold = self.anonymous_min_hold_ms.map(duration);

@@ -2,8 +2,8 @@
 
 use libsession_core::error::ErrorKind;
 use libsession_core::reason::{
-    ApplicationTimeout, DenyReason, EndLevel, EndReason, EventKind, LicenseClass, LockMode, ThreadKind, TouchKind,
-    UnitRule,
+    ApplicationTimeout, DenyReason, EndLevel, EndReason, EventKind, LazyUntil, LicenseClass, LockMode, ThreadKind,
+    TouchKind, UnitRule,
 };
 use napi_derive::napi;
 
@@ -30,6 +30,7 @@ pub struct Words {
     pub touch_kinds: Vec<Word>,
     pub lock_modes: Vec<Word>,
     pub license_classes: Vec<Word>,
+    pub lazy_untils: Vec<Word>,
     pub unit_rules: Vec<Word>,
     pub application_timeouts: Vec<Word>,
 }
@@ -59,6 +60,7 @@ pub fn words() -> Words {
         touch_kinds: list!(TouchKind),
         lock_modes: list!(LockMode),
         license_classes: list!(LicenseClass),
+        lazy_untils: list!(LazyUntil),
         unit_rules: list!(UnitRule),
         application_timeouts: list!(ApplicationTimeout),
     }

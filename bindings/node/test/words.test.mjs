@@ -49,6 +49,7 @@ test('every other vocabulary has its type', () => {
   assert.deepEqual(union('TouchKind'), names(words.touchKinds))
   assert.deepEqual(union('LockMode'), names(words.lockModes))
   assert.deepEqual(union('LicenseClass'), names(words.licenseClasses))
+  assert.deepEqual(union('LazyUntil'), names(words.lazyUntils))
   assert.deepEqual(union('UnitRule'), names(words.unitRules))
   assert.deepEqual(union('ThreadKind'), names(words.threadKinds))
   for (const word of names(words.applicationTimeouts)) assert.ok(types.includes(`'${word}'`))

@@ -103,6 +103,10 @@ fn application(pair: &Bound<'_, PyAny>) -> PyResult<Application> {
         each(&field("required_event_classes")?, |item| required_text("an event class", item))?;
     application.pool = text("pool", Some(&field("pool")?))?;
     application.license_class = parse_option(Some(&field("license_class")?))?;
+    application.lazy_until = parse(&field("lazy_until")?)?;
+    application.detect_crawlers = field("detect_crawlers")?.extract()?;
+    application.crawlers = each(&field("crawlers")?, |item| required_text("a crawler", item))?;
+    application.anonymous_idle_timeout = optional("anonymous_idle_timeout", Some(&field("anonymous_idle_timeout")?))?;
     application.max_sessions = number("max_sessions", &field("max_sessions")?)?;
     application.max_extensions = number("max_extensions", &field("max_extensions")?)?;
     application.extension_cap = duration("extension_cap", &field("extension_cap")?)?;
@@ -132,6 +136,7 @@ fn pool(pair: &Bound<'_, PyAny>) -> PyResult<Pool> {
     pool.max_connections = count("max_connections", &field("max_connections")?)?;
     pool.max_sessions_per_holder = number("max_sessions_per_holder", &field("max_sessions_per_holder")?)?;
     pool.anonymous_cap = number("anonymous_cap", &field("anonymous_cap")?)?;
+    pool.anonymous_per_client = number("anonymous_per_client", &field("anonymous_per_client")?)?;
     pool.holder_per_client = field("holder_per_client")?.extract()?;
     pool.low = count("low", &field("low")?)?;
     pool.recovered = number("recovered", &field("recovered")?)?;

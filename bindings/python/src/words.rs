@@ -1,8 +1,8 @@
 //! The closed vocabularies as the enums of `libsession._words`, and words that callers pass.
 
 use libsession_core::{
-    ApplicationTimeout, DenyReason, EndLevel, EndReason, ErrorKind, EventKind, LicenseClass, LockMode, ThreadKind,
-    TouchKind, UnitRule,
+    ApplicationTimeout, DenyReason, EndLevel, EndReason, ErrorKind, EventKind, LazyUntil, LicenseClass, LockMode,
+    ThreadKind, TouchKind, UnitRule,
 };
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -68,6 +68,7 @@ words! {
     TouchKind: "kind of touch",
     LockMode: "lock mode",
     LicenseClass: "license class",
+    LazyUntil: "lazy_until",
     UnitRule: "unit rule",
     ApplicationTimeout: "timeout_on_application_change",
 }

@@ -82,6 +82,9 @@ static answer application(const words *words) {
     else if (IS("required_event_classes")) app.required_event_classes = names(value, &app.required_event_class_count);
     else if (IS("pool")) app.pool = lses_cstr(value);
     else if (IS("license_class")) app.license_class = code_of(value, lses_license_class_name);
+    else if (IS("lazy_until")) app.lazy_until = code_of(value, lses_lazy_until_name);
+    else if (IS("detect_crawlers")) app.detect_crawlers = choice;
+    else if (IS("crawlers")) app.crawlers = names(value, &app.crawler_count);
     else if (IS("lock")) app.lock = code_of(value, lses_lock_mode_name);
     else if (IS("timeout_on_application_change"))
       app.timeout_on_application_change = code_of(value, lses_application_timeout_name);
@@ -94,6 +97,7 @@ static answer application(const words *words) {
     else if (IS("max_sessions")) app.max_sessions = number;
     else if (IS("max_extensions")) app.max_extensions = number;
     else if (IS("extension_cap_ms")) app.extension_cap_ms = number;
+    else if (IS("anonymous_idle_timeout_ms")) app.anonymous_idle_timeout_ms = number;
     else if (IS("ask_lead_ms")) app.ask_lead_ms = number;
     else return wrong("an application has no option '%s'", name);
   }
@@ -149,6 +153,7 @@ static answer pool(const words *words) {
     else if (IS("max_connections")) pool.max_connections = number;
     else if (IS("max_sessions_per_holder")) pool.max_sessions_per_holder = number;
     else if (IS("anonymous_cap")) pool.anonymous_cap = number;
+    else if (IS("anonymous_per_client")) pool.anonymous_per_client = number;
     else if (IS("low")) pool.low = number;
     else if (IS("audit_records")) pool.audit_records = number;
     else return wrong("a pool has no option '%s'", name);

@@ -8,7 +8,7 @@ from datetime import timedelta
 from types import EllipsisType
 from typing import Literal, TypeAlias
 
-from ._words import ApplicationTimeout, LicenseClass, LockMode, UnitRule
+from ._words import ApplicationTimeout, LazyUntil, LicenseClass, LockMode, UnitRule
 
 Duration: TypeAlias = timedelta | float
 """A timedelta or seconds. Negative, or over 100 years, is `Invalid`."""
@@ -37,6 +37,17 @@ class Application:
     """The license pool its sessions are charged to. Default: the manager's only pool."""
     license_class: LicenseClass | Literal["named", "anonymous", "lazy", "none"] | None = None
     """How its sessions are charged. Default `named` where a pool is configured, else `none`."""
+    lazy_until: LazyUntil | Literal["login", "second_request", "first_write"] = LazyUntil.LOGIN
+    """When a session of class `lazy` takes its unit, decided when it is created; a login before that takes it, too."""
+    detect_crawlers: bool = True
+    """Whether a `lazy` session of a crawler or a health check takes a unit by a login only, never by a request or a write: told
+    by its user agent when it is created. Sessions of other classes don't ask."""
+    crawlers: Sequence[str] = ()
+    """What else is in the user agents of crawlers and health checks: at most 1,000 texts of 1 to 256 bytes, compared without
+    regard to the case of ASCII letters."""
+    anonymous_idle_timeout: Duration | None = None
+    """Longest silence of sessions of class `anonymous`, as long as they are: a login that makes one named gives it
+    `idle_timeout`; a session whose own was set keeps that. None: `idle_timeout`."""
     max_sessions: int | None = None
     """Most live sessions of this application. Default: the manager's."""
     max_extensions: int | None = None
@@ -85,6 +96,10 @@ class Pool:
     """Most sessions of one holder; None is any number."""
     anonymous_cap: int | None = None
     """Most units that `anonymous` sessions may hold together; None: as many as there are."""
+    anonymous_per_client: int | None = None
+    """Most `anonymous` sessions of one client, by its address: one IPv4 address, or one IPv6 network of 64 bits; a port counts
+    for nothing, and what is no address counts as it is written. A login leaves them. Sessions without an address are not
+    bounded. None is any number."""
     holder_per_client: bool = False
     """Whether a user at several clients is several holders, `user@client`."""
     low: int = 0

@@ -131,9 +131,20 @@ class LicenseClass(StrEnum):
     ANONYMOUS = "anonymous"
     """As a nameless visitor, with a cap of its own."""
     LAZY = "lazy"
-    """Not before it is needed: at login, the second request, or the first write."""
+    """Not before it is needed: at login, the second request, or the first write, as the application says."""
     NONE = "none"
     """Not at all: system applications. They still time out."""
+
+
+class LazyUntil(StrEnum):
+    """When a session of license class `lazy` takes its unit; a login before that moment takes it, too."""
+
+    LOGIN = "login"
+    """At the login."""
+    SECOND_REQUEST = "second_request"
+    """At the second request."""
+    FIRST_WRITE = "first_write"
+    """At the first write that changes something."""
 
 
 class UnitRule(StrEnum):
@@ -180,6 +191,7 @@ MEMBERS: Final[dict[str, dict[str, StrEnum]]] = {
         TouchKind,
         LockMode,
         LicenseClass,
+        LazyUntil,
         UnitRule,
         ApplicationTimeout,
         State,

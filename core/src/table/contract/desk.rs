@@ -41,6 +41,8 @@ pub(super) const SINGLE: u32 = 0;
 pub(super) const STAIRS: u32 = 1;
 /// The pool of 8 units with one a user, at most 1 for anonymous sessions.
 pub(super) const USERS: u32 = 2;
+/// A pool in which a client has two anonymous sessions at most.
+pub(super) const GUESTS: u32 = 3;
 
 /// Where tables come from.
 pub(super) struct Ground<'a> {
@@ -92,6 +94,7 @@ fn config() -> TableConfig {
             pool("single", 3, UnitRule::Session, 1, None),
             pool("stairs", 2, UnitRule::Staircase, 2, Some(3)),
             pool("users", 8, UnitRule::User, 1, None),
+            Pool { anonymous_cap: None, anonymous_per_client: Some(2), ..pool("guests", 9, UnitRule::User, 1, None) },
         ],
         max_sessions: 1_000_000,
         quotas: Quotas::default(),
@@ -123,11 +126,24 @@ pub(super) struct Plan {
     pub class: Option<&'static str>,
     pub charge: Option<Charge>,
     pub begin: Option<(TouchKind, LockMode)>,
+    pub lazy: Option<Lazy>,
+    pub brief: bool,
+    pub address: Option<String>,
 }
 
 impl Plan {
     pub fn plain() -> Self {
-        Self { application: 0, idle: IDLE, absolute: ABSOLUTE, class: None, charge: None, begin: None }
+        Self {
+            application: 0,
+            idle: IDLE,
+            absolute: ABSOLUTE,
+            class: None,
+            charge: None,
+            begin: None,
+            lazy: None,
+            brief: false,
+            address: None,
+        }
     }
 
     pub fn told() -> Self {
@@ -141,14 +157,14 @@ impl Plan {
     pub fn new_session(&self) -> NewSession {
         NewSession {
             application: self.application,
-            client: Default::default(),
+            client: crate::session::Client { address: self.address.clone(), ..Default::default() },
             data: Tree::default(),
             idle: self.idle,
             absolute: self.absolute,
             classes: self.class.iter().map(|name| ClassRef::new("", *name)).collect(),
             charge: self.charge.clone(),
-            lazy: None,
-            brief: false,
+            lazy: self.lazy,
+            brief: self.brief,
             begin: self.begin,
         }
     }

@@ -14,6 +14,7 @@ mod data;
 mod desk;
 mod evict;
 mod features;
+mod lazy;
 mod licenses;
 mod life;
 mod lock;
@@ -73,6 +74,7 @@ fn promises() -> impl Iterator<Item = Promise> {
         licenses::PROMISES,
         evict::PROMISES,
         features::PROMISES,
+        lazy::PROMISES,
         seeing::PROMISES,
         race::PROMISES,
         race_more::PROMISES,

@@ -15,14 +15,17 @@ if TYPE_CHECKING:
 _NUMBERS = {
     "max_sessions", "session_bytes", "levels", "value_bytes", "subscript_bytes", "workers", "decider_workers",
     "max_stuck", "queue", "retries", "breaker_failures", "dead_letters", "dead_letter_bytes", "lifecycle_log",
-    "capacity", "max_connections", "max_sessions_per_holder", "anonymous_cap", "low", "audit_records",
+    "capacity", "max_connections", "max_sessions_per_holder", "anonymous_cap", "anonymous_per_client", "low", "audit_records",
     "recovered", "break_glass",
     "max_extensions",
 }  # fmt: skip
-_TRUTHS = {"threads", "idle_counts_suspend", "debug", "enabled", "protected_from_bulk_end", "holder_per_client", "reclaim"}
-_LISTS = {"event_classes", "required_event_classes", "administrators", "include", "exclude"}
+_TRUTHS = {
+    "threads", "idle_counts_suspend", "debug", "enabled", "protected_from_bulk_end", "holder_per_client", "reclaim",
+    "detect_crawlers",
+}  # fmt: skip
+_LISTS = {"event_classes", "required_event_classes", "crawlers", "administrators", "include", "exclude"}
 _TEXTS = {
-    "store", "durability", "profile", "dispatch", "namespace", "pool", "license_class", "lock",
+    "store", "durability", "profile", "dispatch", "namespace", "pool", "license_class", "lazy_until", "lock",
     "timeout_on_application_change", "unit_rule", "trade_failure", "overdraft",
 }  # fmt: skip
 

@@ -147,6 +147,7 @@ impl Author {
                 " break_glass=1 administrators=bob",
                 " exclude=group:cad",
                 " low=2 recovered=3",
+                " anonymous_per_client=1",
             ] {
                 let name = policy.split('=').next().unwrap_or(policy);
                 let apart = policy.contains("reserve") || policy.contains("break_glass");
@@ -184,8 +185,16 @@ impl Author {
             if !classes.is_empty() {
                 let _ = write!(line, " event_classes={classes}");
             }
+            if self.one_in(3) {
+                let _ = write!(line, " anonymous_idle_timeout_ms={}", self.pick(&["500", "3000"]));
+            }
+            let until = self.pick(&["login", "second_request", "first_write"]);
+            let _ = write!(line, " lazy_until={until}");
             if licensed {
                 line += " pool=main";
+                if self.one_in(4) {
+                    line += " license_class=lazy";
+                }
             } else if !self.pools.is_empty() {
                 line += " license_class=none";
             }
@@ -247,7 +256,13 @@ impl Author {
             options += r#" data={"k":1,"l":[1,{"m":null}]}"#;
         }
         if self.one_in(6) {
-            let _ = write!(options, " license={}", self.pick(&["none", "named", "anonymous"]));
+            let _ = write!(options, " license={}", self.pick(&["none", "named", "anonymous", "lazy", "lazy"]));
+        }
+        if self.one_in(4) {
+            let _ = write!(options, " address={}", self.pick(&["10.0.0.1", "2001:db8::1", "2001:db8::2"]));
+        }
+        if self.one_in(6) {
+            let _ = write!(options, " user_agent={}", self.pick(&["Firefox", "Googlebot"]));
         }
         if self.one_in(2) {
             return format!("create {session}{options}");

@@ -95,6 +95,14 @@ kinds! {
     TakesSome => "a feature is taken wholly or not at all, and returned by the end of its session",
     /// A feature is charged to whoever it was worked out for.
     TakesBlindly => "a feature stays with its holder, and what was taken last is returned first",
+    /// A lazy session takes its unit when it is made.
+    TakesAtOnce => "a lazy session holds nothing until its moment, and one unit then",
+    /// A lazy session takes its unit by a login only.
+    NeverTakes => "what a lazy session is denied a unit for did nothing",
+    /// Anonymous sessions are of no client.
+    ForgetsClient => "a client has no more anonymous sessions than it may, and a login leaves them",
+    /// An anonymous session keeps its timeout for ever.
+    ForgetsBrief => "the idle timeout of anonymous sessions goes when one is named, and one that was set stays",
     /// The last request does not end the session that was asked to end.
     ForgetsRequestedEnd => "a session that was asked to end ends with its last request",
 }

@@ -97,6 +97,26 @@ impl Table for Broken {
             let other = self.inner.draft()?;
             return self.inner.create(at, &other, new);
         }
+        let mut new = new;
+        if self.is(Kind::TakesAtOnce)
+            && let Some(lazy) = new.lazy.take()
+        {
+            let class = crate::reason::LicenseClass::Named;
+            new.charge = Some(Charge { pool: lazy.pool, class, holder: Holder::Session, client: None });
+        }
+        if self.is(Kind::ForgetsClient)
+            && let Some(charge) = &mut new.charge
+        {
+            charge.client = None;
+        }
+        if self.is(Kind::NeverTakes)
+            && let Some(lazy) = &mut new.lazy
+        {
+            lazy.until = crate::reason::LazyUntil::Login;
+        }
+        if self.is(Kind::ForgetsBrief) {
+            new.brief = false;
+        }
         self.inner.create(at, draft, new)
     }
 
