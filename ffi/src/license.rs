@@ -291,7 +291,7 @@ unsafe impl Sized32 for lses_usage {
 
 /// The use of a pool. `out_usage` takes the numbers, `out_json` (a buffer to free) all of it; either may be NULL:
 /// `{"pool","capacity","in_use","available","lingering","overdrawn","high_water","high_water_at","denials","holders":
-/// [{"holder","kind" ("user"; "session", one that is its own holder; "lingering", one whose units all linger; "mixed", a user
+/// [{"holder","kind" ("user"; "session", one that is its own holder; "lingering", one whose units all linger; "mixed", one
 /// some of whose units linger),"connections","units","active_ms","lingering","release_ms" (null if none lingers)}]}`.
 ///
 /// Threads: any. Does not block, may be called from a callback. Errors: LSES_E_INVALID names an unknown pool. Since 0.1.0.

@@ -58,3 +58,44 @@ impl Engine {
         Ok(request.info()?.features)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::*;
+
+    #[test]
+    fn whatever_a_user_is_called_it_is_not_taken_for_a_session() {
+        let clock = ManualClock::new();
+        let pool = Pool { linger: Duration::from_secs(1), anonymous_cap: Some(1), ..Pool::new("main", 9) };
+        let config = Config { clock: Clock::Manual(clock.clone()), ..Config::new() }.pool(pool);
+        let manager = Manager::new(config).expect("a manager");
+        let anonymous = || CreateOptions { license_class: Some(LicenseClass::Anonymous), ..CreateOptions::default() };
+        manager.create(anonymous()).expect("the anonymous one");
+        for first in ['\u{1}', '\u{2}', '\u{3}'] {
+            let user = format!("{first}eve");
+            let request = manager.begin_new(CreateOptions::default(), BeginOptions::default()).expect("a session");
+            assert!(request.login(&user).expect("a login").trade_denied.is_none());
+            request.take_feature("main", FeatureOptions::default()).expect("a feature");
+            assert_eq!(
+                request.license_holder().map(|holder| holder.as_deref().map(str::to_owned)),
+                Ok(Some(user.clone()))
+            );
+            assert_eq!(*request.features().expect("features")[0].holder, *user);
+            let found = manager.explain_unit("main", &user).expect("explained").expect("a holder");
+            assert_eq!((found.holder.kind, found.holder.connections, found.holder.units), ("user", 2, 1));
+            request.end(EndOptions::default()).expect("an end");
+            let usage = manager.usage("main").expect("usage");
+            assert_eq!((usage.in_use, usage.lingering), (2, 1));
+            clock.advance(Duration::from_secs(1)).expect("time");
+            assert_eq!(manager.usage("main").map(|usage| usage.in_use), Ok(1));
+            let records = manager.audit_records("main", 0, 100).expect("accounts");
+            assert_eq!(records.last().map(|record| record.holder.to_string()), Some(user));
+            // The cap of anonymous sessions is still reached.
+            let denied = manager.create(anonymous()).expect_err("over the cap");
+            assert_eq!(denied.deny_reason(), Some(DenyReason::Reserved));
+        }
+        assert_eq!(manager.check(), Ok(Vec::new()));
+    }
+}

@@ -252,10 +252,10 @@ impl Engine {
 
 /// The name of a user in the books of a pool.
 pub(super) fn name_in(pool: &Pool, user: &Arc<str>, client: Option<&str>) -> Arc<str> {
-    match client {
+    Holder::booked_user(match client {
         Some(client) if pool.holder_per_client => format!("{user}@{client}").into(),
         _ => user.clone(),
-    }
+    })
 }
 
 pub(super) fn changed() -> Error {

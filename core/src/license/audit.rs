@@ -192,7 +192,7 @@ pub struct Usage {
 pub struct HolderUsage {
     /// Its name: a session id or a user.
     pub holder: Arc<str>,
-    /// `user`; `session`, one that is its own holder; `lingering`, one whose units all linger; `mixed`, a user some of whose
+    /// `user`; `session`, one that is its own holder; `lingering`, one whose units all linger; `mixed`, one some of whose
     /// units linger.
     pub kind: &'static str,
     /// Its sessions, and how often they took the pool as a feature.

@@ -45,7 +45,7 @@ impl Charged {
 pub(crate) fn holder_name(session: SessionId, holder: &Holder) -> Arc<str> {
     match holder {
         Holder::Session | Holder::Taker(_) => session.to_string().into(),
-        Holder::User(user) => user.clone(),
+        Holder::User(user) => Holder::shared(user),
     }
 }
 
@@ -64,7 +64,7 @@ pub(crate) fn usage(
     let mut holders = Holders::default();
     for (name, holder) in users {
         let usage = HolderUsage {
-            holder: if Holder::takes(&name) { Holder::shown(&name).into() } else { name.clone() },
+            holder: Holder::shared(&name),
             kind: "user",
             connections: holder.connections,
             units: holder.units,

@@ -292,12 +292,19 @@ pub enum Holder {
 const TAKER: char = '\u{1}';
 /// The same of one that is anonymous.
 const ANONYMOUS_TAKER: char = '\u{2}';
+/// The same of a user whose own name begins with one of these.
+const OTHER_USER: char = '\u{3}';
 
 impl Holder {
     /// A session that takes features for itself.
     pub(crate) fn taker(session: SessionId, class: LicenseClass) -> Self {
         let kind = if class == LicenseClass::Anonymous { ANONYMOUS_TAKER } else { TAKER };
         Self::Taker(format!("{kind}{session}").into())
+    }
+
+    /// The name of a user, or of one at a client, in the books: none begins as a taker's.
+    pub(crate) fn booked_user(name: Arc<str>) -> Arc<str> {
+        if name.starts_with([TAKER, ANONYMOUS_TAKER, OTHER_USER]) { format!("{OTHER_USER}{name}").into() } else { name }
     }
 
     /// Who has this name in the books.
@@ -320,7 +327,15 @@ impl Holder {
 
     /// A name in the books for people: of a taker the session's id.
     pub(crate) fn shown(name: &str) -> &str {
-        name.strip_prefix([TAKER, ANONYMOUS_TAKER]).unwrap_or(name)
+        name.strip_prefix([TAKER, ANONYMOUS_TAKER, OTHER_USER]).unwrap_or(name)
+    }
+
+    /// The same, without a copy of a user's.
+    pub(crate) fn shared(name: &Arc<str>) -> Arc<str> {
+        match Self::shown(name) {
+            shown if shown.len() < name.len() => shown.into(),
+            _ => name.clone(),
+        }
     }
 
     /// The license class of what it took.

@@ -277,7 +277,7 @@ class HolderUsage:
 
     holder: str
     kind: str
-    """`user`; `session`, one that is its own holder; `lingering`, one whose units all linger; `mixed`, a user some of whose
+    """`user`; `session`, one that is its own holder; `lingering`, one whose units all linger; `mixed`, one some of whose
     units linger."""
     connections: int
     """Its sessions, and how often they took the pool as a feature."""
