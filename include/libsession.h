@@ -3073,7 +3073,7 @@ LSES_API lses_status lses_request_unlock(struct lses_request *request, int32_t s
  * Each is a connection of its holder in the pool: of the user who is logged in now (by the pool's rule at this client), or
  * else of the session itself. It stays so whoever logs in or out, until it is returned or the session ends, however that
  * ends; the death of a process ends no session. What a session takes for itself is apart from the unit of its license, and
- * does not linger. At most 64 features a session; what one holder takes of one pool in a row is one.
+ * does not linger. Nobody is evicted for a feature. At most 64 features a session; what one holder takes of one pool in a row is one.
  *
  * Threads: any; calls of one request take turns. Does not block. May be called from a callback. Errors: LSES_GONE,
  * LSES_E_CLOSED, LSES_E_LICENSE_DENIED (lses_last_error_deny_reason(), lses_last_error_retry_after_ms()), LSES_E_INVALID

@@ -244,7 +244,7 @@ impl Request {
     /// Each is a connection of its holder in the pool: of the user who is logged in now (by the pool's rule at this client),
     /// or else of the session itself. It stays so whoever logs in or out, until it is returned or the session ends, however
     /// that ends; the death of a process ends no session. What a session takes for itself is apart from the unit of its
-    /// license, and doesn't linger. At most 64 features a session; what one holder takes of one pool in a row is one.
+    /// license, and doesn't linger. Nobody is evicted for a feature. At most 64 features a session; what one holder takes of one pool in a row is one.
     ///
     /// Errors: `license_denied` with pool, reason and retry-after; `invalid` for an unknown pool, a count out of bounds, one
     /// feature too many; `conflict` if users log in and out all the while. Nothing changed. Threads: any; one commit.

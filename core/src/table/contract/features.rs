@@ -7,7 +7,7 @@ use super::desk::*;
 use super::race::{ROUNDS, race};
 use crate::license::AuditKind;
 use crate::license::policy::Rank;
-use crate::reason::DenyReason;
+use crate::reason::{DenyReason, EndReason, Evict};
 use crate::table::*;
 
 fn take(pool: u32, count: u64, user: Option<&str>) -> Take {
@@ -105,6 +105,25 @@ pub(super) const PROMISES: &[Promise] = &[
             ensure!(desk.in_use(pool)? == 0, "feature {pool} was not returned");
         }
         desk.sound(1)
+    }),
+    ("who is evicted returns its features, and nobody is evicted for one", |ground| {
+        let desk = ground.desk_with(|config| config.pools[SINGLE as usize].evict = Evict::Any);
+        let one = desk.create(0, &Plan { idle: 0, absolute: 0, ..Plan::charged(SINGLE) })?;
+        ensure!(desk.take(0, one.session, &take(SINGLE, 2, None))? == Ok(()), "two of two were refused");
+        ensure!(desk.take(0, one.session, &take(USERS, 1, None))? == Ok(()), "of another pool");
+        let other = desk.create(1, &Plan::plain())?;
+        let refused = desk.take(1, other.session, &take(SINGLE, 1, None))?;
+        ensure!(refused == Err(TakeRefused::License(DenyReason::PoolExhausted)), "one of none: {refused:?}");
+        live(desk.touch(2, &one.token))?;
+        desk.create(3, &Plan::charged(SINGLE))?;
+        gone(desk.peek(3, &one.token), EndReason::Evicted)?;
+        ensure!(desk.in_use(SINGLE)? == 1 && desk.in_use(USERS)? == 0, "what it took is in use");
+        let records = ok(desk.table.audit_records(SINGLE, 0, 100))?;
+        let told: Vec<_> = records.iter().map(|record| (record.kind, record.before, record.after)).collect();
+        use AuditKind::{Denial, Grant, Release};
+        let expected = [(Grant, 0, 1), (Grant, 1, 3), (Denial, 3, 3), (Release, 3, 2), (Grant, 2, 3), (Release, 3, 1)];
+        ensure!(told == expected, "the records are {told:?}");
+        desk.sound(3)
     }),
     ("take races with end: the units are free either way", |ground| {
         let desk = ground.desk();
