@@ -59,11 +59,13 @@ pub enum ErrorKind {
     Panic = 20,
     /// A defect of libsession.
     Internal = 21,
+    /// The wait was cancelled by its ticket; nothing was changed.
+    Cancelled = 22,
 }
 
 impl ErrorKind {
     /// Every error kind, in the order of their numbers; without the two outcomes.
-    pub const ALL: [ErrorKind; 21] = [
+    pub const ALL: [ErrorKind; 22] = [
         Self::Invalid,
         Self::Quota,
         Self::Exists,
@@ -85,6 +87,7 @@ impl ErrorKind {
         Self::AsyncRequired,
         Self::Panic,
         Self::Internal,
+        Self::Cancelled,
     ];
 
     /// The two outcomes of a look-up that are no errors.
@@ -121,6 +124,7 @@ impl ErrorKind {
             Self::AsyncRequired => "async_required",
             Self::Panic => "panic",
             Self::Internal => "internal",
+            Self::Cancelled => "cancelled",
         }
     }
 
@@ -150,6 +154,7 @@ impl ErrorKind {
             Self::AsyncRequired => "a deciding callback is asynchronous; use the asynchronous call",
             Self::Panic => "a panic was caught",
             Self::Internal => "a defect of libsession",
+            Self::Cancelled => "the wait was cancelled",
         }
     }
 

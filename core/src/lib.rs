@@ -41,6 +41,7 @@ mod store;
 #[doc(hidden)]
 pub mod sync;
 pub mod table;
+mod ticket;
 
 pub use clock::{Clock, ManualClock};
 pub use config::{Application, Config, Overdraft, Pool, PoolDifference, Profile, Reservation, TradeFailure};
@@ -51,7 +52,7 @@ pub use event::{
     ReplyWatch, ThreadHooks, Verdict,
 };
 pub use id::{SessionId, Token};
-pub use license::{Accounts, Audit, AuditKind, AuditRecord, AuditWhy, HolderUsage, Usage};
+pub use license::{Accounts, Audit, AuditKind, AuditRecord, AuditWhy, HolderUsage, Usage, Waiter};
 pub use manager::{Manager, Then};
 pub use reason::{
     ApplicationTimeout, DenyReason, EndLevel, EndReason, EventKind, LazyUntil, LicenseClass, LockMode, ThreadKind,
@@ -60,10 +61,11 @@ pub use reason::{
 pub use request::Request;
 pub use session::{
     Begin, BeginOptions, Client, CloseReport, CreateOptions, Created, EndOptions, EndOutcome, Explain, Feature,
-    FeatureOptions, Filter, LogEntry, Login, LoginOptions, Logout, Page, Progress, Receipt, RequestInfo, SessionInfo,
-    State, Stats, Touched, UnitExplain,
+    FeatureOptions, Filter, LogEntry, Login, LoginOptions, Logout, Page, Progress, QueueOptions, Receipt, RequestInfo,
+    SessionInfo, State, Stats, Touched, UnitExplain,
 };
 pub use store::{Durability, MAX_STORE_PATH};
+pub use ticket::Ticket;
 
 /// The version of this library.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -10,7 +10,7 @@ use crate::engine::seat::Seat;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{DeadLetter, EventClass};
 use crate::id::SessionId;
-use crate::license::{Accounts, Audit, AuditRecord, Usage};
+use crate::license::{Accounts, Audit, AuditRecord, Usage, Waiter};
 use crate::reason::TouchKind;
 use crate::request::Request;
 use crate::session::*;
@@ -208,6 +208,10 @@ impl Manager {
     pub fn audit(&self, pool: &str) -> Result<Audit> {
         self.0.engine().enter()?;
         self.0.engine().table.recount(self.0.engine().at(), self.0.engine().pool(pool)?)
+    }
+    /// Those who wait for units of a pool after the first `skip`, of all processes, in the order of their turns.
+    pub fn queue(&self, pool: &str, skip: usize, limit: usize) -> Result<Vec<Waiter>> {
+        self.0.engine().queue(self.0.engine().pool(pool)?, skip, limit)
     }
     /// Accounts of a pool after a position.
     pub fn audit_records(&self, pool: &str, after: u64, limit: usize) -> Result<Vec<AuditRecord>> {

@@ -227,7 +227,11 @@ impl Request {
     }
     /// As [`trade`](Self::trade), with the groups that the user belongs to: they are not remembered from the login.
     pub fn trade_with(&self, options: LoginOptions) -> Result<()> {
-        self.0.engine.trade(self, &options)
+        now(|then| self.0.engine.trade(Wait::Blocking, self, options, then))
+    }
+    /// As [`trade_with`](Self::trade_with); who waits for a unit blocks no thread.
+    pub fn trade_async(&self, options: LoginOptions, then: Then<()>) {
+        self.0.engine.trade(Wait::Async, self, options, then);
     }
     /// The user leaves; the session lives on under a new token, its own holder again. Errors: `denied` by `on_logout`, unless `force`.
     pub fn logout(&self, force: bool) -> Result<Logout> {
@@ -249,7 +253,11 @@ impl Request {
     /// Errors: `license_denied` with pool, reason and retry-after; `invalid` for an unknown pool, a count out of bounds, one
     /// feature too many; `conflict` if users log in and out all the while. Nothing changed. Threads: any; one commit.
     pub fn take_feature(&self, pool: &str, options: FeatureOptions) -> Result<()> {
-        self.0.engine.take_feature(self, pool, &options)
+        now(|then| self.0.engine.take_feature(Wait::Blocking, self, pool, options, then))
+    }
+    /// As [`take_feature`](Self::take_feature); who waits for units blocks no thread.
+    pub fn take_feature_async(&self, pool: &str, options: FeatureOptions, then: Then<()>) {
+        self.0.engine.take_feature(Wait::Async, self, pool, options, then);
     }
     /// Returns a feature `count` times, or as often as it is taken: what was taken last first, whoever is charged for it.
     /// Tells how often. The units are free then, or linger as the pool says.

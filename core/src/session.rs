@@ -10,6 +10,7 @@ use crate::id::{SessionId, Token};
 use crate::license::HolderUsage;
 use crate::reason::{EndLevel, EndReason, LicenseClass, LockMode, TouchKind};
 use crate::request::Request;
+use crate::ticket::Ticket;
 
 /// Most groups of one user.
 const MAX_GROUPS: usize = 256;
@@ -27,6 +28,36 @@ pub struct Client {
     pub referrer: Option<String>,
 }
 
+/// How long who finds no license unit waits for one, in the queue of the pool.
+///
+/// The pool must have a queue. Who waits has a place in it, in the order of priority, then of coming; units that come free
+/// are set aside for the first, and nobody who comes later and has no higher priority is served before. A place is that
+/// of its process: if the process dies it is free within a second.
+#[derive(Clone, Debug, Default)]
+pub struct QueueOptions {
+    /// How long, on the manager's clock: up to 100 years. Zero, the default, does not wait.
+    pub wait: Duration,
+    /// Who has a higher one is served first: -9 to 9, default 0.
+    pub priority: i8,
+    /// Tells the position, and cancels.
+    pub ticket: Option<Ticket>,
+}
+
+impl QueueOptions {
+    /// Waits so long.
+    pub fn wait(wait: Duration) -> Self {
+        Self { wait, ..Self::default() }
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        crate::config::check_duration("wait", self.wait)?;
+        if !(-9..=9).contains(&self.priority) {
+            return Err(Error::invalid(format!("priority {} is not between -9 and 9", self.priority)));
+        }
+        Ok(())
+    }
+}
+
 /// How a session is made.
 #[derive(Clone, Debug, Default)]
 pub struct CreateOptions {
@@ -42,6 +73,8 @@ pub struct CreateOptions {
     pub idle_timeout: Option<Option<Duration>>,
     /// Overrides the application's absolute timeout; it can only be earlier.
     pub absolute_timeout: Option<Duration>,
+    /// Whether it waits for a license unit if there is none. Default: not at all.
+    pub queue: QueueOptions,
 }
 
 impl CreateOptions {
@@ -181,10 +214,13 @@ pub struct Receipt {
 pub struct LoginOptions {
     /// The groups that the user belongs to: at most 256, each 1 to 256 bytes. Reservations and lists of a pool may name them.
     pub groups: Vec<String>,
+    /// Whether it waits for a license unit if there is none. Default: not at all.
+    pub queue: QueueOptions,
 }
 
 impl LoginOptions {
     pub(crate) fn check(&self) -> Result<()> {
+        self.queue.check()?;
         check_groups(&self.groups)
     }
 }
@@ -301,11 +337,13 @@ pub struct FeatureOptions {
     pub count: u64,
     /// The groups that the user belongs to: at most 256, each 1 to 256 bytes. Reservations and lists of the pool may name them.
     pub groups: Vec<String>,
+    /// Whether it waits for units if there are not enough. Default: not at all.
+    pub queue: QueueOptions,
 }
 
 impl Default for FeatureOptions {
     fn default() -> Self {
-        Self { count: 1, groups: Vec::new() }
+        Self { count: 1, groups: Vec::new(), queue: QueueOptions::default() }
     }
 }
 
@@ -314,6 +352,7 @@ impl FeatureOptions {
         if !(1..=MAX_COUNT).contains(&self.count) {
             return Err(Error::invalid(format!("a count of {} is not between 1 and {MAX_COUNT}", self.count)));
         }
+        self.queue.check()?;
         check_groups(&self.groups)
     }
 }
@@ -469,7 +508,9 @@ pub struct Stats {
     pub in_flight: u64,
     /// Requests that wait for a lock.
     pub lock_waiters: u64,
-    /// Requests begun on a keepalive or peek.
+    /// Calls of this manager that wait for license units.
+    pub license_waiters: u64,
+    /// Tombstones that stand.
     pub tombstones: u64,
     /// Sessions whose data can't be read.
     pub damaged: u64,

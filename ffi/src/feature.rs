@@ -43,7 +43,7 @@ impl lses_feature_options {
         let default = FeatureOptions::default();
         // SAFETY: as the caller says.
         let groups = unsafe { texts(self.groups, self.group_count, "groups") }?;
-        Ok(FeatureOptions { count: optional_count(self.count, "count")?.unwrap_or(default.count), groups })
+        Ok(FeatureOptions { count: optional_count(self.count, "count")?.unwrap_or(default.count), groups, ..default })
     }
 }
 

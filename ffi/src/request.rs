@@ -310,7 +310,7 @@ pub unsafe extern "C" fn lses_request_login_as(
         let request = in_flight(request)?;
         // SAFETY: the host passes a text with its length, and so many texts.
         let (user, groups) = unsafe { (text(user, user_len, "user")?, texts(groups, group_count, "groups")?) };
-        let login = request.login_with(user, LoginOptions { groups })?;
+        let login = request.login_with(user, LoginOptions { groups, ..LoginOptions::default() })?;
         put_text::<LSES_TOKEN_SIZE>(out_token, &login.token.reveal());
         Out::optional(out_trade).set(login.trade_denied.as_ref().map_or(LSES_OK, fail));
         Ok(())
@@ -330,7 +330,7 @@ pub unsafe extern "C" fn lses_request_trade_as(
     done(|| {
         // SAFETY: the host passes so many texts.
         let groups = unsafe { texts(groups, group_count, "groups") }?;
-        in_flight(request)?.trade_with(LoginOptions { groups })
+        in_flight(request)?.trade_with(LoginOptions { groups, ..LoginOptions::default() })
     })
 }
 

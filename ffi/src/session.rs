@@ -92,6 +92,7 @@ impl lses_create_options {
                     ms => Some(timeout(ms, "idle_timeout_ms")?),
                 },
                 absolute_timeout: optional_duration(self.absolute_timeout_ms, "absolute_timeout_ms")?,
+                ..CreateOptions::default()
             })
         }
     }

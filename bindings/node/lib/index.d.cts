@@ -3,7 +3,7 @@
 export type ErrorKind =
   | 'invalid' | 'quota' | 'exists' | 'conflict' | 'lock_timeout' | 'denied' | 'license_denied' | 'session_limit'
   | 'wrong_process' | 'reentrant' | 'closing' | 'closed' | 'forked' | 'stale_handle' | 'uncertain' | 'poisoned'
-  | 'corrupt' | 'unavailable' | 'async_required' | 'panic' | 'internal'
+  | 'corrupt' | 'unavailable' | 'async_required' | 'panic' | 'internal' | 'cancelled'
   /** A request whose session is not live any more: the two outcomes of `begin`, thrown. */
   | 'absent' | 'gone'
 

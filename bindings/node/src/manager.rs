@@ -76,6 +76,7 @@ impl NewSession {
                 .transpose()?,
             idle_timeout: self.idle_timeout_ms.map(timeout),
             absolute_timeout: self.absolute_timeout_ms.map(duration),
+            ..CreateOptions::default()
         })
     }
 }

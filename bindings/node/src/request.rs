@@ -224,7 +224,9 @@ impl NativeRequest {
     /// The host has authenticated `user`.
     #[napi]
     pub fn login(&self, env: &Env, user: String, groups: Vec<String>) -> napi::Result<outcome::Login> {
-        self.call(env, || self.request.login_with(&user, LoginOptions { groups }).map(Into::into))
+        self.call(env, || {
+            self.request.login_with(&user, LoginOptions { groups, ..LoginOptions::default() }).map(Into::into)
+        })
     }
 
     /// As `login`, for the promise `id`.
@@ -237,7 +239,7 @@ impl NativeRequest {
         groups: Vec<String>,
     ) -> napi::Result<Option<Unknown<'env>>> {
         later(env, &self.isolate, id, login_later, |then| {
-            self.request.login_async(&user, LoginOptions { groups }, then);
+            self.request.login_async(&user, LoginOptions { groups, ..LoginOptions::default() }, then);
             Ok(())
         })
     }
@@ -245,13 +247,16 @@ impl NativeRequest {
     /// Tries the license trade again.
     #[napi]
     pub fn trade(&self, env: &Env, groups: Vec<String>) -> napi::Result<()> {
-        self.call(env, || self.request.trade_with(LoginOptions { groups }))
+        self.call(env, || self.request.trade_with(LoginOptions { groups, ..LoginOptions::default() }))
     }
 
     /// Takes a feature.
     #[napi]
     pub fn take_feature(&self, env: &Env, pool: String, count: f64, groups: Vec<String>) -> napi::Result<()> {
-        self.call(env, || self.request.take_feature(&pool, FeatureOptions { count: count as u64, groups }))
+        self.call(env, || {
+            self.request
+                .take_feature(&pool, FeatureOptions { count: count as u64, groups, ..FeatureOptions::default() })
+        })
     }
 
     /// Returns a feature; how often.

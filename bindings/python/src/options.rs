@@ -132,14 +132,14 @@ fn groups(groups: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<String>> {
 
 /// The groups of who logs in.
 pub fn login(of: Option<&Bound<'_, PyAny>>) -> PyResult<LoginOptions> {
-    Ok(LoginOptions { groups: groups(of)? })
+    Ok(LoginOptions { groups: groups(of)?, ..LoginOptions::default() })
 }
 
 /// How a feature is taken.
 pub fn feature(times: Option<&Bound<'_, PyAny>>, of: Option<&Bound<'_, PyAny>>) -> PyResult<FeatureOptions> {
     let default = FeatureOptions::default();
     let count = times.map_or(Ok(default.count), |times| count("count", times))?;
-    Ok(FeatureOptions { count, groups: groups(of)? })
+    Ok(FeatureOptions { count, groups: groups(of)?, ..FeatureOptions::default() })
 }
 
 /// Which sessions are meant; an unknown name is `Invalid` and named.

@@ -10,6 +10,8 @@ use crate::reason::{AtSessionLimit, Evict, UnitRule};
 
 /// The most units of a pool.
 const MAX_CAPACITY: u64 = 1 << 32;
+/// The most who may wait for a pool.
+const MAX_QUEUE: u32 = 1_000_000;
 /// What a member that is a group begins with.
 const GROUP: &str = "group:";
 /// What a member that is a user may begin with.
@@ -119,6 +121,9 @@ pub struct Pool {
     /// Whether a unit that lingers (but not one within `min_hold`) is given to somebody else when no other is free. Default
     /// true.
     pub reclaim: bool,
+    /// How many may wait in the queue for units, of all processes together: 0, the default, is no queue; at most 1,000,000.
+    /// Who waits says so, and how long, at the creation or the login.
+    pub queue: u32,
     /// Units that may be in use beyond the capacity. Default none.
     pub overdraft: Overdraft,
     /// For how long units may be given beyond the capacity, counted from when it was passed until use is back within it;
@@ -166,6 +171,7 @@ impl Pool {
             min_hold: Duration::ZERO,
             anonymous_min_hold: None,
             reclaim: true,
+            queue: 0,
             overdraft: Overdraft::None,
             overdraft_time: None,
             evict: Evict::None,
@@ -214,6 +220,9 @@ impl Pool {
         let overdraft = self.overdraft.units(self.capacity);
         if overdraft > MAX_CAPACITY {
             return Err(self.wrong(format!("overdraft of {overdraft} units is over the bound of {MAX_CAPACITY}")));
+        }
+        if self.queue > MAX_QUEUE {
+            return Err(self.wrong(format!("a queue of {} is over the bound of {MAX_QUEUE}", self.queue)));
         }
         if let Some(recovered) = self.recovered.filter(|recovered| *recovered > self.capacity) {
             return Err(self.wrong(format!("recovered {recovered} is more than its {} units", self.capacity)));

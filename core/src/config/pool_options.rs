@@ -102,6 +102,12 @@ const OPTIONS: &[PoolOption] = &[
         set: |p, v| to(&mut p.anonymous_min_hold, or_null(v, ms)),
         takes: MAYBE_TIME,
     },
+    PoolOption {
+        name: "queue",
+        get: |p| count(u64::from(p.queue)),
+        set: |p, v| to(&mut p.queue, number(v)),
+        takes: COUNT,
+    },
     PoolOption { name: "reclaim", get: |p| p.reclaim.into(), set: |p, v| to(&mut p.reclaim, v.as_bool()), takes: FLAG },
     PoolOption {
         name: "overdraft",
@@ -319,6 +325,7 @@ mod tests {
             min_hold: Duration::from_secs(2),
             anonymous_min_hold: Some(Duration::from_secs(3)),
             reclaim: false,
+            queue: 7,
             overdraft: Overdraft::Percent(10),
             overdraft_time: Some(Duration::from_secs(60)),
             reservations: vec![Reservation { hard: false, ..Reservation::new(2, ["ann\n\u{1f600}", "group:cad"]) }],

@@ -53,6 +53,7 @@ impl Engine {
     fn shut(self: &Arc<Self>, grace: Duration) -> CloseReport {
         let until = Instant::now() + grace.min(crate::clock::MAX_TIMEOUT);
         self.reaper.stop(true);
+        self.wake_waits();
         let outlives = self.outlives;
         let mut in_flight = if outlives { 0 } else { self.table.stats().in_flight };
         let delivered_before = self.dispatcher.stats().delivered;

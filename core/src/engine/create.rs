@@ -5,6 +5,7 @@ use std::sync::atomic::{Ordering, fence};
 
 use super::Engine;
 use super::ask::{Answers, Wait, now, refusal};
+use super::queue::{Attempt, Tried};
 use super::requests::InFlight;
 use crate::config::{check_duration, check_timeout, timeout_ms};
 use crate::data::{Subscript, Tree, Value, Writes};
@@ -13,12 +14,15 @@ use crate::event::handler::{Answer, Verdict};
 use crate::event::{ClassRef, Event, PoolState};
 use crate::id::SessionId;
 use crate::license::client::client_of;
+use crate::license::policy::Rank;
+use crate::license::queue::may_come;
 use crate::manager::Then;
 use crate::reason::{DenyReason, EndLevel, EndReason, EventKind, LicenseClass, LockMode, ThreadKind, TouchKind};
 use crate::request::Request;
-use crate::session::{BeginOptions, Client, CreateOptions, Created};
+use crate::session::{BeginOptions, Client, CreateOptions, Created, QueueOptions};
 use crate::table::{
-    Charge, ClassChange, Draft, EndSpec, Ended, Holder, Lazy, NewSession, Refused, RequestKey, SessionRef,
+    Asking, Charge, ClassChange, Draft, EndSpec, Ended, Holder, Lazy, NewSession, NewWaiter, Refused, RequestKey,
+    SessionRef,
 };
 
 /// The bounds of a client's facts, in bytes.
@@ -28,12 +32,14 @@ const FACTS: [(&str, usize); 3] = [("address", 256), ("user_agent", 1024), ("ref
 type Made = (Created, Option<RequestKey>);
 
 /// A creation whose options were checked.
+#[derive(Clone)]
 pub(super) struct Plan {
     pub application: u32,
     pub new: NewSession,
     pub license_class: LicenseClass,
     /// Whether the idle timeout was set for this session.
     pub own_idle: bool,
+    pub queue: QueueOptions,
 }
 
 impl Engine {
@@ -86,6 +92,7 @@ impl Engine {
         }
         check_client(&options.client)?;
         let own_idle = options.idle_timeout.is_some();
+        options.queue.check()?;
         let idle = match options.idle_timeout {
             Some(timeout) => {
                 check_timeout("idle_timeout", timeout)?;
@@ -121,6 +128,7 @@ impl Engine {
             application: number,
             license_class,
             own_idle,
+            queue: options.queue,
             new: NewSession {
                 application: number,
                 client: options.client,
@@ -132,16 +140,22 @@ impl Engine {
                 lazy: None,
                 brief: false,
                 begin,
+                asking: Asking::default(),
             },
         })
     }
 
     fn make(self: &Arc<Self>, plan: Plan) -> Result<Made> {
-        if self.asks(&plan.new.classes, EventKind::Start) {
+        if self.asks(&plan.new.classes, EventKind::Start) || !plan.queue.wait.is_zero() {
             return now(|then| self.make_with(Wait::Blocking, plan, then));
         }
         let draft = self.draft()?;
-        self.publish(draft, plan, &[])
+        let mut plan = plan;
+        self.license(&mut plan);
+        match self.publish(draft, plan, &[])? {
+            Tried::Done(made) => Ok(made),
+            Tried::Refused(reason) => Err(untold(reason)),
+        }
     }
 
     fn draft(&self) -> Result<Draft> {
@@ -157,7 +171,7 @@ impl Engine {
         };
         // The commit decides about the limit; but nobody need be asked about what can't be.
         if self.table.count() >= self.config.max_sessions || !self.asks(&plan.new.classes, EventKind::Start) {
-            return then(self.publish(draft, plan, &[]));
+            return self.publish_with(wait, draft, plan, Vec::new(), then);
         }
         let asked = self.asked_classes(&plan.new.classes, EventKind::Start);
         let snapshot = Arc::new(plan.new.data.clone());
@@ -172,7 +186,10 @@ impl Engine {
             wait,
             asked,
             event,
-            Box::new(move |answers| then(engine.decided(draft, plan, &request, &told, &answers))),
+            Box::new(move |answers| match engine.decided(draft, plan, &request, &told, &answers) {
+                Ok((plan, started)) => engine.publish_with(wait, draft, plan, started, then),
+                Err(error) => then(Err(error)),
+            }),
         );
     }
 
@@ -183,7 +200,7 @@ impl Engine {
         request: &Request,
         event: &Event,
         answers: &Answers,
-    ) -> Result<Made> {
+    ) -> Result<(Plan, Vec<ClassRef>)> {
         let started: Vec<ClassRef> = answers
             .iter()
             .filter(|(_, answer)| matches!(answer, Answer::Verdict(Verdict::Allow | Verdict::Extend(_))))
@@ -199,12 +216,44 @@ impl Engine {
             self.refuse(draft.session.id, plan.application, &started, EndReason::StartDenied, None);
             return Err(error);
         }
-        self.publish(draft, plan, &started)
+        Ok((plan, started))
+    }
+
+    /// The commit, once there is a unit for it.
+    fn publish_with(self: &Arc<Self>, wait: Wait, draft: Draft, plan: Plan, started: Vec<ClassRef>, then: Then<Made>) {
+        let mut plan = plan;
+        self.license(&mut plan);
+        let Some(charge) = plan.new.charge.clone().filter(|_| !plan.queue.wait.is_zero()) else {
+            return then(match self.publish(draft, plan, &started) {
+                Ok(Tried::Done(made)) => Ok(made),
+                Ok(Tried::Refused(reason)) => Err(untold(reason)),
+                Err(error) => Err(error),
+            });
+        };
+        let queue = plan.queue.clone();
+        let (session, priority) = (draft.session.id, queue.priority);
+        let waiter = NewWaiter { session, charge, from: None, count: 1, rank: Rank::Ordinary, priority, deadline: 0 };
+        let engine = self.clone();
+        let attempt: Attempt<Made> = Box::new(move |asking| {
+            engine.enter()?;
+            let mut again = plan.clone();
+            again.new.asking = asking;
+            engine.publish(draft, again, &started)
+        });
+        let engine = self.clone();
+        let then = move |made: Result<Made>| {
+            if made.is_err() {
+                // Whatever kept it from being made; a draft that was given back already is not touched.
+                engine.table.abandon(&draft);
+            }
+            then(made);
+        };
+        self.wait_for_units(wait, queue, waiter, attempt, Box::new(then));
     }
 
     /// The commit; `started` are the classes whose `on_start` returned.
-    fn publish(&self, draft: Draft, mut plan: Plan, started: &[ClassRef]) -> Result<Made> {
-        self.license(&mut plan);
+    fn publish(&self, draft: Draft, plan: Plan, started: &[ClassRef]) -> Result<Tried<Made>> {
+        let asking = plan.new.asking;
         let (application, classes) = (plan.application, plan.new.classes.clone());
         let charge = plan.new.charge.clone();
         let pool = charge.as_ref().map(|charge| charge.pool);
@@ -215,8 +264,9 @@ impl Engine {
                 if let Some(error) = self.closed_meanwhile(draft.session) {
                     return Err(error);
                 }
-                Ok((Created { id: draft.session.id, token: draft.token }, key))
+                Ok(Tried::Done((Created { id: draft.session.id, token: draft.token }, key)))
             }
+            Err(Refused::License(reason)) if !asking.last && may_come(&Err(reason)) => Ok(Tried::Refused(reason)),
             Err(refused) => {
                 self.table.abandon(&draft);
                 let error = self.refusal_error(&refused, charge.as_ref());
@@ -367,6 +417,11 @@ pub(super) fn change_draft_classes(classes: &mut Arc<[ClassRef]>, change: &Class
         }
         None => false,
     }
+}
+
+/// The last try tells its denial itself.
+fn untold(reason: DenyReason) -> Error {
+    Error::new(ErrorKind::Internal, format!("a denial for {} was not told", reason.name()))
 }
 
 fn check_client(client: &Client) -> Result<()> {

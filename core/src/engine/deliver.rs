@@ -69,6 +69,9 @@ impl Engine {
         if self.dispatcher.kinds() & POOL_EVENTS != 0 {
             self.tell_pools();
         }
+        if !self.config.pools.is_empty() {
+            self.table.call_waiters();
+        }
     }
 
     fn take_rows(&self) -> Result<()> {

@@ -3,33 +3,82 @@
 use std::sync::Arc;
 
 use super::Engine;
+use super::ask::Wait;
 use super::login::{TRIES, changed, name_in};
+use super::queue::{Attempt, Tried, last};
 use crate::error::{Error, Result};
 use crate::license::policy::Rank;
+use crate::license::queue::may_come;
+use crate::manager::Then;
+use crate::reason::LicenseClass;
 use crate::request::Request;
 use crate::session::{Feature, FeatureOptions};
-use crate::table::{MAX_TAKES, Take, TakeRefused};
+use crate::table::{Asking, Charge, Holder, MAX_TAKES, NewWaiter, Take, TakeRefused};
 
 impl Engine {
-    pub fn take_feature(&self, request: &Request, pool: &str, options: &FeatureOptions) -> Result<()> {
-        options.check()?;
-        request.0.in_flight()?;
-        let number = self.pool(pool)?;
+    pub fn take_feature(
+        self: &Arc<Self>,
+        wait: Wait,
+        request: &Request,
+        pool: &str,
+        options: FeatureOptions,
+        then: Then<()>,
+    ) {
+        let asked = options.check().and_then(|()| request.0.in_flight()).and_then(|_| {
+            let number = self.pool(pool)?;
+            let waits = !options.queue.wait.is_zero();
+            Ok((number, if waits { Some(self.feature_waiter(request, number, &options)?) } else { None }))
+        });
+        let (number, waiter) = match asked {
+            Ok(asked) => asked,
+            Err(error) => return then(Err(error)),
+        };
+        let queue = options.queue.clone();
+        let (engine, request) = (self.clone(), request.clone());
+        let mut attempt: Attempt<()> = Box::new(move |asking| engine.try_to_take(&request, number, &options, asking));
+        match waiter.filter(|waiter| waiter.rank != Rank::Excluded) {
+            Some(waiter) => self.wait_for_units(wait, queue, waiter, attempt, then),
+            None => then(last(&mut attempt, queue.priority)),
+        }
+    }
+
+    /// Who is to wait for a feature.
+    fn feature_waiter(&self, request: &Request, pool: u32, options: &FeatureOptions) -> Result<NewWaiter> {
+        let session = request.0.session.id;
+        let take = self.take(request, pool, request.user()?, options)?;
+        let card = request.0.resolve(self.table.card(self.at(), request.0.session))?;
+        let class = card.charge.map_or(LicenseClass::Named, |charge| charge.class);
+        let holder = take.holder.map_or_else(|| Holder::taker(session, class), Holder::User);
+        Ok(NewWaiter {
+            session,
+            charge: Charge { pool, class: holder.class_of_takes(), holder, client: None },
+            from: None,
+            count: options.count,
+            rank: take.rank,
+            priority: options.queue.priority,
+            deadline: 0,
+        })
+    }
+
+    fn try_to_take(&self, request: &Request, pool: u32, options: &FeatureOptions, asking: Asking) -> Result<Tried<()>> {
         for _ in 0..TRIES {
-            let user = request.user()?;
-            let take = self.take(request, number, user, options)?;
+            let take = Take { asking, ..self.take(request, pool, request.user()?, options)? };
             let taken = request.0.resolve(self.table.take_feature(self.at(), request.0.session, &take))?;
             self.pump_pools();
+            let name = &self.pool_config(pool).name;
             match taken {
-                Ok(()) => return Ok(()),
+                Ok(()) => return Ok(Tried::Done(())),
                 Err(TakeRefused::Changed | TakeRefused::Redefined) => {}
                 Err(TakeRefused::TooMany) => {
                     return Err(Error::invalid(format!(
-                        "the session has taken {MAX_TAKES} features: return one before it takes pool '{pool}'"
+                        "the session has taken {MAX_TAKES} features: return one before it takes pool '{name}'"
                     )));
                 }
+                Err(TakeRefused::License(reason)) if !asking.last && may_come(&Err(reason)) => {
+                    return Ok(Tried::Refused(reason));
+                }
                 Err(TakeRefused::License(reason)) => {
-                    return Err(Error::license_denied(pool, reason, self.retry_after(reason)));
+                    return Err(Error::license_denied(name, reason, self.retry_after(reason)));
                 }
             }
         }
@@ -42,7 +91,15 @@ impl Engine {
         let rank = user.as_ref().map_or(Rank::Ordinary, |user| config.rank(user, &options.groups));
         let client = if config.holder_per_client && user.is_some() { self.client_of(request)? } else { None };
         let holder = user.as_ref().map(|user| name_in(config, user, client.as_deref()));
-        Ok(Take { pool, count: options.count, expected: user, holder, rank, revision: in_force.revision })
+        Ok(Take {
+            pool,
+            count: options.count,
+            expected: user,
+            holder,
+            rank,
+            revision: in_force.revision,
+            asking: Asking::default(),
+        })
     }
 
     pub fn return_feature(&self, request: &Request, pool: &str, count: u64) -> Result<u64> {

@@ -4,16 +4,21 @@ use std::sync::Arc;
 
 use super::Engine;
 use super::ask::{Wait, refusal};
+use super::queue::{Attempt, Tried};
 use crate::clock::millis;
 use crate::config::{Pool, TradeFailure, check_user};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::Token;
 use crate::license::policy::Rank;
+use crate::license::queue::may_come;
 use crate::manager::Then;
-use crate::reason::{EndLevel, EndReason, EventKind, ThreadKind};
+use crate::reason::{EndLevel, EndReason, EventKind, LicenseClass, ThreadKind};
 use crate::request::Request;
-use crate::session::{EndOptions, Login, LoginOptions, Logout};
-use crate::table::{Card, ChangeRefused, EndSpec, Ended, Found, Holder, HolderChange, HolderChanged, PoolInForce};
+use crate::session::{EndOptions, Login, LoginOptions, Logout, QueueOptions};
+use crate::table::{
+    Asking, Card, ChangeRefused, Charge, EndSpec, Ended, Found, Holder, HolderChange, HolderChanged, NewWaiter,
+    PoolInForce,
+};
 
 /// How often a change is tried again when the user changed meanwhile.
 pub(super) const TRIES: usize = 8;
@@ -43,6 +48,7 @@ impl Engine {
             rotate: Some(millis(self.config.rotation_grace)),
             trade_only: false,
             idle: self.app(card.application).idle,
+            asking: Asking::default(),
         }
     }
 
@@ -64,6 +70,7 @@ impl Engine {
                 rotate: Some(millis(self.config.rotation_grace)),
                 trade_only: false,
                 idle: self.app(card.application).idle,
+                asking: Asking::default(),
             };
             if let Some(HolderChanged { token: Some(token), .. }) = self.change_holder(request, &change)? {
                 request.0.set_token(token);
@@ -132,44 +139,116 @@ impl Engine {
             Arc::new(event),
             Box::new(move |answers| {
                 let refused = answers.iter().find_map(|(class, answer)| refusal(EventKind::Login, class, answer));
-                then(match refused {
-                    Some(error) => Err(error),
-                    None => engine.log_in(&request, &card, user, &options),
-                });
+                match refused {
+                    Some(error) => then(Err(error)),
+                    None => engine.log_in(wait, &request, card, user, options, then),
+                }
             }),
         );
     }
 
-    fn log_in(&self, request: &Request, card: &Card, user: Arc<str>, options: &LoginOptions) -> Result<Login> {
-        let client = self.client_of(request)?;
-        let work_out = || self.to_user(card, &user, client.as_deref(), options);
-        let Some(done) = self.change_to_user(request, work_out)? else { return Err(changed()) };
-        let Some(token) = done.token else { return Err(changed()) };
-        request.0.set_token(token);
-        self.pump_pools();
-        let trade_denied = done.trade_denied.map(|reason| {
-            let pool = card.pool().map_or("", |pool| &self.pool_config(pool).name);
-            Error::license_denied(pool, reason, self.retry_after(reason))
-        });
-        Ok(Login { token, trade_denied })
+    fn log_in(
+        self: &Arc<Self>,
+        wait: Wait,
+        request: &Request,
+        card: Card,
+        user: Arc<str>,
+        options: LoginOptions,
+        then: Then<Login>,
+    ) {
+        let client = match self.client_of(request) {
+            Ok(client) => client,
+            Err(error) => return then(Err(error)),
+        };
+        let (engine, mine, pool) = (self.clone(), request.clone(), card.pool());
+        let log_in = move |done: Result<HolderChanged>| {
+            let done = done.and_then(|done| Ok((done.token.ok_or_else(changed)?, done.trade_denied)));
+            then(done.map(|(token, denied)| {
+                mine.0.set_token(token);
+                engine.pump_pools();
+                let trade_denied = denied.map(|reason| {
+                    let pool = pool.map_or("", |pool| &engine.pool_config(pool).name);
+                    Error::license_denied(pool, reason, engine.retry_after(reason))
+                });
+                Login { token, trade_denied }
+            }));
+        };
+        let (engine, pool, queue) = (self.clone(), card.pool(), options.queue.clone());
+        let charge = card.charge.clone();
+        let work_out = move || engine.to_user(&card, &user, client.as_deref(), &options);
+        self.change_in_turn(wait, request, (pool, charge), queue, Box::new(work_out), Box::new(log_in));
     }
 
-    pub fn trade(&self, request: &Request, options: &LoginOptions) -> Result<()> {
-        options.check()?;
-        let card = self.card_of(request)?;
-        let Some(user) = card.user.clone() else {
-            return Err(Error::invalid("nobody is logged in: there is nothing to trade"));
+    /// Changes the holder once there are units for the new one.
+    fn change_in_turn(
+        self: &Arc<Self>,
+        wait: Wait,
+        request: &Request,
+        (pool, from): (Option<u32>, Option<Charge>),
+        queue: QueueOptions,
+        work_out: Box<dyn Fn() -> HolderChange + Send>,
+        then: Then<HolderChanged>,
+    ) {
+        let change = work_out();
+        let waits = !queue.wait.is_zero() && change.rank != Rank::Excluded;
+        let changes = from.as_ref().is_none_or(|from| from.holder != change.holder);
+        let Some(pool) = pool.filter(|_| waits && changes) else {
+            return then(self.change_to_user(request, work_out).and_then(|done| done.ok_or_else(changed)));
         };
-        let client = self.client_of(request)?;
-        let work_out = || HolderChange {
+        // One that has no unit yet takes its first.
+        let first = Charge { pool, class: LicenseClass::Named, holder: change.holder.clone(), client: None };
+        let waiter = NewWaiter {
+            session: request.0.session.id,
+            charge: from.as_ref().map_or(first, |from| from.with_holder(&change.holder)),
+            from,
+            count: 1,
+            rank: change.rank,
+            priority: queue.priority,
+            deadline: 0,
+        };
+        let (engine, request) = (self.clone(), request.clone());
+        let attempt: Attempt<HolderChanged> = Box::new(move |asking| {
+            let work_out = || {
+                let change = work_out();
+                // What is not the last word is not to be kept either.
+                HolderChange { asking, keep_on_denial: change.keep_on_denial && asking.last, ..change }
+            };
+            match engine.change_to_user(&request, work_out) {
+                Ok(done) => Ok(Tried::Done(done.ok_or_else(changed)?)),
+                Err(error) => match error.deny_reason().filter(|reason| !asking.last && may_come(&Err(*reason))) {
+                    Some(reason) => Ok(Tried::Refused(reason)),
+                    None => Err(error),
+                },
+            }
+        });
+        self.wait_for_units(wait, queue, waiter, attempt, then);
+    }
+
+    pub fn trade(self: &Arc<Self>, wait: Wait, request: &Request, options: LoginOptions, then: Then<()>) {
+        let asked = options.check().and_then(|()| self.card_of(request)).and_then(|card| {
+            let Some(user) = card.user.clone() else {
+                return Err(Error::invalid("nobody is logged in: there is nothing to trade"));
+            };
+            Ok((card, user, self.client_of(request)?))
+        });
+        let (card, user, client) = match asked {
+            Ok(asked) => asked,
+            Err(error) => return then(Err(error)),
+        };
+        let engine = self.clone();
+        let traded = move |done: Result<HolderChanged>| {
+            engine.pump_pools();
+            then(done.map(drop));
+        };
+        let (engine, pool, queue) = (self.clone(), card.pool(), options.queue.clone());
+        let charge = card.charge.clone();
+        let work_out = move || HolderChange {
             keep_on_denial: false,
             rotate: None,
             trade_only: true,
-            ..self.to_user(&card, &user, client.as_deref(), options)
+            ..engine.to_user(&card, &user, client.as_deref(), &options)
         };
-        let done = self.change_to_user(request, work_out)?;
-        self.pump_pools();
-        done.map(drop).ok_or_else(changed)
+        self.change_in_turn(wait, request, (pool, charge), queue, Box::new(work_out), Box::new(traded));
     }
 
     pub fn logout(self: &Arc<Self>, wait: Wait, request: &Request, force: bool, then: Then<Logout>) {
@@ -209,6 +288,7 @@ impl Engine {
                 rotate: Some(0),
                 trade_only: false,
                 idle: self.app(card.application).idle,
+                asking: Asking::default(),
             };
             match self.change_holder(request, &change) {
                 Ok(Some(HolderChanged { token: Some(token), .. })) => {

@@ -13,6 +13,7 @@ mod look;
 mod open;
 mod own;
 mod pools;
+mod queue;
 mod reaper;
 pub(crate) mod requests;
 mod retry;
@@ -66,6 +67,7 @@ pub(crate) struct Engine {
     refused: AtomicU64,
     retry: retry::Retry,
     handing: handing::Handing,
+    waits: queue::Waits,
     /// Rows of the outbox that were taken and are not done.
     delivering: AtomicU64,
     /// Touched in the child of a fork only.
@@ -139,6 +141,7 @@ impl Engine {
             refused: AtomicU64::new(0),
             retry: retry::Retry::new(),
             handing: handing::Handing::new(),
+            waits: queue::Waits::default(),
             delivering: AtomicU64::new(0),
             unopened: Mutex::new(None),
             me: me.clone(),

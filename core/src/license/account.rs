@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::sync::Mutex;
 
@@ -10,17 +11,24 @@ use super::audit::{AuditKind, AuditRecord, AuditWhy, Usage};
 use super::books::{AuditEntry, Ledger, Lingering, MAX_READERS, Mark, Orphan, Totals, UserHolder};
 use super::crowd::{Candidates, Crowd, Going, Standing, Victims};
 use super::ledger::{self, Demand, Verdict};
+use super::line::Line;
+use super::queue;
 use super::recount::{self, Charged, holder_name};
 use super::redefine::{Redefinition, Seats, redefine};
+use super::waiter::{Awaits, Lane, Waiter};
 use crate::clock::Millis;
 use crate::config::Pool;
 use crate::id::SessionId;
 use crate::reason::{DenyReason, LicenseClass};
-use crate::table::{At, Charge, Holder, PoolDefinition, PoolInForce, PoolLevel, PoolUnchanged, SessionRef, Taken};
+use crate::table::{
+    At, Charge, Holder, Leaving, PoolDefinition, PoolInForce, PoolLevel, PoolUnchanged, SessionRef, Taken, Wake,
+};
 
 /// One pool's books.
 pub(crate) struct Account {
     state: Mutex<Running>,
+    /// Somebody's turn has come.
+    called: AtomicBool,
     /// One recount at a time.
     recounting: Mutex<()>,
 }
@@ -44,6 +52,10 @@ pub(crate) struct State {
     longest: BTreeSet<(Millis, Arc<str>)>,
     /// Units that outlive their sessions, by when they are free.
     orphans: BTreeMap<(Millis, u64), Orphan>,
+    /// Who waits.
+    line: Line,
+    /// When there is more to do than to free what lingers.
+    ripe: Option<Millis>,
     /// Numbers of those so far: they are free in the order in which they began to linger.
     orphaned: u64,
     seq: u64,
@@ -134,7 +146,8 @@ impl State {
     fn next_free(&self) -> Option<Millis> {
         let user = self.fading.first().map(|(until, _)| *until);
         let orphan = self.orphans.first_key_value().map(|((until, _), _)| *until);
-        user.into_iter().chain(orphan).min()
+        let lapse = self.line.first_lapse().map(|(until, _)| until);
+        user.into_iter().chain(orphan).chain(lapse).chain(self.ripe).min()
     }
 
     /// Where the sessions of a user are; `None` if that is not known yet.
@@ -274,6 +287,41 @@ impl Ledger for State {
         Ok(())
     }
 
+    fn add_waiter(&mut self, waiter: &Waiter) -> Result<u64, Infallible> {
+        Ok(self.line.add(waiter))
+    }
+
+    fn waiter(&mut self, seq: u64) -> Result<Option<Waiter>, Infallible> {
+        Ok(self.line.get(seq).cloned())
+    }
+
+    fn set_waiter(&mut self, waiter: &Waiter, _before: Awaits) -> Result<(), Infallible> {
+        self.line.set(waiter);
+        Ok(())
+    }
+
+    fn remove_waiter(&mut self, waiter: &Waiter) -> Result<(), Infallible> {
+        self.line.remove(waiter.turn.seq);
+        Ok(())
+    }
+
+    fn lanes(&mut self) -> Result<Vec<Lane>, Infallible> {
+        Ok(self.line.lanes())
+    }
+
+    fn head(&mut self, lane: Lane) -> Result<Option<Waiter>, Infallible> {
+        Ok(self.line.head(lane).cloned())
+    }
+
+    fn first_lapse(&mut self) -> Result<Option<(Millis, u64)>, Infallible> {
+        Ok(self.line.first_lapse())
+    }
+
+    fn call(&mut self, waiter: &Waiter) -> Result<(), Infallible> {
+        self.line.call(waiter.turn.seq);
+        Ok(())
+    }
+
     #[inline]
     fn record(&mut self, entry: &AuditEntry<'_>) -> Result<(), Infallible> {
         let AuditEntry { at, kind, session, holder, before, after, reason, why } = *entry;
@@ -293,6 +341,7 @@ impl Ledger for State {
 
     fn reseat(&mut self, seats: &Seats) -> Result<(), Infallible> {
         self.users.values_mut().for_each(|holder| holder.reseat(seats));
+        self.line.reseat(seats);
         Ok(())
     }
 
@@ -316,7 +365,20 @@ impl Account {
         let defined = Arc::new(PoolInForce::new(pool, 1));
         let places = defined.rules.may_evict().then(Places::whole);
         let books = State { keep: defined.rules.audit_records, places, ..State::default() };
-        Self { state: Mutex::new(Running { defined, books }), recounting: Mutex::new(()) }
+        let state = Mutex::new(Running { defined, books });
+        Self { state, called: AtomicBool::new(false), recounting: Mutex::new(()) }
+    }
+
+    /// One step under the lock.
+    #[inline]
+    fn step<T>(&self, work: impl FnOnce(&PoolInForce, &mut State) -> T) -> T {
+        let mut state = self.state.lock();
+        let Running { defined, books } = &mut *state;
+        let done = work(defined, books);
+        if books.line.has_called() {
+            self.called.store(true, Ordering::Release);
+        }
+        done
     }
 
     /// The definition in force.
@@ -344,6 +406,9 @@ impl Account {
                     (books.places, books.candidates) = (None, Candidates::default());
                 }
                 let next = books.next_free();
+                if books.line.has_called() {
+                    self.called.store(true, Ordering::Release);
+                }
                 state.defined = to.clone();
                 Ok(Defined { from, to, next })
             }
@@ -386,27 +451,27 @@ impl Account {
         demand: Demand<'_>,
         crowd: (&mut dyn Crowd<State>, bool),
     ) -> Decided {
-        let mut state = self.state.lock();
-        let Running { defined, books } = &mut *state;
-        let decided = books.demand(&defined.rules, session, crowd, |books, victims| {
-            let Ok(verdict) = ledger::acquire(books, &defined.rules, at, session.id, demand, victims);
-            verdict
-        });
-        if decided.verdict.is_ok() {
-            books.moves(session, None, Some(demand.charge));
-            let anonymous = demand.charge.class == LicenseClass::Anonymous;
-            books.candidates.arrived(anonymous, Standing { used, made: 0, place: session.place });
-        }
-        decided
+        self.step(|defined, books| {
+            let decided = books.demand(&defined.rules, session, crowd, |books, victims| {
+                let Ok(verdict) = ledger::acquire(books, &defined.rules, at, session.id, demand, victims);
+                verdict
+            });
+            if decided.verdict.is_ok() {
+                books.moves(session, None, Some(demand.charge));
+                let anonymous = demand.charge.class == LicenseClass::Anonymous;
+                books.candidates.arrived(anonymous, Standing { used, made: 0, place: session.place });
+            }
+            decided
+        })
     }
 
     /// Frees what a session was charged that was made then, or lets it linger; tells when the first lingering unit is free.
     pub fn release(&self, at: At, session: SessionRef, charge: &Charge, since: Millis) -> Option<Millis> {
-        let mut state = self.state.lock();
-        let Running { defined, books } = &mut *state;
-        let Ok(()) = ledger::release(books, &defined.rules, at, session.id, charge, since);
-        books.moves(session, Some(charge), None);
-        books.next_free()
+        self.step(|defined, books| {
+            let Ok(()) = ledger::release(books, &defined.rules, at, session.id, charge, since);
+            books.moves(session, Some(charge), None);
+            books.next_free()
+        })
     }
 
     /// Moves a session from one holder to another in one step, or charges one that was not; on a denial nothing changed.
@@ -420,26 +485,26 @@ impl Account {
         revision: u64,
         crowd: (&mut dyn Crowd<State>, bool),
     ) -> Option<Decided> {
-        let mut state = self.state.lock();
-        let Running { defined, books } = &mut *state;
-        if defined.revision != revision {
-            return None;
-        }
-        let decided = books.demand(&defined.rules, session, crowd, |books, victims| {
-            let Ok(verdict) = match from {
-                Some(from) => ledger::trade(books, &defined.rules, at, session.id, from, demand, victims),
-                None => ledger::acquire(books, &defined.rules, at, session.id, demand, victims),
-            };
-            verdict
-        });
-        if decided.verdict.is_ok() {
-            books.moves(session, from, Some(demand.charge));
-            if from.is_none_or(|from| from.class != demand.charge.class) {
-                // Its last use is found out when it is looked at.
-                books.candidates.arrived(false, Standing { used: 0, made: 0, place: session.place });
+        self.step(|defined, books| {
+            if defined.revision != revision {
+                return None;
             }
-        }
-        Some(decided)
+            let decided = books.demand(&defined.rules, session, crowd, |books, victims| {
+                let Ok(verdict) = match from {
+                    Some(from) => ledger::trade(books, &defined.rules, at, session.id, from, demand, victims),
+                    None => ledger::acquire(books, &defined.rules, at, session.id, demand, victims),
+                };
+                verdict
+            });
+            if decided.verdict.is_ok() {
+                books.moves(session, from, Some(demand.charge));
+                if from.is_none_or(|from| from.class != demand.charge.class) {
+                    // Its last use is found out when it is looked at.
+                    books.candidates.arrived(false, Standing { used: 0, made: 0, place: session.place });
+                }
+            }
+            Some(decided)
+        })
     }
 
     /// Charges a feature that a session takes, or tells why not; `takes` is told then, and answers all that it has taken.
@@ -452,31 +517,71 @@ impl Account {
         revision: u64,
         takes: impl FnOnce() -> &'t [Taken],
     ) -> Option<Verdict> {
-        let mut state = self.state.lock();
-        let Running { defined, books } = &mut *state;
-        if defined.revision != revision {
-            return None;
-        }
-        let Ok(verdict) = ledger::acquire(books, &defined.rules, at, session, demand, &mut Victims::none());
-        Some(verdict.inspect(|()| books.note_takes(session, demand.charge.pool, takes())))
+        self.step(|defined, books| {
+            if defined.revision != revision {
+                return None;
+            }
+            let none = &mut Victims::none();
+            let Ok(verdict) = ledger::acquire(books, &defined.rules, at, session, demand, none);
+            Some(verdict.inspect(|()| books.note_takes(session, demand.charge.pool, takes())))
+        })
     }
 
     /// Frees what a session took, or lets it linger; `left` is all that it has taken afterwards. Tells when the first
     /// lingering unit is free.
     pub fn give_back(&self, at: At, session: SessionId, taken: &Taken, left: &[Taken]) -> Option<Millis> {
-        let mut state = self.state.lock();
-        let Running { defined, books } = &mut *state;
-        let (charge, since) = (taken.charge(), taken.since);
-        let Ok(()) = ledger::give_back(books, &defined.rules, at, session, &charge, since, taken.count);
-        books.note_takes(session, taken.pool, left);
-        books.next_free()
+        self.step(|defined, books| {
+            let (charge, since) = (taken.charge(), taken.since);
+            let Ok(()) = ledger::give_back(books, &defined.rules, at, session, &charge, since, taken.count);
+            books.note_takes(session, taken.pool, left);
+            books.next_free()
+        })
+    }
+
+    /// Begins to wait; tells the number of the place, or that the queue is full.
+    pub fn join_queue(&self, at: At, waiter: &Waiter, from: Option<&Charge>, wake: Wake) -> Result<u64, DenyReason> {
+        self.step(|defined, books| {
+            let Ok(joined) = queue::join(books, &defined.rules, at, waiter, from);
+            joined.inspect(|seq| {
+                books.line.set_wake(*seq, wake);
+                let Ok(ripe) = ledger::expire(books, &defined.rules, at);
+                books.ripe = ripe;
+            })
+        })
+    }
+
+    /// Stops waiting.
+    pub fn leave_queue(&self, at: At, seq: u64, how: Leaving) -> bool {
+        self.step(|defined, books| {
+            let Ok(left) = queue::leave(books, &defined.rules, at, seq, how);
+            left
+        })
+    }
+
+    /// The wake-ups of those whose turn has come since the last call.
+    pub fn take_called(&self) -> Vec<Wake> {
+        if !self.called.load(Ordering::Acquire) || !self.called.swap(false, Ordering::AcqRel) {
+            return Vec::new();
+        }
+        self.state.lock().books.line.take_called()
+    }
+
+    /// The place of one who waits: how many come first, plus one.
+    pub fn position(&self, seq: u64) -> Option<u64> {
+        self.state.lock().books.line.position(seq)
+    }
+
+    /// Those who wait, in the order of their turns.
+    pub fn waiters(&self, skip: usize, limit: usize) -> Vec<Waiter> {
+        self.state.lock().books.line.list(skip, limit)
     }
 
     /// Frees what has lingered long enough.
     pub fn expire(&self, at: At) {
-        let mut state = self.state.lock();
-        let Running { defined, books } = &mut *state;
-        let Ok(_) = ledger::expire(books, &defined.rules, at);
+        self.step(|defined, books| {
+            let Ok(ripe) = ledger::expire(books, &defined.rules, at);
+            books.ripe = ripe;
+        });
     }
 
     /// When the first lingering unit is free.
@@ -577,7 +682,8 @@ impl Account {
         let sessions = still().map(|one| (&one.holder, one.count));
         let sessions = sessions.chain(moved_since().map(|charge| (&charge.holder, 1))).chain(taken_since);
         let orphans = books.orphans.len() as u64;
-        let (recounted, mut differences) = recount::recount(&defined.rules, &books.totals, users, orphans, sessions);
+        let (recounted, mut differences) =
+            recount::recount(&defined.rules, &books.totals, users, orphans, books.line.all(), sessions);
         let clients = books.clients.iter().map(|(client, sessions)| (&**client, *sessions));
         let counted = still().filter_map(|one| one.client.as_deref());
         let counted = counted.chain(moved_since().filter_map(|charge| charge.client.as_deref()));

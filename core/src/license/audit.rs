@@ -24,9 +24,32 @@ pub enum AuditKind {
     Reclaim,
     /// The pool was defined anew; the record's holder is who did it.
     Change,
+    /// A session began to wait for units.
+    Queue,
+    /// Units were set aside for one that waits.
+    Offer,
+    /// What was set aside was not fetched in time.
+    Withdraw,
+    /// A session stopped waiting without units.
+    Leave,
 }
 
 impl AuditKind {
+    /// All, in the order of their numbers.
+    pub(crate) const ALL: [Self; 11] = [
+        Self::Grant,
+        Self::Denial,
+        Self::Trade,
+        Self::Release,
+        Self::Linger,
+        Self::Reclaim,
+        Self::Change,
+        Self::Queue,
+        Self::Offer,
+        Self::Withdraw,
+        Self::Leave,
+    ];
+
     /// The same word in every language.
     pub fn name(self) -> &'static str {
         match self {
@@ -37,6 +60,10 @@ impl AuditKind {
             Self::Linger => "linger",
             Self::Reclaim => "reclaim",
             Self::Change => "change",
+            Self::Queue => "queue",
+            Self::Offer => "offer",
+            Self::Withdraw => "withdraw",
+            Self::Leave => "leave",
         }
     }
 }
@@ -61,11 +88,17 @@ pub enum AuditWhy {
     Lingered,
     /// A session was ended for somebody else's; or this one was.
     Evicted,
+    /// The unit had been set aside for who waited.
+    Waited,
+    /// Who waited would not any longer.
+    Cancelled,
+    /// The process of who waited died.
+    Died,
 }
 
 impl AuditWhy {
     /// All, in the order of their numbers.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Nothing,
         Self::Lingering,
         Self::Reclaimed,
@@ -74,6 +107,9 @@ impl AuditWhy {
         Self::Overdraft,
         Self::Lingered,
         Self::Evicted,
+        Self::Waited,
+        Self::Cancelled,
+        Self::Died,
     ];
 
     /// The same word in every language; empty for nothing.
@@ -87,6 +123,9 @@ impl AuditWhy {
             Self::Overdraft => "overdraft",
             Self::Lingered => "lingered",
             Self::Evicted => "evicted",
+            Self::Waited => "waited",
+            Self::Cancelled => "cancelled",
+            Self::Died => "died",
         }
     }
 }
@@ -175,6 +214,10 @@ pub struct Usage {
     pub overdrawn: u64,
     /// Units in use beyond the capacity because it was lowered meanwhile: they stay with who has them and drain.
     pub excess: u64,
+    /// Units among those in use that are set aside for who waits, to be fetched within half a second.
+    pub offered: u64,
+    /// How many wait for units.
+    pub waiting: u64,
     /// The most there ever were in use.
     pub high_water: u64,
     /// When that was: wall time, milliseconds since 1970.
@@ -185,6 +228,27 @@ pub struct Usage {
     pub evicted: u64,
     /// Per holder, by name.
     pub holders: Vec<HolderUsage>,
+}
+
+/// One who waits for units of a pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiter {
+    /// How many come first, plus one.
+    pub position: u64,
+    /// Who is to be charged: a session id or a user.
+    pub holder: Arc<str>,
+    /// The session that waits, or is to be made.
+    pub session_id: SessionId,
+    /// Who has a higher one is served first.
+    pub priority: i8,
+    /// How long it has waited.
+    pub waited: Duration,
+    /// How long it will wait still.
+    pub left: Duration,
+    /// Whether units are set aside for it, which it is about to take.
+    pub offered: bool,
+    /// The process that waits.
+    pub process: u32,
 }
 
 /// What one holder is charged.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::audit::{AuditKind, AuditWhy};
 use super::redefine::Seats;
+use super::waiter::{Awaits, Lane, Waiter};
 use crate::clock::Millis;
 use crate::id::SessionId;
 use crate::reason::DenyReason;
@@ -18,6 +19,10 @@ pub(crate) struct Totals {
     pub anonymous: u64,
     /// Those that linger among them.
     pub lingering: u64,
+    /// Those that are set aside for who waits among them.
+    pub offered: u64,
+    /// How many wait.
+    pub waiting: u64,
     /// The most there ever were in use.
     pub high_water: u64,
     /// When that was: wall time.
@@ -48,6 +53,8 @@ impl Default for Totals {
             in_use: 0,
             anonymous: 0,
             lingering: 0,
+            offered: 0,
+            waiting: 0,
             high_water: 0,
             high_water_at: 0,
             denials: 0,
@@ -59,6 +66,16 @@ impl Default for Totals {
             mark: u64::MAX,
             revision: 0,
             reserved: Vec::new(),
+        }
+    }
+}
+
+impl Totals {
+    /// Notes the high-water mark.
+    pub(super) fn rise(&mut self, wall: i64) {
+        if self.in_use > self.high_water {
+            self.high_water = self.in_use;
+            self.high_water_at = wall;
         }
     }
 }
@@ -245,10 +262,27 @@ pub(crate) trait Ledger {
     fn remove_orphan(&mut self, orphan: &Orphan) -> Result<(), Self::Error>;
     /// All users that are charged.
     fn users(&mut self) -> Result<Vec<(Arc<str>, UserHolder)>, Self::Error>;
-    /// Counts reserved units for other reservations: to each seat the new one, 0 for nobody's in particular.
+    /// Counts reserved units for other reservations: to each seat the new one, 0 for nobody's in particular. Who waits does so
+    /// in the lane of its new seat.
     fn reseat(&mut self, seats: &Seats) -> Result<(), Self::Error>;
     /// Raises the marks of readers that are lower.
     fn raise_marks(&mut self, units: u64, wall: i64) -> Result<(), Self::Error>;
+    /// Keeps one who waits; tells the number of the place.
+    fn add_waiter(&mut self, waiter: &Waiter) -> Result<u64, Self::Error>;
+    /// One who waits.
+    fn waiter(&mut self, seq: u64) -> Result<Option<Waiter>, Self::Error>;
+    /// Keeps what a waiter awaits now, who awaited something else before.
+    fn set_waiter(&mut self, waiter: &Waiter, before: Awaits) -> Result<(), Self::Error>;
+    /// Forgets one who waited.
+    fn remove_waiter(&mut self, waiter: &Waiter) -> Result<(), Self::Error>;
+    /// The lanes in which somebody awaits a turn.
+    fn lanes(&mut self) -> Result<Vec<Lane>, Self::Error>;
+    /// Whose turn is first of those who await one in a lane.
+    fn head(&mut self, lane: Lane) -> Result<Option<Waiter>, Self::Error>;
+    /// When the first units that were set aside are free for others, with the number of the place.
+    fn first_lapse(&mut self) -> Result<Option<(Millis, u64)>, Self::Error>;
+    /// Tells a waiter that its turn has come, once the step is done.
+    fn call(&mut self, waiter: &Waiter) -> Result<(), Self::Error>;
     /// Keeps a record as the last; not called for a pool that keeps none.
     fn record(&mut self, entry: &AuditEntry<'_>) -> Result<(), Self::Error>;
     /// The level changed, with so many units in use: to be told.

@@ -10,11 +10,13 @@ use super::books::{AuditEntry, Ledger, Lingering, Orphan, Totals, UserHolder};
 use super::crowd::{Cause, Victims};
 use super::evict::{Need, Others, Step};
 use super::policy::{self, Rank, Room};
+use super::queue::{self, Blocked};
 use super::rules;
+use super::waiter::{Awaits, Offer, Waiter};
 use crate::clock::Millis;
 use crate::id::SessionId;
 use crate::reason::{DenyReason, Evict, LicenseClass};
-use crate::table::{At, Charge, Holder, PoolDefinition};
+use crate::table::{Asking, At, Charge, Holder, PoolDefinition};
 
 /// Units of a session that is its own holder: every rule charges one connection with one.
 pub(super) const OWN: u64 = 1;
@@ -22,7 +24,7 @@ pub(super) const OWN: u64 = 1;
 const AT_ONCE: usize = 16;
 
 /// Whether units were given, or why not.
-pub(crate) type Verdict = Result<(), DenyReason>;
+pub(crate) type Verdict<T = ()> = Result<T, DenyReason>;
 
 /// What a session asks of a pool.
 #[derive(Clone, Copy, Debug)]
@@ -33,12 +35,23 @@ pub(crate) struct Demand<'a> {
     pub rank: Rank,
     /// How many connections at once; one that is its own holder has one.
     pub count: u64,
+    /// Among those who wait: who has a lower one comes later.
+    pub priority: i8,
+    /// The number of its place, if it has waited.
+    pub turn: Option<u64>,
+    /// Whether a denial is the last word: it is counted and recorded.
+    pub last: bool,
 }
 
 impl<'a> Demand<'a> {
     /// One that has nothing but its rank.
     pub fn new(charge: &'a Charge, rank: Rank) -> Self {
-        Self { charge, rank, count: 1 }
+        Self::asking(charge, rank, Asking::default())
+    }
+
+    /// One that may have waited, or will.
+    pub fn asking(charge: &'a Charge, rank: Rank, asking: Asking) -> Self {
+        Self { charge, rank, count: 1, priority: asking.priority, turn: asking.place, last: asking.last }
     }
 }
 
@@ -52,22 +65,33 @@ pub(crate) fn acquire<L: Ledger>(
     victims: &mut Victims<'_, L>,
 ) -> Result<Verdict, L::Error> {
     let charge = demand.charge;
-    expire(ledger, pool, at)?;
+    let blocked = tidy(ledger, pool, at)?.blocked;
     let held = held(ledger, &charge.holder)?;
     let desk = Desk { pool, at, session, holder: &charge.holder, before: ledger.totals().in_use };
+    let mut totals = ledger.totals().clone();
+    let waiter = match desk.come_forward(ledger, &mut totals, &demand)? {
+        Ok(waiter) => waiter,
+        Err(reason) => return Ok(Err(reason)),
+    };
+    let desk = Desk { before: ledger.totals().in_use, ..desk };
     if is_one_too_many(ledger, pool, charge)? {
-        return desk.deny(ledger, DenyReason::HolderLimit);
+        return desk.refuse(ledger, &demand, waiter, DenyReason::HolderLimit);
     }
-    let totals = ledger.totals().clone();
-    match desk.join(ledger, victims, totals, Joining { demand, held, left: None })? {
+    match desk.join(
+        ledger,
+        victims,
+        totals,
+        Joining { demand, held, left: None, gave: 0, blocked: &blocked, aside: aside(waiter.as_ref()) },
+    )? {
         Ok(joined) => {
-            desk.apply(ledger, joined, AuditKind::Grant)?;
+            desk.apply(ledger, joined, AuditKind::Grant, waiter.as_ref())?;
             move_client(ledger, None, charge.client.as_ref())?;
+            queue::serve(ledger, pool, at)?;
             Ok(Ok(()))
         }
         // It is asked again a moment later, and told then.
         Err(reason) if victims.again() => Ok(Err(reason)),
-        Err(reason) => desk.deny(ledger, reason),
+        Err(reason) => desk.refuse(ledger, &demand, waiter, reason),
     }
 }
 
@@ -106,7 +130,8 @@ pub(crate) fn give_back<L: Ledger>(
     if let Some(orphan) = &left.orphan {
         ledger.add_orphan(orphan)?;
     }
-    desk.settle(ledger, if left.lingers { AuditKind::Linger } else { AuditKind::Release }, None, AuditWhy::Nothing)
+    desk.settle(ledger, if left.lingers { AuditKind::Linger } else { AuditKind::Release }, None, AuditWhy::Nothing)?;
+    queue::serve(ledger, pool, at).map(drop)
 }
 
 /// Moves a session from one holder to another in one step; on a denial nothing changed. Nothing lingers: the unit goes along.
@@ -120,35 +145,90 @@ pub(crate) fn trade<L: Ledger>(
     victims: &mut Victims<'_, L>,
 ) -> Result<Verdict, L::Error> {
     let to = demand.charge;
-    expire(ledger, pool, at)?;
+    let blocked = tidy(ledger, pool, at)?.blocked;
     let leaves = held(ledger, &from.holder)?;
     let same = from.holder == to.holder;
     let joins = if same { None } else { held(ledger, &to.holder)? };
     let mut totals = ledger.totals().clone();
     let desk = Desk { pool, at, session, holder: &to.holder, before: totals.in_use };
+    let waiter = match desk.come_forward(ledger, &mut totals, &demand)? {
+        Ok(waiter) => waiter,
+        Err(reason) => return Ok(Err(reason)),
+    };
+    let desk = Desk { before: ledger.totals().in_use, ..desk };
+    let in_use = totals.in_use;
     if from.client != to.client && is_one_too_many(ledger, pool, to)? {
-        return desk.deny(ledger, DenyReason::HolderLimit);
+        return desk.refuse(ledger, &demand, waiter, DenyReason::HolderLimit);
     }
     let rest = desk.leave(&mut totals, from, 1, leaves, None).rest;
+    let gave = in_use.saturating_sub(totals.in_use);
     let left = from.holder.booked();
     let held = if same { rest } else { joins };
-    match desk.join(ledger, victims, totals, Joining { demand, held, left })? {
+    match desk.join(
+        ledger,
+        victims,
+        totals,
+        Joining { demand, held, left, gave, blocked: &blocked, aside: aside(waiter.as_ref()) },
+    )? {
         Ok(joined) => {
             if !same {
                 hold(ledger, &from.holder, rest)?;
             }
-            desk.apply(ledger, joined, AuditKind::Trade)?;
+            desk.apply(ledger, joined, AuditKind::Trade, waiter.as_ref())?;
             move_client(ledger, from.client.as_ref(), to.client.as_ref())?;
+            queue::serve(ledger, pool, at)?;
             Ok(Ok(()))
         }
+        // It is asked again a moment later, and told then.
         Err(reason) if victims.again() => Ok(Err(reason)),
-        Err(reason) => desk.deny(ledger, reason),
+        Err(reason) => desk.refuse(ledger, &demand, waiter, reason),
     }
 }
 
-/// Frees what has lingered long enough; every other step does it first. Tells when the next comes.
+/// Frees what has lingered long enough, takes back what was set aside and not fetched, and serves who waits; every other
+/// step does it first. Tells when there is more to do.
 pub(crate) fn expire<L: Ledger>(ledger: &mut L, pool: &PoolDefinition, at: At) -> Result<Option<Millis>, L::Error> {
-    // Nothing lingers in most pools at most times: one comparison.
+    Ok(tidy(ledger, pool, at)?.next)
+}
+
+/// What there is to know before a step.
+#[derive(Default)]
+struct Tidy {
+    /// When there is more to do.
+    next: Option<Millis>,
+    /// Whose turn it is who can't be served.
+    blocked: Vec<Blocked>,
+}
+
+#[inline]
+fn tidy<L: Ledger>(ledger: &mut L, pool: &PoolDefinition, at: At) -> Result<Tidy, L::Error> {
+    // Nothing lingers in most pools at most times, and nobody waits: one comparison.
+    let totals = ledger.totals();
+    if totals.lingering | totals.waiting == 0 {
+        return Ok(Tidy::default());
+    }
+    let mut next = fade(ledger, pool, at)?;
+    if ledger.totals().waiting == 0 {
+        return Ok(Tidy { next, blocked: Vec::new() });
+    }
+    let lapse = queue::lapse(ledger, pool, at)?;
+    let blocked = queue::serve(ledger, pool, at)?;
+    let lapse = ledger.first_lapse()?.map(|(until, _)| until).or(lapse);
+    next = next.into_iter().chain(lapse).min();
+    if !blocked.is_empty() && pool.reclaim && pool.min_hold > 0 && ledger.totals().lingering > 0 {
+        // A unit that lingers may be reclaimed once it has been held for its minimal time.
+        let held = match ledger.lingering(0, 1)?.first() {
+            Some(user) => ledger.holder(user)?,
+            None => None,
+        };
+        let ripe = held.map(|held| held.acquired.saturating_add(pool.min_hold)).filter(|ripe| *ripe > at.now.ms);
+        next = next.into_iter().chain(ripe).min();
+    }
+    Ok(Tidy { next, blocked })
+}
+
+/// Frees what has lingered long enough; tells when the next comes.
+fn fade<L: Ledger>(ledger: &mut L, pool: &PoolDefinition, at: At) -> Result<Option<Millis>, L::Error> {
     while ledger.totals().lingering > 0 {
         let Some((until, lingering)) = ledger.first_lingering()? else { return Ok(None) };
         if until > at.now.ms {
@@ -208,7 +288,20 @@ fn move_client<L: Ledger>(ledger: &mut L, from: Option<&Arc<str>>, to: Option<&A
     Ok(())
 }
 
-fn held<L: Ledger>(ledger: &mut L, holder: &Holder) -> Result<Option<UserHolder>, L::Error> {
+/// Units that so many connections more cost their holder beyond what it has; those that linger with it count as had.
+pub(super) fn wanted(pool: &PoolDefinition, charge: &Charge, count: u64, held: Option<&UserHolder>) -> Verdict<u64> {
+    match charge.holder.booked() {
+        None => Ok(OWN),
+        Some(_) => {
+            let (connections, units, needed) =
+                held.map_or((0, 0, 0), |held| (held.connections, held.units, held.needed()));
+            // A holder with lingering units left keeps them until they end.
+            Ok(rules::needs(pool.rule, connections, count, needed)?.saturating_sub(units))
+        }
+    }
+}
+
+pub(super) fn held<L: Ledger>(ledger: &mut L, holder: &Holder) -> Result<Option<UserHolder>, L::Error> {
     match holder.booked() {
         None => Ok(None),
         Some(name) => ledger.holder(name),
@@ -223,6 +316,7 @@ fn hold<L: Ledger>(ledger: &mut L, holder: &Holder, held: Option<UserHolder>) ->
 }
 
 /// One change of a pool.
+#[derive(Clone, Copy)]
 pub(super) struct Desk<'a> {
     pub pool: &'a PoolDefinition,
     pub at: At,
@@ -239,6 +333,20 @@ struct Joining<'a> {
     held: Option<UserHolder>,
     /// Whom the session comes from.
     left: Option<&'a Arc<str>>,
+    /// Units that came free as it left.
+    gave: u64,
+    /// Who comes first.
+    blocked: &'a [Blocked],
+    /// What was set aside for it.
+    aside: Offer,
+}
+
+/// What was set aside for a waiter.
+fn aside(waiter: Option<&Waiter>) -> Offer {
+    match waiter.map(|waiter| waiter.awaits) {
+        Some(Awaits::Claim(offer)) => offer,
+        _ => Offer::default(),
+    }
 }
 
 /// What a join would change, worked out and not yet written.
@@ -251,7 +359,7 @@ struct Joined {
 }
 
 /// A user whose lingering units are taken.
-struct Reclaimed {
+pub(super) struct Reclaimed {
     user: Arc<str>,
     /// The last of its sessions.
     last: SessionId,
@@ -259,20 +367,81 @@ struct Reclaimed {
 }
 
 /// For whom units are looked for, and what that takes.
-struct Search<'a> {
+pub(super) struct Search<'a> {
     /// Whose units and sessions are left alone.
     spared: [Option<&'a Arc<str>>; 2],
     rank: Rank,
     anonymous: bool,
-    reclaimed: Vec<Reclaimed>,
-    others: Others,
+    pub reclaimed: Vec<Reclaimed>,
+    pub others: Others,
+}
+
+impl<'a> Search<'a> {
+    /// One that has found nothing yet.
+    pub fn new(spared: [Option<&'a Arc<str>>; 2], rank: Rank, anonymous: bool) -> Self {
+        Self { spared, rank, anonymous, reclaimed: Vec::new(), others: Others::default() }
+    }
 }
 
 /// What a leave changed.
-struct Left {
+pub(super) struct Left {
     rest: Option<UserHolder>,
     orphan: Option<Orphan>,
     lingers: bool,
+}
+
+impl<'a> Desk<'a> {
+    /// A change that concerns one who waits.
+    pub fn of<L: Ledger>(ledger: &mut L, pool: &'a PoolDefinition, at: At, waiter: &'a Waiter) -> Self {
+        Self { pool, at, session: waiter.session, holder: &waiter.charge.holder, before: ledger.totals().in_use }
+    }
+
+    /// Who has waited gives back what was set aside, to take it now. One who does not wait any more, or whose turn it is
+    /// not, has to go on waiting.
+    fn come_forward<L: Ledger>(
+        &self,
+        ledger: &mut L,
+        totals: &mut Totals,
+        demand: &Demand<'_>,
+    ) -> Result<Verdict<Option<Waiter>>, L::Error> {
+        let Some(seq) = demand.turn else { return Ok(Ok(None)) };
+        let Some(mut waiter) = ledger.waiter(seq)? else { return Ok(Err(DenyReason::PoolExhausted)) };
+        if waiter.awaits == Awaits::Nothing {
+            // It overslept its turn, and is first again.
+            ledger.set_waiter(&Waiter { awaits: Awaits::Turn, ..waiter.clone() }, waiter.awaits)?;
+            queue::serve(ledger, self.pool, self.at)?;
+            *totals = ledger.totals().clone();
+            match ledger.waiter(seq)? {
+                Some(again) => waiter = again,
+                None => return Ok(Err(DenyReason::PoolExhausted)),
+            }
+        }
+        if waiter.awaits == Awaits::Turn && ledger.head(waiter.lane)?.is_none_or(|head| head.turn != waiter.turn) {
+            return Ok(Err(DenyReason::PoolExhausted));
+        }
+        queue::take_back(totals, &waiter);
+        Ok(Ok(Some(waiter)))
+    }
+
+    /// A demand that can't be met: the last word, or one of those who wait on.
+    fn refuse<L: Ledger>(
+        &self,
+        ledger: &mut L,
+        demand: &Demand<'_>,
+        waiter: Option<Waiter>,
+        reason: DenyReason,
+    ) -> Result<Verdict, L::Error> {
+        let mut before = self.before;
+        if let Some(waiter) = waiter.filter(|waiter| matches!(waiter.awaits, Awaits::Claim(_))) {
+            queue::withdraw(ledger, self.pool, self.at, &waiter, Awaits::Turn)?;
+            before = ledger.totals().in_use;
+        }
+        if demand.last || !queue::may_come(&Err(reason)) {
+            Desk { before, ..*self }.deny(ledger, reason)?.ok();
+        }
+        queue::serve(ledger, self.pool, self.at)?;
+        Ok(Err(reason))
+    }
 }
 
 impl Desk<'_> {
@@ -285,7 +454,8 @@ impl Desk<'_> {
         joining: Joining<'_>,
     ) -> Result<Result<Joined, DenyReason>, L::Error> {
         let now = self.at.now.ms;
-        let Joining { demand: Demand { charge, rank, count }, held, left } = joining;
+        let Joining { demand, held, left, gave, blocked, aside } = joining;
+        let Demand { charge, rank, count, .. } = demand;
         let mut holder = match &charge.holder {
             Holder::Session => None,
             Holder::User(_) if rank == Rank::Excluded => return Ok(Err(DenyReason::Excluded)),
@@ -294,8 +464,7 @@ impl Desk<'_> {
         let anonymous = charge.is_anonymous();
         let own = charge.holder.booked();
         let rank = if own.is_some() { rank } else { Rank::Ordinary };
-        let mut search =
-            Search { spared: [own, left], rank, anonymous, reclaimed: Vec::new(), others: Others::default() };
+        let mut search = Search::new([own, left], rank, anonymous);
         let mut why = AuditWhy::Nothing;
         let wanted = match (&mut holder, own) {
             (Some(holder), Some(user)) => {
@@ -328,10 +497,21 @@ impl Desk<'_> {
             let free = policy::room(self.pool, &totals, self.pool.capacity, Rank::Ordinary).free;
             return Ok(Err(if free < wanted { DenyReason::PoolExhausted } else { DenyReason::Reserved }));
         }
+        let waits = demand.turn.is_some() || wanted <= gave;
+        if !waits && queue::is_behind(self.pool, &totals, blocked, &demand, wanted) {
+            // What is free is for those who come first.
+            let free = policy::room(self.pool, &totals, self.pool.capacity, rank).free;
+            return Ok(Err(if free < wanted { DenyReason::PoolExhausted } else { DenyReason::Reserved }));
+        }
         if wanted > 0 {
-            let room = match self.make_room(ledger, victims, &mut totals, &mut search, wanted)? {
-                Ok(room) => room,
-                Err(reason) => return Ok(Err(reason)),
+            let (reserved, seat) = if wanted <= aside.units.saturating_add(if aside.until > 0 { gave } else { 0 }) {
+                // It was there when it was set aside, whatever has changed since.
+                (aside.reserved.min(wanted), policy::seat(rank))
+            } else {
+                match self.make_room(ledger, victims, &mut totals, &mut search, wanted)? {
+                    Ok(room) => room.reserved(rank, wanted),
+                    Err(reason) => return Ok(Err(reason)),
+                }
             };
             totals.in_use = totals.in_use.saturating_add(wanted);
             if anonymous {
@@ -340,7 +520,6 @@ impl Desk<'_> {
             if let Some(holder) = &mut holder {
                 holder.units = holder.units.saturating_add(wanted);
                 holder.acquired = now;
-                let (reserved, seat) = room.reserved(rank, wanted);
                 if reserved > 0 {
                     holder.reserve(&mut totals, seat, reserved);
                     why = if rank == Rank::Administrator { AuditWhy::BreakGlass } else { AuditWhy::Reserved };
@@ -360,10 +539,7 @@ impl Desk<'_> {
         if let Some(holder) = &mut holder {
             holder.connections = holder.connections.saturating_add(count);
         }
-        if totals.in_use > totals.high_water {
-            totals.high_water = totals.in_use;
-            totals.high_water_at = self.at.wall;
-        }
+        totals.rise(self.at.wall);
         Ok(Ok(Joined { totals, holder, reclaimed, others, why }))
     }
 
@@ -383,7 +559,7 @@ impl Desk<'_> {
 
     /// Finds so many units for a rank: free ones, then those that linger with others (but for the spared), then the overdraft,
     /// then those of sessions that may be ended for it.
-    fn make_room<L: Ledger>(
+    pub fn make_room<L: Ledger>(
         &self,
         ledger: &mut L,
         victims: &mut Victims<'_, L>,
@@ -443,18 +619,43 @@ impl Desk<'_> {
     }
 
     /// Writes what a join worked out.
-    fn apply<L: Ledger>(&self, ledger: &mut L, joined: Joined, kind: AuditKind) -> Result<(), L::Error> {
+    fn apply<L: Ledger>(
+        &self,
+        ledger: &mut L,
+        joined: Joined,
+        kind: AuditKind,
+        waiter: Option<&Waiter>,
+    ) -> Result<(), L::Error> {
         *ledger.totals() = joined.totals;
-        let reclaimed = joined.reclaimed.into_iter().map(|Reclaimed { user, last, units }| {
+        let before = self.give_up(ledger, joined.reclaimed, joined.others)?;
+        hold(ledger, self.holder, joined.holder)?;
+        let mut why = joined.why;
+        if let Some(waiter) = waiter {
+            ledger.remove_waiter(waiter)?;
+            let totals = ledger.totals();
+            totals.waiting = totals.waiting.saturating_sub(1);
+            why = if why == AuditWhy::Nothing { AuditWhy::Waited } else { why };
+        }
+        Desk { before, ..*self }.settle(ledger, kind, None, why)
+    }
+
+    /// Writes what was taken from others; tells the units in use after it.
+    pub fn give_up<L: Ledger>(
+        &self,
+        ledger: &mut L,
+        reclaimed: Vec<Reclaimed>,
+        others: Others,
+    ) -> Result<u64, L::Error> {
+        let reclaimed = reclaimed.into_iter().map(|Reclaimed { user, last, units }| {
             (AuditKind::Reclaim, AuditWhy::Nothing, last, Holder::User(user), units)
         });
-        for step in &joined.others.steps {
+        for step in &others.steps {
             move_client(ledger, step.charge.client.as_ref(), None)?;
         }
-        let evicted = joined.others.steps.into_iter().map(|Step { session, charge, units }| {
+        let evicted = others.steps.into_iter().map(|Step { session, charge, units }| {
             (AuditKind::Release, AuditWhy::Evicted, session, charge.holder, units)
         });
-        for (user, rest) in joined.others.users {
+        for (user, rest) in others.users {
             ledger.set_holder(&user, rest.kept())?;
         }
         let mut before = self.before;
@@ -466,13 +667,12 @@ impl Desk<'_> {
             }
             before = after;
         }
-        hold(ledger, self.holder, joined.holder)?;
-        Desk { before, ..*self }.settle(ledger, kind, None, joined.why)
+        Ok(before)
     }
 
     /// Counts so many connections less: the holder without them. What nobody needs any more is kept until `least` at the
     /// earliest, and a user's lingers; with `None` it is free at once.
-    fn leave(
+    pub fn leave(
         &self,
         totals: &mut Totals,
         charge: &Charge,
@@ -518,7 +718,7 @@ impl Desk<'_> {
         }
     }
 
-    fn deny<L: Ledger>(&self, ledger: &mut L, reason: DenyReason) -> Result<Verdict, L::Error> {
+    pub fn deny<L: Ledger>(&self, ledger: &mut L, reason: DenyReason) -> Result<Verdict, L::Error> {
         let totals = ledger.totals();
         totals.denials = totals.denials.saturating_add(1);
         self.settle(ledger, AuditKind::Denial, Some(reason), AuditWhy::Nothing)?;
@@ -527,7 +727,7 @@ impl Desk<'_> {
 
     /// Tells the level, keeps the counters and the record.
     #[inline(always)]
-    pub(super) fn settle<L: Ledger>(
+    pub fn settle<L: Ledger>(
         &self,
         ledger: &mut L,
         kind: AuditKind,

@@ -8,11 +8,14 @@ pub(crate) mod crawlers;
 pub(crate) mod crowd;
 mod evict;
 pub(crate) mod ledger;
+mod line;
 pub mod policy;
+pub(crate) mod queue;
 pub(crate) mod recount;
 pub(crate) mod redefine;
 pub mod rules;
 #[cfg(test)]
 mod tests;
+pub(crate) mod waiter;
 
-pub use audit::{Accounts, Audit, AuditKind, AuditRecord, AuditWhy, HolderUsage, Usage};
+pub use audit::{Accounts, Audit, AuditKind, AuditRecord, AuditWhy, HolderUsage, Usage, Waiter};

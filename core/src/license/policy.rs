@@ -48,10 +48,15 @@ impl Room {
         self.common.saturating_add(self.own).min(self.free)
     }
 
+    /// Those of its own reservation that nobody else may take.
+    pub fn apart(&self) -> u64 {
+        self.own.min(self.free)
+    }
+
     /// How many of so many units count as reserved, and the seat of the reservation.
     pub fn reserved(&self, rank: Rank, wanted: u64) -> (u64, u8) {
         match rank {
-            Rank::Reserved(position) => (wanted.min(self.unused), position + 1),
+            Rank::Reserved(_) => (wanted.min(self.unused), seat(rank)),
             // The glass is broken last.
             Rank::Administrator => (wanted.saturating_sub(self.common).min(self.own), BREAK_GLASS),
             Rank::Ordinary | Rank::Excluded => (0, 0),
@@ -63,6 +68,15 @@ impl Room {
 pub(crate) const BREAK_GLASS: u8 = MAX_RESERVATIONS as u8 + 1;
 /// Most reservations of a pool.
 pub(crate) const MAX_RESERVATIONS: usize = 64;
+
+/// The seat at which the units of a rank count as reserved; 0 for none.
+pub(super) fn seat(rank: Rank) -> u8 {
+    match rank {
+        Rank::Reserved(position) => position + 1,
+        Rank::Administrator => BREAK_GLASS,
+        Rank::Ordinary | Rank::Excluded => 0,
+    }
+}
 
 /// Units that may be in use now: those there are, and the overdraft while its time lasts.
 pub(super) fn limit(pool: &PoolDefinition, totals: &Totals, now: Millis) -> u64 {

@@ -8,6 +8,7 @@ use super::audit::{HolderUsage, Usage};
 use super::books::{Orphan, Totals, UserHolder};
 use super::ledger::OWN;
 use super::rules;
+use super::waiter::Waiter;
 use crate::clock::Millis;
 use crate::id::SessionId;
 use crate::table::{At, Charge, Holder, PoolDefinition, Taken};
@@ -108,6 +109,8 @@ pub(crate) fn usage(
         lingering: totals.lingering,
         overdrawn: totals.in_use.saturating_sub(pool.capacity).saturating_sub(totals.excess),
         excess: totals.excess,
+        offered: totals.offered,
+        waiting: totals.waiting,
         high_water: totals.high_water,
         high_water_at: totals.high_water_at,
         denials: totals.denials,
@@ -187,13 +190,14 @@ pub(crate) fn holder(
 
 /// Recounts from the holders of all charged sessions: the units they hold, and each difference from the books in words.
 ///
-/// `users` are all in the books, `orphans` the units that outlived their sessions, `sessions` who is charged for how many
-/// connections. Sessions and books must be of one instant.
+/// `users` are all in the books, `orphans` the units that outlived their sessions, `waiters` all who wait, `sessions` who is
+/// charged for how many connections. Sessions and books must be of one instant.
 pub(crate) fn recount<'a>(
     pool: &PoolDefinition,
     totals: &Totals,
     users: impl IntoIterator<Item = (&'a str, UserHolder)>,
     orphans: u64,
+    waiters: impl IntoIterator<Item = &'a Waiter>,
     sessions: impl IntoIterator<Item = (&'a Holder, u64)>,
 ) -> (u64, Vec<String>) {
     let mut differences = Vec::new();
@@ -228,6 +232,13 @@ pub(crate) fn recount<'a>(
             *used += holder.reserved;
         }
     }
+    let (mut waiting, mut offered) = (0, 0);
+    for waiter in waiters {
+        waiting += 1;
+        offered += waiter.offered();
+        waiter.count_reserved(&mut reserved);
+    }
+    recounted = recounted.saturating_add(offered);
     for (user, count) in connections {
         let name = Holder::shown(user);
         differences.push(format!("holder '{name}' has {count} sessions and is booked with 0"));
@@ -236,6 +247,12 @@ pub(crate) fn recount<'a>(
     if recounted != totals.in_use {
         differences
             .push(format!("{} units are booked, {recounted} are held by live sessions or linger", totals.in_use));
+    }
+    if (waiting, offered) != (totals.waiting, totals.offered) {
+        let (booked, aside) = (totals.waiting, totals.offered);
+        differences.push(format!(
+            "{booked} are booked as waiting with {aside} units set aside, {waiting} wait with {offered}"
+        ));
     }
     if lingering != totals.lingering {
         differences.push(format!("{} units are booked as lingering, {lingering} do", totals.lingering));
@@ -288,10 +305,10 @@ mod tests {
         let sessions: Vec<Holder> = sessions.into_iter().chain([Holder::Session]).collect();
         let sessions = || sessions.iter().map(|holder| (holder, 1));
         let (units, differences) =
-            recount(&pool, &totals(4), [("ada", user(3, 2)), ("bob", user(1, 1))], 0, sessions());
+            recount(&pool, &totals(4), [("ada", user(3, 2)), ("bob", user(1, 1))], 0, [], sessions());
         assert_eq!((units, differences), (4, vec!["4 of 3 units are in use".to_string()]));
         let (units, differences) =
-            recount(&pool, &totals(1), [("ada", user(2, 1)), ("eve", user(1, 1))], 0, sessions());
+            recount(&pool, &totals(1), [("ada", user(2, 1)), ("eve", user(1, 1))], 0, [], sessions());
         assert_eq!(units, 4);
         let expected = [
             "holder 'ada' has 3 sessions and is booked with 2",

@@ -6,6 +6,7 @@ use super::audit::{AuditKind, AuditWhy};
 use super::books::Ledger;
 use super::ledger::{Desk, expire};
 use super::policy::BREAK_GLASS;
+use super::queue;
 use super::rules;
 use crate::config::Pool;
 use crate::id::SessionId;
@@ -62,6 +63,8 @@ pub(crate) fn redefine<L: Ledger>(
     let holder = Holder::User(Arc::from(actor.unwrap_or_default()));
     let desk = Desk { pool: &to.rules, at, session: SessionId::NIL, holder: &holder, before };
     desk.settle(ledger, AuditKind::Change, None, AuditWhy::Nothing)?;
+    // Who waits has what a raise made free.
+    queue::serve(ledger, &to.rules, at)?;
     Ok(Ok(()))
 }
 

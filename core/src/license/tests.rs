@@ -6,16 +6,19 @@ use std::sync::Arc;
 use super::audit::{AuditKind, AuditWhy};
 use super::books::{AuditEntry, Ledger, Lingering, Orphan, Totals, UserHolder};
 use super::crowd::Victims;
-use super::ledger::{self, Demand, Verdict, expire, give_back, release};
+use super::ledger::{self, Demand, Verdict, expire, give_back, release, wanted};
+use super::line::Line;
 use super::policy::{Rank, Reserved};
+use super::queue;
 use super::recount::{recount, recount_clients};
 use super::redefine::{Redefinition, Seats, redefine};
 use super::rules::PoolRule;
+use super::waiter::{Awaits, Lane, Waiter};
 use crate::clock::{Millis, Now};
 use crate::config::{Pool, Reservation};
 use crate::id::SessionId;
 use crate::reason::{DenyReason, LicenseClass, UnitRule};
-use crate::table::{At, Charge, Holder, PoolDefinition, PoolInForce, PoolLevel};
+use crate::table::{At, Charge, Holder, Leaving, NewWaiter, PoolDefinition, PoolInForce, PoolLevel};
 
 /// Books that count what is written into them, and fail at a chosen call.
 #[derive(Default)]
@@ -28,13 +31,15 @@ struct Books {
     whys: Vec<AuditWhy>,
     levels: Vec<(PoolLevel, u64)>,
     marks: Vec<(u64, i64)>,
+    line: Line,
+    called: Vec<u64>,
     holders_written: u32,
     calls: u32,
     fail_at: Option<u32>,
 }
 
 impl Books {
-    fn call(&mut self) -> Result<(), &'static str> {
+    fn call_books(&mut self) -> Result<(), &'static str> {
         self.calls += 1;
         if self.fail_at == Some(self.calls) { Err("the disk is full") } else { Ok(()) }
     }
@@ -48,15 +53,15 @@ impl Ledger for Books {
     }
 
     fn keep_totals(&mut self) -> Result<(), Self::Error> {
-        self.call()
+        self.call_books()
     }
 
     fn holder(&mut self, user: &Arc<str>) -> Result<Option<UserHolder>, Self::Error> {
-        self.call().map(|()| self.users.get(user).copied())
+        self.call_books().map(|()| self.users.get(user).copied())
     }
 
     fn set_holder(&mut self, user: &Arc<str>, holder: Option<UserHolder>) -> Result<(), Self::Error> {
-        self.call()?;
+        self.call_books()?;
         self.holders_written += 1;
         match holder {
             Some(holder) => self.users.insert(user.clone(), holder),
@@ -66,7 +71,7 @@ impl Ledger for Books {
     }
 
     fn first_lingering(&mut self) -> Result<Option<(Millis, Lingering)>, Self::Error> {
-        self.call()?;
+        self.call_books()?;
         let users = self.users.iter().filter(|(_, held)| held.lingering > 0);
         let users = users.map(|(user, held)| (held.until, Lingering::User(user.clone())));
         let orphans = self
@@ -77,7 +82,7 @@ impl Ledger for Books {
     }
 
     fn lingering(&mut self, skip: usize, limit: usize) -> Result<Vec<Arc<str>>, Self::Error> {
-        self.call()?;
+        self.call_books()?;
         let lingers = self.users.iter().filter(|(_, held)| held.lingering > 0);
         let mut users: Vec<_> = lingers.map(|(user, held)| (held.acquired, user.clone())).collect();
         users.sort();
@@ -85,11 +90,11 @@ impl Ledger for Books {
     }
 
     fn client(&mut self, client: &str) -> Result<u64, Self::Error> {
-        self.call().map(|()| self.clients.get(client).copied().unwrap_or(0))
+        self.call_books().map(|()| self.clients.get(client).copied().unwrap_or(0))
     }
 
     fn set_client(&mut self, client: &Arc<str>, sessions: u64) -> Result<(), Self::Error> {
-        self.call()?;
+        self.call_books()?;
         match sessions {
             0 => self.clients.remove(client),
             _ => self.clients.insert(client.clone(), sessions),
@@ -98,43 +103,77 @@ impl Ledger for Books {
     }
 
     fn add_orphan(&mut self, orphan: &Orphan) -> Result<(), Self::Error> {
-        self.call()?;
+        self.call_books()?;
         self.orphans.insert((orphan.until, orphan.session, orphan.anonymous));
         Ok(())
     }
 
     fn remove_orphan(&mut self, orphan: &Orphan) -> Result<(), Self::Error> {
-        self.call()?;
+        self.call_books()?;
         self.orphans.remove(&(orphan.until, orphan.session, orphan.anonymous));
         Ok(())
     }
 
+    fn add_waiter(&mut self, waiter: &Waiter) -> Result<u64, Self::Error> {
+        self.call_books().map(|()| self.line.add(waiter))
+    }
+
+    fn waiter(&mut self, seq: u64) -> Result<Option<Waiter>, Self::Error> {
+        self.call_books().map(|()| self.line.get(seq).cloned())
+    }
+
+    fn set_waiter(&mut self, waiter: &Waiter, before: Awaits) -> Result<(), Self::Error> {
+        assert_eq!(self.line.get(waiter.turn.seq).map(|known| known.awaits), Some(before));
+        self.call_books().map(|()| self.line.set(waiter))
+    }
+
+    fn remove_waiter(&mut self, waiter: &Waiter) -> Result<(), Self::Error> {
+        self.call_books().map(|()| self.line.remove(waiter.turn.seq))
+    }
+
+    fn lanes(&mut self) -> Result<Vec<Lane>, Self::Error> {
+        self.call_books().map(|()| self.line.lanes())
+    }
+
+    fn head(&mut self, lane: Lane) -> Result<Option<Waiter>, Self::Error> {
+        self.call_books().map(|()| self.line.head(lane).cloned())
+    }
+
+    fn first_lapse(&mut self) -> Result<Option<(Millis, u64)>, Self::Error> {
+        self.call_books().map(|()| self.line.first_lapse())
+    }
+
+    fn call(&mut self, waiter: &Waiter) -> Result<(), Self::Error> {
+        self.call_books().map(|()| self.called.push(waiter.turn.seq))
+    }
+
     fn record(&mut self, entry: &AuditEntry<'_>) -> Result<(), Self::Error> {
-        self.call()?;
+        self.call_books()?;
         self.records.push((entry.kind, entry.before, entry.after, entry.reason));
         self.whys.push(entry.why);
         Ok(())
     }
 
     fn users(&mut self) -> Result<Vec<(Arc<str>, UserHolder)>, Self::Error> {
-        self.call()?;
+        self.call_books()?;
         let mut users: Vec<_> = self.users.iter().map(|(user, held)| (user.clone(), *held)).collect();
         users.sort_by(|(a, _), (b, _)| a.cmp(b));
         Ok(users)
     }
 
     fn reseat(&mut self, seats: &Seats) -> Result<(), Self::Error> {
-        self.call()?;
+        self.call_books()?;
         self.users.values_mut().for_each(|held| held.reseat(seats));
+        self.line.reseat(seats);
         Ok(())
     }
 
     fn raise_marks(&mut self, units: u64, wall: i64) -> Result<(), Self::Error> {
-        self.call().map(|()| self.marks.push((units, wall)))
+        self.call_books().map(|()| self.marks.push((units, wall)))
     }
 
     fn level(&mut self, level: PoolLevel, in_use: u64) -> Result<(), Self::Error> {
-        self.call().map(|()| self.levels.push((level, in_use)))
+        self.call_books().map(|()| self.levels.push((level, in_use)))
     }
 }
 
@@ -295,9 +334,15 @@ impl Till {
         let held: u64 = users.clone().map(|held| held.units).sum();
         let lingering: u64 = users.clone().map(|held| held.lingering).sum();
         let orphans = self.books.orphans.len() as u64;
-        assert!(held + orphans <= totals.in_use, "{totals:?}");
+        let waiters = || self.books.line.all();
+        let offered: u64 = waiters().map(Waiter::offered).sum();
+        assert!(held + orphans + offered <= totals.in_use, "{totals:?}");
+        assert_eq!((waiters().count() as u64, offered), (totals.waiting, totals.offered), "{totals:?}");
         assert_eq!(lingering + orphans, totals.lingering, "{totals:?}");
-        assert_eq!(users.map(|held| held.reserved).sum::<u64>(), totals.reserved.iter().sum(), "{totals:?}");
+        let mut reserved = Vec::new();
+        waiters().for_each(|waiter| waiter.count_reserved(&mut reserved));
+        let reserved: u64 = reserved.iter().sum();
+        assert_eq!(users.map(|held| held.reserved).sum::<u64>() + reserved, totals.reserved.iter().sum(), "{totals:?}");
         // A capacity that was lowered takes nothing: then what counts is the one that the last unit was given under.
         let most = totals.ceiling.max(self.pool.capacity + self.pool.overdraft);
         assert!(
@@ -643,10 +688,13 @@ fn whatever_the_policies_the_books_are_what_the_sessions_make_them() {
             overdraft_time: 25,
             reservations: vec![Reserved { units: 1, hard: apart(&mut dice) }, Reserved { units: 1, hard: false }],
             break_glass: dice.below(2),
+            queue: set(&mut dice, 4),
             ..PoolDefinition::plain("main", capacity)
         };
         let mut till = Till::new(pool);
         let mut live: Vec<(u8, Charge, u64)> = Vec::new();
+        // Who waits: the place, the session to be, how it is to be charged.
+        let mut line: Vec<(u64, u8, Charge, Rank)> = Vec::new();
         let (mut now, mut made) = (0, 0);
         for _ in 0..200 {
             now += dice.below(8);
@@ -664,7 +712,8 @@ fn whatever_the_policies_the_books_are_what_the_sessions_make_them() {
                 "root" => Rank::Administrator,
                 _ => Rank::Ordinary,
             };
-            match dice.below(6) {
+            let priority = dice.below(3) as i8 - 1;
+            match dice.below(8) {
                 5 => {
                     let other = [UnitRule::User, UnitRule::Staircase, UnitRule::Hard][dice.below(3) as usize];
                     let rule = PoolRule { unit_rule: other, ..till.pool.rule };
@@ -683,9 +732,69 @@ fn whatever_the_policies_the_books_are_what_the_sessions_make_them() {
                 }
                 0 | 1 if made < 250 => {
                     made += 1;
-                    let verdict = acquire(&mut till.books, &till.pool, at(now), session(made), Demand::new(&to, rank));
+                    let demand = Demand { last: till.pool.queue == 0, priority, ..Demand::new(&to, rank) };
+                    let lane = Lane::of(&to, rank);
+                    let before = till.books.line.head(lane).map(|first| first.turn);
+                    let held = to.holder.booked().and_then(|name| till.books.users.get(name));
+                    let needs = wanted(&till.pool, &to, 1, held).unwrap_or(0);
+                    let verdict = acquire(&mut till.books, &till.pool, at(now), session(made), demand);
                     if verdict == Ok(Ok(())) {
                         live.push((made, to, 1));
+                        let still = till.books.line.head(lane).map(|first| first.turn);
+                        let overtaken = needs > 0 && before.is_some() && before == still;
+                        let first = still.map_or(i8::MIN, |turn| turn.priority.0);
+                        assert!(!overtaken || first < priority, "seed {seed}: overtaken");
+                    } else if !demand.last {
+                        let new = NewWaiter {
+                            session: session(made),
+                            charge: to.clone(),
+                            from: None,
+                            count: 1,
+                            rank,
+                            priority,
+                            deadline: now + 50,
+                        };
+                        let waiter = Waiter::new(&new, now, (0, 0));
+                        if let Ok(place) =
+                            queue::join(&mut till.books, &till.pool, at(now), &waiter, None).expect("books")
+                        {
+                            line.push((place, made, to, rank));
+                        }
+                    }
+                }
+                6 if !line.is_empty() => {
+                    let which = dice.below(line.len() as u64) as usize;
+                    let (place, _, ..) = line.swap_remove(which);
+                    let how = [Leaving::Denied, Leaving::Cancelled, Leaving::Died][dice.below(3) as usize];
+                    assert_eq!(queue::leave(&mut till.books, &till.pool, at(now), place, how), Ok(true), "seed {seed}");
+                }
+                7 if !till.books.called.is_empty() => {
+                    let place = till.books.called.remove(0);
+                    let Some(which) = line.iter().position(|(known, ..)| *known == place) else { continue };
+                    let (_, number, to, _) = line[which].clone();
+                    // The pool may have been defined anew since it began to wait.
+                    let rank = till.books.line.get(place).map_or(Rank::Ordinary, |waiter| waiter.lane.rank());
+                    let demand = Demand { last: false, turn: Some(place), ..Demand::new(&to, rank) };
+                    let offered = till.books.line.get(place).is_some_and(|waiter| match waiter.awaits {
+                        Awaits::Claim(offer) => offer.units > 0 && offer.until > now,
+                        _ => false,
+                    });
+                    let verdict =
+                        acquire(&mut till.books, &till.pool, at(now), session(number), demand).expect("books");
+                    match verdict {
+                        Ok(()) => {
+                            line.swap_remove(which);
+                            live.push((number, to, 1));
+                        }
+                        // What is set aside for a session of its own is enough for it.
+                        Err(DenyReason::PoolExhausted | DenyReason::Reserved) => {
+                            assert!(!offered || to.holder != Holder::Session, "seed {seed}");
+                        }
+                        Err(_) => {
+                            line.swap_remove(which);
+                            let left = queue::leave(&mut till.books, &till.pool, at(now), place, Leaving::Denied);
+                            assert_eq!(left, Ok(true), "seed {seed}");
+                        }
                     }
                 }
                 // A feature, by the user or by one of a few sessions.
@@ -696,6 +805,7 @@ fn whatever_the_policies_the_books_are_what_the_sessions_make_them() {
                         to.holder = Holder::taker(session(number), to.class);
                     }
                     let demand = Demand { count: 1 + dice.below(3), ..Demand::new(&to, rank) };
+                    expire(&mut till.books, &till.pool, at(now)).expect("books that work");
                     let before = till.books.totals.in_use;
                     let verdict = acquire(&mut till.books, &till.pool, at(now), session(number), demand);
                     if verdict == Ok(Ok(())) {
@@ -709,6 +819,7 @@ fn whatever_the_policies_the_books_are_what_the_sessions_make_them() {
                     let those: Vec<usize> = (0..live.len()).filter(|which| live[*which].0 <= 250).collect();
                     let which = those[dice.below(those.len() as u64) as usize];
                     let (number, from, _) = live[which].clone();
+                    expire(&mut till.books, &till.pool, at(now)).expect("books that work");
                     let before = till.books.totals.in_use;
                     let traded =
                         trade(&mut till.books, &till.pool, at(now), session(number), &from, Demand::new(&to, rank));
@@ -733,6 +844,12 @@ fn whatever_the_policies_the_books_are_what_the_sessions_make_them() {
                 }
             }
             till.holds();
+            // Nobody is left waiting for what is there.
+            let called = till.books.called.len();
+            expire(&mut till.books, &till.pool, at(now)).expect("books that work");
+            let again = queue::serve(&mut till.books, &till.pool, at(now)).expect("books that work");
+            assert!(called <= till.books.called.len() && again.len() <= till.books.line.lanes().len(), "seed {seed}");
+            till.holds();
             let holders: Vec<_> = live.iter().map(|(_, charge, count)| (charge.holder.clone(), *count)).collect();
             let users = till.books.users.iter().map(|(user, holder)| (&**user, *holder));
             let orphans = till.books.orphans.len() as u64;
@@ -741,6 +858,7 @@ fn whatever_the_policies_the_books_are_what_the_sessions_make_them() {
                 &till.books.totals,
                 users,
                 orphans,
+                till.books.line.all(),
                 holders.iter().map(|(holder, count)| (holder, *count)),
             );
             assert_eq!(recounted, (till.books.totals.in_use, Vec::new()), "seed {seed} at {now}");
@@ -753,13 +871,18 @@ fn whatever_the_policies_the_books_are_what_the_sessions_make_them() {
                 .filter(|(name, _)| Holder::of((*name).clone()).class_of_takes() == LicenseClass::Anonymous);
             let anonymous = own.count() + orphans.count();
             let anonymous = anonymous as u64 + takers.map(|(_, held)| held.units).sum::<u64>();
-            assert_eq!(till.books.totals.anonymous, anonymous, "seed {seed} at {now}");
+            let waiting = till.books.line.all().filter(|waiter| waiter.anonymous()).map(Waiter::offered).sum::<u64>();
+            assert_eq!(till.books.totals.anonymous - waiting, anonymous, "seed {seed} at {now}");
             assert!(till.pool.anonymous_cap.is_none_or(|cap| anonymous <= cap), "seed {seed} at {now}");
             let clients = till.books.clients.iter().map(|(client, sessions)| (&**client, *sessions));
             let most = till.pool.anonymous_per_client.unwrap_or(u64::MAX);
             assert!(clients.clone().all(|(_, sessions)| sessions <= most), "seed {seed} at {now}");
             let counted = live.iter().filter_map(|(_, charge, _)| charge.client.as_deref());
             assert_eq!(recount_clients(clients, counted), [""; 0], "seed {seed} at {now}");
+        }
+        for (place, ..) in line {
+            let left = queue::leave(&mut till.books, &till.pool, at(now), place, Leaving::Cancelled);
+            assert_eq!(left, Ok(true), "seed {seed}");
         }
         // When everybody has gone and time has passed, nothing is held.
         for (number, from, count) in live {

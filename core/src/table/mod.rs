@@ -28,7 +28,7 @@ use crate::error::Result;
 use crate::event::ClassRef;
 use crate::id::{SessionId, Token};
 use crate::license::{Audit, AuditRecord, Usage};
-use crate::reason::{LockMode, TouchKind};
+use crate::reason::{DenyReason, LockMode, TouchKind};
 use crate::session::{Filter, LogEntry, Receipt, SessionInfo};
 
 pub use classes::ClassChange;
@@ -153,6 +153,24 @@ pub trait Table: Send + Sync {
 
     /// Returns a feature, what was taken last first; tells how many that were. One transaction, one script.
     fn return_feature(&self, at: At, session: SessionRef, pool: u32, count: u64) -> Found<u64>;
+
+    /// Waits for units in the queue of a pool; tells the number of the place, or why there is none. `wake` is called when
+    /// units are set aside, for so long as [`OFFER`](crate::license::waiter::OFFER): then the creation, or the change of
+    /// holder, is tried again with that number, which has them. Promise: who comes later and has no higher priority is not
+    /// served before. One transaction, one script.
+    fn join_queue(&self, at: At, waiter: &NewWaiter, wake: Wake) -> Result<std::result::Result<u64, DenyReason>>;
+
+    /// Stops waiting; what was set aside is the next one's. `false` if it does not wait any more. One transaction, one script.
+    fn leave_queue(&self, at: At, pool: u32, place: u64, how: Leaving) -> Result<bool>;
+
+    /// How many come before a place of the queue, plus one. One read.
+    fn position(&self, pool: u32, place: u64) -> Result<Option<u64>>;
+
+    /// Those who wait for a pool after the first `skip`, in the order of their turns. One read.
+    fn queue(&self, pool: u32, skip: usize, limit: usize) -> Result<Vec<Waiting>>;
+
+    /// Calls the wake-ups of those for whom units were set aside. Called after each verb that may free units, with no lock held.
+    fn call_waiters(&self);
 
     /// Asks the session to end with its last request in flight, or takes that back. *Hot.*
     fn request_end(&self, at: At, session: SessionRef, end: bool) -> Found<()>;

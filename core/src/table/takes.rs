@@ -55,7 +55,15 @@ mod tests {
     use crate::license::policy::Rank;
 
     fn take(takes: &mut Vec<Taken>, pool: u32, count: u64, user: &str) -> bool {
-        let take = Take { pool, count, expected: None, holder: Some(user.into()), rank: Rank::Ordinary, revision: 1 };
+        let take = Take {
+            pool,
+            count,
+            expected: None,
+            holder: Some(user.into()),
+            rank: Rank::Ordinary,
+            revision: 1,
+            asking: crate::table::Asking::default(),
+        };
         let holder = holder(&take, SessionId::NIL, None);
         let found = place(takes, pool, &holder);
         if let Some(place) = found {

@@ -124,6 +124,8 @@ pub struct PoolDefinition {
     pub anonymous_min_hold: Millis,
     /// Whether others may have units that linger, when no other is free.
     pub reclaim: bool,
+    /// Most who may wait.
+    pub queue: u64,
     /// Units that may be in use beyond the capacity.
     pub overdraft: u64,
     /// For how long in a row.
@@ -161,6 +163,7 @@ impl PoolDefinition {
             min_hold: millis(pool.min_hold),
             anonymous_min_hold: millis(pool.anonymous_min_hold.unwrap_or(pool.min_hold)),
             reclaim: pool.reclaim,
+            queue: u64::from(pool.queue),
             overdraft: pool.overdraft.units(pool.capacity),
             overdraft_time: pool.overdraft_time.map_or(NEVER, millis),
             evict: pool.evict,
@@ -231,6 +234,7 @@ impl PoolDefinition {
             min_hold: 0,
             anonymous_min_hold: 0,
             reclaim: true,
+            queue: 0,
             overdraft: 0,
             overdraft_time: crate::clock::NEVER,
             evict: Evict::None,
@@ -348,7 +352,7 @@ impl Holder {
 }
 
 /// How a session is to be charged.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Charge {
     /// The pool's number.
     pub pool: u32,
@@ -370,6 +374,14 @@ pub struct Lazy {
 }
 
 impl Charge {
+    /// The same for another holder: a user is never anonymous.
+    pub(crate) fn with_holder(&self, holder: &Holder) -> Self {
+        let named = self.class == LicenseClass::Anonymous && matches!(holder, Holder::User(_));
+        let class = if named { LicenseClass::Named } else { self.class };
+        let client = self.client.clone().filter(|_| !named);
+        Self { pool: self.pool, class, holder: holder.clone(), client }
+    }
+
     /// Whether its units count as those of anonymous sessions.
     pub(crate) fn is_anonymous(&self) -> bool {
         self.class == LicenseClass::Anonymous && !matches!(self.holder, Holder::User(_))
@@ -411,6 +423,8 @@ pub struct Take {
     pub rank: Rank,
     /// The definition of the pool that this was worked out by; another one now is `redefined`.
     pub revision: u64,
+    /// How it asks for the units.
+    pub asking: Asking,
 }
 
 /// Why a feature was not taken; nothing changed.
@@ -427,6 +441,7 @@ pub enum TakeRefused {
 }
 
 /// A session to be made.
+#[derive(Clone)]
 pub struct NewSession {
     /// The application's number.
     pub application: u32,
@@ -448,6 +463,76 @@ pub struct NewSession {
     pub brief: bool,
     /// Begins the first request in the same step.
     pub begin: Option<(TouchKind, LockMode)>,
+    /// How it asks for its license.
+    pub asking: Asking,
+}
+
+/// How units are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asking {
+    /// Whether a denial is the last word: it is counted and recorded.
+    pub last: bool,
+    /// The number of its place in the queue, if it has waited.
+    pub place: Option<u64>,
+    /// Among those who wait: who has a lower one comes later.
+    pub priority: i8,
+}
+
+impl Default for Asking {
+    fn default() -> Self {
+        Self { last: true, place: None, priority: 0 }
+    }
+}
+
+/// One who is to wait for units.
+#[derive(Clone, Debug)]
+pub struct NewWaiter {
+    /// The session that waits, or is to be made.
+    pub session: SessionId,
+    /// How it is to be charged.
+    pub charge: Charge,
+    /// How it is charged until then, if it is.
+    pub from: Option<Charge>,
+    /// For how many connections.
+    pub count: u64,
+    /// What its holder is to the pool.
+    pub rank: Rank,
+    /// Who has a higher one is served first.
+    pub priority: i8,
+    /// Engine time until when it waits.
+    pub deadline: Millis,
+}
+
+/// How a waiter leaves the queue without units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leaving {
+    /// It would not any longer.
+    Cancelled,
+    /// Its process died.
+    Died,
+    /// It is denied them, which is recorded apart.
+    Denied,
+}
+
+/// One who waits, as a listing shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// The number of its place.
+    pub place: u64,
+    /// The session that waits, or is to be made.
+    pub session: SessionId,
+    /// How it is to be charged.
+    pub charge: Charge,
+    /// Who has a higher one is served first.
+    pub priority: i8,
+    /// Engine time when it came.
+    pub since: Millis,
+    /// Engine time until when it waits.
+    pub deadline: Millis,
+    /// Units set aside for it; `None` while it awaits its turn.
+    pub offered: Option<u64>,
+    /// The process that waits.
+    pub process: u32,
 }
 
 /// Why a session was not made.
@@ -533,6 +618,8 @@ pub struct HolderChange {
     pub trade_only: bool,
     /// The idle timeout from now on, 0 for never, of a session that is anonymous no longer and had that of anonymous ones.
     pub idle: Millis,
+    /// How it asks for the units.
+    pub asking: Asking,
 }
 
 /// What a change of holder did.

@@ -16,6 +16,7 @@ from ._config import Application, Duration, Pool, Reservation, Timeout
 from ._errors import (
     Absent,
     AsyncRequired,
+    Cancelled,
     Closed,
     Closing,
     Conflict,
@@ -92,6 +93,7 @@ __all__ = [
     "Application",
     "ApplicationTimeout",
     "AsyncRequired",
+    "Cancelled",
     "Audit",
     "AuditRecord",
     "Callback",

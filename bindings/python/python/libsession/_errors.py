@@ -216,6 +216,13 @@ class PanicError(InternalError):
     code = 20
 
 
+class Cancelled(SessionError):
+    """The wait was cancelled by its ticket; nothing was changed."""
+
+    kind = "cancelled"
+    code = 22
+
+
 BY_CODE: Final[dict[int, type[SessionError]]] = {
     error.code: error
     for error in (
@@ -242,6 +249,7 @@ BY_CODE: Final[dict[int, type[SessionError]]] = {
         AsyncRequired,
         PanicError,
         InternalError,
+        Cancelled,
     )
 }
 """Every class by its number, for the native module."""

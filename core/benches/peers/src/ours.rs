@@ -145,6 +145,7 @@ impl Decoded {
                 classes: Arc::from([]),
                 charge: None,
                 begin: None,
+                asking: Default::default(),
             };
             ours.table.create(ours.at(), &draft, new).expect("created").expect("admitted");
             ours.tokens.push(draft.token);

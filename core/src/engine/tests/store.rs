@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::event::ClassRef;
 use crate::id::{SessionId, Token};
 use crate::license::{Audit, AuditRecord, Usage};
-use crate::reason::{LockMode, TouchKind};
+use crate::reason::{DenyReason, LockMode, TouchKind};
 use crate::session::{Filter, LogEntry, Receipt, SessionInfo};
 
 /// What all managers of one name share.
@@ -215,6 +215,10 @@ impl Table for Seat {
         fn create(&self, at: At, draft: &Draft, new: NewSession) -> std::result::Result<Option<RequestKey>, Refused>;
         fn receipt(&self, at: At, id: SessionId) -> Option<Receipt>;
         fn claim_due(&self, at: At, limit: usize) -> Claim;
+        fn join_queue(&self, at: At, waiter: &NewWaiter, wake: Wake) -> std::result::Result<u64, DenyReason>;
+        fn leave_queue(&self, at: At, pool: u32, place: u64, how: Leaving) -> bool;
+        fn position(&self, pool: u32, place: u64) -> Option<u64>;
+        fn queue(&self, pool: u32, skip: usize, limit: usize) -> Vec<Waiting>;
         fn list(&self, at: At, filter: &Filter, cursor: u64, limit: usize, scan: usize) -> Listed;
         fn usage(&self, at: At, pool: u32) -> Usage;
         fn pool_state(&self, pool: u32) -> (u64, u64);
@@ -253,6 +257,7 @@ impl Table for Seat {
         fn take_pool_levels(&self) -> Vec<(u32, PoolLevel, u64)>;
         fn note(&self, at: At, session: SessionId, what: &'static str, detail: &str);
         fn stats(&self) -> TableStats;
+        fn call_waiters(&self);
     }
 
     fn begin(&self, at: At, token: &Token, spec: &BeginSpec) -> Found<Began> {

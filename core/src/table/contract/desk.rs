@@ -166,6 +166,7 @@ impl Plan {
             lazy: self.lazy,
             brief: self.brief,
             begin: self.begin,
+            asking: Asking::default(),
         }
     }
 }
@@ -297,6 +298,7 @@ pub(super) fn change(expected: Option<&str>, user: Option<&str>, rotate: Option<
         rotate,
         trade_only: false,
         idle: 0,
+        asking: Asking::default(),
     }
 }
 

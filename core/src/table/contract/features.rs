@@ -18,6 +18,7 @@ fn take(pool: u32, count: u64, user: Option<&str>) -> Take {
         holder: user.map(Into::into),
         rank: Rank::Ordinary,
         revision: 1,
+        asking: Asking::default(),
     }
 }
 

@@ -15,7 +15,7 @@ impl MemoryTable {
         let wanted = Taken { pool: take.pool, count: take.count, holder: holder.clone(), since: at.now.ms };
         let charge = wanted.charge();
         let account = &self.accounts[take.pool as usize];
-        let demand = Demand { count: take.count, ..Demand::new(&charge, take.rank) };
+        let demand = Demand { count: take.count, ..Demand::asking(&charge, take.rank, take.asking) };
         let verdict = account.take(at, session, demand, take.revision, || {
             let taken = &mut cold.rare_mut().takes;
             takes::add(taken, place, take, holder, at.now.ms);

@@ -127,8 +127,13 @@ impl MemoryTable {
         }
         let mut woken = Waiters::new();
         if let Some(charge) = &new.charge
-            && let Err(reason) =
-                self.charge_new(at, draft.session, at.now.ms, Demand::new(charge, Rank::Ordinary), &mut woken)
+            && let Err(reason) = self.charge_new(
+                at,
+                draft.session,
+                at.now.ms,
+                Demand::asking(charge, Rank::Ordinary, new.asking),
+                &mut woken,
+            )
         {
             self.counters.live.fetch_sub(1, Ordering::AcqRel);
             self.counters.applications[new.application as usize].fetch_sub(1, Ordering::AcqRel);
@@ -262,7 +267,7 @@ impl MemoryTable {
             let holder = change.holder.clone();
             let to = Charge { pool: lazy.pool, class: LicenseClass::Named, holder, client: None };
             // Nobody works unlicensed: what is not had is not kept.
-            let demand = Demand::new(&to, change.rank);
+            let demand = Demand::asking(&to, change.rank, change.asking);
             match self.trade_charge(at, session, None, demand, (change.revision, last), woken)? {
                 None => return Some(Err(ChangeRefused::Redefined)),
                 Some(Ok(())) => {}
@@ -271,18 +276,15 @@ impl MemoryTable {
             self.set_charge(slot, cold, Some(&to));
             cold.extra_mut().licensed = at.now.ms;
         } else if let Some(from) = &self.charge(slot, cold) {
-            let named = from.class == LicenseClass::Anonymous && matches!(change.holder, Holder::User(_));
-            let class = if named { LicenseClass::Named } else { from.class };
-            let client = from.client.clone().filter(|_| !named);
-            let to = Charge { pool: from.pool, class, holder: change.holder.clone(), client };
+            let to = from.with_holder(&change.holder);
             if to.holder != from.holder {
-                let demand = Demand::new(&to, change.rank);
+                let demand = Demand::asking(&to, change.rank, change.asking);
                 let traded = self.trade_charge(at, session, Some(from), demand, (change.revision, last), woken)?;
                 match traded {
                     None => return Some(Err(ChangeRefused::Redefined)),
                     Some(Ok(())) => {
                         self.set_charge(slot, cold, Some(&to));
-                        if named && self.is_brief(slot) {
+                        if from.class != to.class && self.is_brief(slot) {
                             self.set_brief(slot, false);
                             self.change_idle(at, visit, change.idle);
                         }

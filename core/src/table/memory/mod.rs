@@ -31,6 +31,7 @@ use crate::config::Pool;
 use crate::error::Error;
 use crate::license::account::Account;
 use crate::license::redefine::in_words;
+use crate::license::waiter::Waiter;
 use crate::reason::{EndReason, LazyUntil, ThreadKind};
 use crate::sync::{Mutex, MutexGuard};
 use crate::table::due::timeout_level;
@@ -577,6 +578,34 @@ impl Table for MemoryTable {
     fn return_feature(&self, at: At, session: SessionRef, pool: u32, count: u64) -> Found<u64> {
         let visit = live!(self.visit(at, session, ThreadKind::Request));
         Found::Live(self.give_back(at, visit, pool, count))
+    }
+
+    fn join_queue(&self, at: At, waiter: &NewWaiter, wake: Wake) -> Result<std::result::Result<u64, DenyReason>> {
+        let account = &self.accounts[waiter.charge.pool as usize];
+        Ok(account.join_queue(at, &Waiter::new(waiter, at.now.ms, (0, 0)), waiter.from.as_ref(), wake))
+    }
+
+    fn leave_queue(&self, at: At, pool: u32, place: u64, how: Leaving) -> Result<bool> {
+        Ok(self.accounts[pool as usize].leave_queue(at, place, how))
+    }
+
+    fn position(&self, pool: u32, place: u64) -> Result<Option<u64>> {
+        Ok(self.accounts[pool as usize].position(place))
+    }
+
+    fn queue(&self, pool: u32, skip: usize, limit: usize) -> Result<Vec<Waiting>> {
+        let waiters = self.accounts[pool as usize].waiters(skip, limit);
+        Ok(waiters.into_iter().map(|waiter| waiter.listed(crate::fork::process())).collect())
+    }
+
+    fn call_waiters(&self) {
+        for account in &self.accounts {
+            let called = account.take_called();
+            if let Some(next) = account.next_free().filter(|_| !called.is_empty()) {
+                self.ring_if_earlier(next);
+            }
+            called.into_iter().for_each(|wake| wake());
+        }
     }
 
     fn request_end(&self, at: At, session: SessionRef, end: bool) -> Found<()> {

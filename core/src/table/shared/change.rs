@@ -156,11 +156,7 @@ impl SharedTable {
             let lazy = row.lazy.filter(|_| change.user.is_some() && !change.trade_only);
             let named = from.as_ref().is_some_and(|from| from.class == LicenseClass::Anonymous)
                 && matches!(change.holder, Holder::User(_));
-            let to = from.as_ref().map(|from| {
-                let class = if named { LicenseClass::Named } else { from.class };
-                let client = from.client.clone().filter(|_| !named);
-                Charge { pool: from.pool, class, holder: change.holder.clone(), client }
-            });
+            let to = from.as_ref().map(|from| from.with_holder(&change.holder));
             let mut lengthened = false;
             let changes_user = !change.trade_only && row.user != change.user;
             let what = if change.user.is_some() { "login" } else { "logout" };
@@ -187,11 +183,11 @@ impl SharedTable {
                 if let (Some(from), Some(to)) = (&from, &to)
                     && from.holder != to.holder
                 {
-                    let demand = Demand::new(to, change.rank);
                     let traded = self.demand(ledger, at, session, to, &mut evicted, |pool, defined, victims| {
                         if defined.revision != change.revision {
                             return Ok(None);
                         }
+                        let demand = Demand::asking(to, change.rank, change.asking);
                         ledger::trade(pool, &defined.rules, at, session.id, from, demand, victims).map(Some)
                     })?;
                     let Some(traded) = traded else { return Ok(Some(ChangeRefused::Redefined)) };

@@ -101,6 +101,8 @@ impl SharedTable {
             records.free.push(index);
         }
         writer.commit(|ledger| ledger.outbox_release(number, participant.instance.load(Relaxed)))?;
+        let places = self.books.glance(|pages| pages.places_of(Some(number)))?;
+        self.bury_waiters(&writer, &places)?;
         // A file that it was about to make longer: the next one asks again.
         for growing in [&self.map.head().slots.growing, &self.map.head().records.growing] {
             if growing.owner() == number {

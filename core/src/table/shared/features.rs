@@ -22,7 +22,7 @@ impl SharedTable {
             takes::add(&mut row.rare.takes, place, take, holder, at.now.ms);
             let charge = wanted.charge();
             let verdict = writer.commit(|ledger| {
-                let demand = Demand { count: take.count, ..Demand::new(&charge, take.rank) };
+                let demand = Demand { count: take.count, ..Demand::asking(&charge, take.rank, take.asking) };
                 let verdict = self.with_pool(ledger, take.pool, |pool, defined| {
                     if defined.revision != take.revision {
                         return Ok(Err(TakeRefused::Redefined));

@@ -172,6 +172,7 @@ impl SharedTable {
         self.start_keeper();
         if !self.options.threads || self.clock.manual().is_some() {
             self.release_orphans();
+            self.wake_called();
             self.rounds(self.clock.manual().is_some())?;
         }
         let mut rounds = self.keeper.rounds.lock();

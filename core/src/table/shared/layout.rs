@@ -160,7 +160,9 @@ pub(super) struct Participant {
     pub beat: AtomicU64,
     /// Language and version, for people: bytes of a text, 0 after it.
     pub label: [AtomicU64; 8],
-    _room: [AtomicU64; 18],
+    /// Raised when units were set aside for one who waits there.
+    pub called: AtomicU64,
+    _room: [AtomicU64; 17],
 }
 
 impl Participant {

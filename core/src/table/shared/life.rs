@@ -112,7 +112,7 @@ impl SharedTable {
         let mut evicted = Evicted::default();
         let refused = writer.commit(|ledger| {
             if let Some(charge) = &row.charge {
-                let demand = Demand::new(charge, Rank::Ordinary);
+                let demand = Demand::asking(charge, Rank::Ordinary, new.asking);
                 let verdict =
                     self.demand(ledger, at, draft.session, charge, &mut evicted, |pool, defined, victims| {
                         ledger::acquire(pool, &defined.rules, at, id, demand, victims).map(Some)

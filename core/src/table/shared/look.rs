@@ -195,15 +195,18 @@ impl SharedTable {
     }
 
     pub(super) fn audit_pool(&self, pool: u32) -> Result<Audit> {
-        let (totals, defined, holders, orphans, rows, clients) = self.books.read(|pages| {
+        let (totals, defined, holders, orphans, waiters, rows, clients) = self.books.read(|pages| {
             let totals = pages.pool(pool)?;
             let defined = self.defined(pages, pool, totals.revision)?;
             let orphans = pages.orphans(pool)?.len() as u64;
-            Ok((totals, defined, pages.holders(pool)?, orphans, pages.charged(pool)?, pages.clients(pool)?))
+            let waiters = pages.waiters(pool, 0, i64::MAX as usize)?;
+            let clients = pages.clients(pool)?;
+            Ok((totals, defined, pages.holders(pool)?, orphans, waiters, pages.charged(pool)?, clients))
         })?;
         let users = holders.iter().map(|(user, holder)| (&**user, *holder));
         let sessions = rows.iter().flat_map(ChargedRow::charges);
-        let (recounted, mut differences) = recount::recount(&defined.rules, &totals, users, orphans, sessions);
+        let (recounted, mut differences) =
+            recount::recount(&defined.rules, &totals, users, orphans, &waiters, sessions);
         let clients = clients.iter().map(|(client, sessions)| (&**client, *sessions));
         let counted = rows.iter().filter_map(ChargedRow::client).map(|client| &**client);
         differences.extend(recount::recount_clients(clients, counted));

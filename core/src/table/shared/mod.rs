@@ -34,6 +34,7 @@ mod outbox;
 mod patience;
 mod pools;
 mod processes;
+mod queue;
 mod repair;
 mod requests;
 mod shut;
@@ -141,6 +142,12 @@ struct Local {
     /// When the books were last told the time.
     told_time: AtomicU64,
     waiters: Mutex<Waiters>,
+    /// How those are woken who wait here for units, by pool and place.
+    wakes: Mutex<HashMap<(u32, u64), Wake>>,
+    /// Participants that are to be rung once the step is done.
+    called: Mutex<Vec<u32>>,
+    /// The mark of the last look for who is called here.
+    seen_called: AtomicU64,
     watches: AtomicU64,
     bell: Mutex<Option<Wake>>,
     levels: Mutex<Vec<(u32, PoolLevel, u64)>>,
@@ -354,6 +361,32 @@ impl Table for SharedTable {
 
     fn return_feature(&self, at: At, session: SessionRef, pool: u32, count: u64) -> Found<u64> {
         self.return_taken(at, session, pool, count)
+    }
+
+    fn join_queue(&self, at: At, waiter: &NewWaiter, wake: Wake) -> Result<std::result::Result<u64, DenyReason>> {
+        self.wait_in_queue(at, waiter, wake)
+    }
+
+    fn leave_queue(&self, at: At, pool: u32, place: u64, how: Leaving) -> Result<bool> {
+        self.stop_waiting(at, pool, place, how)
+    }
+
+    fn position(&self, pool: u32, place: u64) -> Result<Option<u64>> {
+        self.books.read(|pages| pages.position(pool, place))
+    }
+
+    fn queue(&self, pool: u32, skip: usize, limit: usize) -> Result<Vec<Waiting>> {
+        let waiters = self.books.read(|pages| pages.waiters(pool, skip, limit))?;
+        let process = |number| self.participant(number).pid.load(Relaxed);
+        Ok(waiters
+            .into_iter()
+            .map(|waiter| (process(waiter.owner.0), waiter))
+            .map(|(pid, waiter)| waiter.listed(pid))
+            .collect())
+    }
+
+    fn call_waiters(&self) {
+        self.wake_called();
     }
 
     fn request_end(&self, at: At, session: SessionRef, end: bool) -> Found<()> {

@@ -225,6 +225,7 @@ impl SharedTable {
         self.recount_counters()?;
         self.settle_pools(at)?;
         self.repair_pools()?;
+        self.forget_waiters()?;
         self.release_letters()?;
         for batch in down.chunks(BATCH) {
             let writer = self.writer()?;

@@ -48,8 +48,14 @@ impl SharedTable {
         let totals = ledger.pool(number)?;
         let defined = self.defined(ledger, number, totals.revision)?;
         let mut pool = ledger.account(number, defined.rules.audit_records, totals);
-        let lingered = pool.totals().lingering;
+        let (lingered, waited) = (pool.totals().lingering, pool.totals().waiting);
         let done = work(&mut pool, &defined)?;
+        if pool.totals().waiting > 0 {
+            // Who begins to wait has the reaper look when something may come; then it knows.
+            let lapse = pool.first_lapse()?.map(|(until, _)| until);
+            self.queue_changed(if pool.totals().waiting > waited { Some(0) } else { lapse });
+        }
+        self.note_called(std::mem::take(&mut pool.called));
         if pool.totals().lingering > lingered
             && let Some((until, _)) = pool.first_lingering()?
             && until < self.map.head().due.lingering.fetch_min(until, AcqRel)

@@ -80,6 +80,14 @@ impl SharedTable {
                 for (client, sessions) in clients {
                     ledger.set_client(pool, &client, sessions)?;
                 }
+                let waiters = ledger.waiters(pool, 0, i64::MAX as usize)?;
+                totals.waiting = waiters.len() as u64;
+                totals.offered = 0;
+                for waiter in &waiters {
+                    totals.offered += waiter.offered();
+                    anonymous += if waiter.anonymous() { waiter.offered() } else { 0 };
+                    waiter.count_reserved(&mut totals.reserved);
+                }
                 totals.anonymous = anonymous;
                 totals.lingering = lingering;
                 totals.in_use = audit.recounted;

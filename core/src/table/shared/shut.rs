@@ -77,6 +77,8 @@ impl SharedTable {
         }
         let writer = self.writer()?;
         let at = self.at();
+        let places = self.books.glance(|pages| pages.places_of(Some(self.me)))?;
+        self.bury_waiters(&writer, &places)?;
         let done = writer.commit(|ledger| {
             ledger.outbox_release(self.me, self.instance)?;
             set_past(ledger, at)

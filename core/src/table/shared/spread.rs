@@ -77,6 +77,9 @@ impl Table for Spread {
         fn change_holder(&self, at: At, session: SessionRef, change: &HolderChange) -> Found<std::result::Result<HolderChanged, ChangeRefused>>;
         fn take_feature(&self, at: At, session: SessionRef, take: &Take) -> Found<std::result::Result<(), TakeRefused>>;
         fn return_feature(&self, at: At, session: SessionRef, pool: u32, count: u64) -> Found<u64>;
+        fn leave_queue(&self, at: At, pool: u32, place: u64, how: Leaving) -> Result<bool>;
+        fn position(&self, pool: u32, place: u64) -> Result<Option<u64>>;
+        fn queue(&self, pool: u32, skip: usize, limit: usize) -> Result<Vec<Waiting>>;
         fn request_end(&self, at: At, session: SessionRef, end: bool) -> Found<()>;
         fn end(&self, at: At, session: SessionRef, spec: &EndSpec) -> Ended;
         fn find_token(&self, at: At, token: &Token) -> Found<SessionRef>;
@@ -158,6 +161,16 @@ impl Table for Spread {
         let known = self.watches.lock().remove(&watch);
         if let Some((number, watch)) = known {
             self.tables[number].unwatch(session, watch);
+        }
+    }
+
+    fn join_queue(&self, at: At, waiter: &NewWaiter, wake: Wake) -> Result<std::result::Result<u64, DenyReason>> {
+        self.next().1.join_queue(at, waiter, wake)
+    }
+
+    fn call_waiters(&self) {
+        for table in &self.tables {
+            table.call_waiters();
         }
     }
 

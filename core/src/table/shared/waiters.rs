@@ -88,6 +88,7 @@ impl SharedTable {
             });
         }
         self.wake(woken);
+        self.wake_called();
         self.release_orphans();
         self.ring_engine();
     }

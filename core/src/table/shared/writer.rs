@@ -241,6 +241,7 @@ impl SharedTable {
     pub(super) fn done(&self, writer: Writer<'_>, sync: bool) -> Result<()> {
         let (sync, rings) = (sync || writer.sync.get(), writer.rings.get());
         drop(writer);
+        self.ring_called();
         let synced = self.sync(sync);
         if rings && self.map.head().counters.outbox.load(Relaxed) > 0 {
             self.ring_others(false);

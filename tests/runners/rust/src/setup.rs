@@ -186,6 +186,7 @@ fn pool(words: &Words) -> Result<Pool, Fail> {
             "linger_ms" => pool.linger = duration(value)?,
             "min_hold_ms" => pool.min_hold = duration(value)?,
             "anonymous_min_hold_ms" => pool.anonymous_min_hold = Some(duration(value)?),
+            "queue" => pool.queue = number(value)?,
             "reclaim" => pool.reclaim = yes(value)?,
             "overdraft" => {
                 pool.overdraft = match value.strip_suffix('%') {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use libsession_core::{EventKind, LogEntry, Manager, ManualClock, Request, SessionId, Token};
+use libsession_core::{EventKind, LogEntry, Manager, ManualClock, Request, SessionId, Ticket, Token};
 
 use crate::answer::{Fail, entry};
 use crate::line::text_of;
@@ -41,6 +41,8 @@ pub struct Labels {
     pub requests: HashMap<String, (Request, String)>,
     /// Versions by name.
     pub versions: HashMap<String, u64>,
+    /// Tickets by name.
+    pub tickets: HashMap<String, Ticket>,
     /// The label that was issued last for a session that is being made.
     pub creating: Option<String>,
 }
@@ -107,6 +109,11 @@ struct Releases {
 }
 
 impl World {
+    /// The ticket of a name.
+    pub fn ticket(&self, name: &str) -> Ticket {
+        lock(&self.labels).tickets.entry(name.into()).or_default().clone()
+    }
+
     /// A script that did nothing yet, on this table, spread over so many managers.
     pub fn new(table: &str, processes: usize) -> Arc<Self> {
         let clock = ManualClock::new();

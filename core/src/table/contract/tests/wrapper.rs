@@ -27,6 +27,11 @@ impl Table for Broken {
         fn change_classes(&self, at: At, session: SessionRef, change: ClassChange) -> Found<bool>;
         fn change_application(&self, at: At, session: SessionRef, from: u32, to: u32, idle: Option<(Millis, Millis)>, classes: &[ClassRef]) -> Found<bool>;
         fn return_feature(&self, at: At, session: SessionRef, pool: u32, count: u64) -> Found<u64>;
+        fn join_queue(&self, at: At, waiter: &NewWaiter, wake: Wake) -> Result<std::result::Result<u64, DenyReason>>;
+        fn leave_queue(&self, at: At, pool: u32, place: u64, how: Leaving) -> Result<bool>;
+        fn position(&self, pool: u32, place: u64) -> Result<Option<u64>>;
+        fn queue(&self, pool: u32, skip: usize, limit: usize) -> Result<Vec<Waiting>>;
+        fn call_waiters(&self);
         fn request_end(&self, at: At, session: SessionRef, end: bool) -> Found<()>;
         fn find_token(&self, at: At, token: &Token) -> Found<SessionRef>;
         fn find(&self, at: At, id: SessionId) -> Found<SessionRef>;

@@ -13,6 +13,7 @@ use crate::id::SessionId;
 use crate::license::books::{AuditEntry, Lingering, Orphan, Totals, UserHolder};
 use crate::license::recount::holder_name;
 use crate::license::redefine::Seats;
+use crate::license::waiter::{Awaits, Lane, Waiter};
 use crate::license::{AuditKind, AuditRecord, AuditWhy};
 use crate::reason::DenyReason;
 use crate::table::{Holder, PoolLevel};
@@ -21,15 +22,6 @@ use crate::table::{Holder, PoolLevel};
 const SLACK: i64 = 32;
 
 const LEVELS: [PoolLevel; 4] = [PoolLevel::Recovered, PoolLevel::Low, PoolLevel::Exhausted, PoolLevel::Overdraft];
-const KINDS: [AuditKind; 7] = [
-    AuditKind::Grant,
-    AuditKind::Denial,
-    AuditKind::Trade,
-    AuditKind::Release,
-    AuditKind::Linger,
-    AuditKind::Reclaim,
-    AuditKind::Change,
-];
 const HOLDER_OF_USER: &str = "SELECT connections, units, since, acquired, lingering, until, reserved, seat, last \
                               FROM holder WHERE pool = ?1 AND user = ?2";
 const HOLDERS: &str = "SELECT connections, units, since, acquired, lingering, until, reserved, seat, last, user \
@@ -73,7 +65,7 @@ fn position<T: PartialEq>(all: &[T], one: &T) -> i64 {
 impl Pages<'_> {
     /// The counters of a pool; a pool without a row was never used.
     pub fn pool(&self, pool: u32) -> Result<Totals> {
-        let sql = "SELECT a, b, c, d, e, f, g, h, i, j, revision, excess, mark, evicted FROM tally WHERE k = ?1";
+        let sql = "SELECT a, b, c, d, e, f, g, h, i, j, revision, excess, mark, evicted, l, m FROM tally WHERE k = ?1";
         let totals = self.plain(sql, [pool], |row| {
             Ok(Totals {
                 in_use: number(row, 0)?,
@@ -96,6 +88,8 @@ impl Pages<'_> {
                 revision: number(row, 10)?,
                 excess: number(row, 11)?,
                 mark: row.get::<_, Option<i64>>(12)?.map_or(u64::MAX, i64::cast_unsigned),
+                waiting: number(row, 14)?,
+                offered: number(row, 15)?,
             })
         })?;
         Ok(totals.unwrap_or_default())
@@ -155,7 +149,7 @@ impl Pages<'_> {
                    (SELECT max(seq) FROM audit WHERE pool = ?1) - ?4) ORDER BY seq LIMIT ?3";
         let params = params![pool, signed(after), signed(limit as u64), signed(keep as u64)];
         let records = self.plains(sql, params, |row| {
-            let Some(kind) = KINDS.get(row.get::<_, u32>(2)? as usize).copied() else { return Ok(None) };
+            let Some(kind) = AuditKind::ALL.get(row.get::<_, u32>(2)? as usize).copied() else { return Ok(None) };
             let session_id = SessionId(row.get(3)?);
             let holder = row.get::<_, Option<Arc<str>>>(4)?.map_or(Holder::Session, Holder::User);
             Ok(Some(AuditRecord {
@@ -177,8 +171,8 @@ impl Pages<'_> {
 impl<'a> Ledger<'a> {
     /// Keeps the counters of a pool.
     pub fn set_pool(&mut self, pool: u32, totals: &Totals) -> Result<()> {
-        let sql = "INSERT OR REPLACE INTO tally(k, a, b, c, d, e, f, g, h, i, j, revision, excess, mark, evicted) \
-                   VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
+        let sql = "INSERT OR REPLACE INTO tally(k, a, b, c, d, e, f, g, h, i, j, revision, excess, mark, evicted, l, m) \
+                   VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
         self.run(
             sql,
             params![
@@ -197,6 +191,8 @@ impl<'a> Ledger<'a> {
                 signed(totals.excess),
                 Some(totals.mark).filter(|mark| *mark < u64::MAX).map(signed),
                 signed(totals.evicted),
+                signed(totals.waiting),
+                signed(totals.offered),
             ],
         )
         .map(drop)
@@ -275,7 +271,7 @@ impl<'a> Ledger<'a> {
             pool,
             seq,
             signed(entry.at),
-            position(&KINDS, &entry.kind),
+            position(&AuditKind::ALL, &entry.kind),
             &entry.session.0[..],
             holder,
             signed(entry.before),
@@ -293,7 +289,7 @@ impl<'a> Ledger<'a> {
 
     /// A pool's books as `license::ledger` wants them, with the counters that were read; its accounts keep the last `keep`.
     pub fn account(&mut self, pool: u32, keep: usize, totals: Totals) -> PoolAccount<'_, 'a> {
-        PoolAccount { ledger: self, pool, keep, totals, levels: Vec::new() }
+        PoolAccount { ledger: self, pool, keep, totals, levels: Vec::new(), called: Vec::new() }
     }
 }
 
@@ -305,6 +301,8 @@ pub(in crate::table) struct PoolAccount<'l, 'a> {
     totals: Totals,
     /// Changes of the pool's level, with the units in use: to be told after the commit.
     pub levels: Vec<(PoolLevel, u64)>,
+    /// The participants of those whose turn has come: to be rung after the commit.
+    pub called: Vec<u32>,
 }
 
 impl PoolAccount<'_, '_> {
@@ -378,11 +376,48 @@ impl crate::license::books::Ledger for PoolAccount<'_, '_> {
                 self.ledger.set_holder(self.pool, &user, Some(holder))?;
             }
         }
+        for mut waiter in self.ledger.waiters(self.pool, 0, usize::MAX)? {
+            waiter.reseat(seats);
+            self.ledger.set_waiter(&waiter)?;
+        }
         Ok(())
     }
 
     fn raise_marks(&mut self, units: u64, wall: i64) -> Result<()> {
         self.ledger.raise_marks(self.pool, units, wall)
+    }
+
+    fn add_waiter(&mut self, waiter: &Waiter) -> Result<u64> {
+        self.ledger.add_waiter(self.pool, waiter)
+    }
+
+    fn waiter(&mut self, seq: u64) -> Result<Option<Waiter>> {
+        self.ledger.waiter(self.pool, seq)
+    }
+
+    fn set_waiter(&mut self, waiter: &Waiter, _before: Awaits) -> Result<()> {
+        self.ledger.set_waiter(waiter)
+    }
+
+    fn remove_waiter(&mut self, waiter: &Waiter) -> Result<()> {
+        self.ledger.remove_waiter(waiter)
+    }
+
+    fn lanes(&mut self) -> Result<Vec<Lane>> {
+        self.ledger.lanes(self.pool)
+    }
+
+    fn head(&mut self, lane: Lane) -> Result<Option<Waiter>> {
+        self.ledger.head(self.pool, lane)
+    }
+
+    fn first_lapse(&mut self) -> Result<Option<(Millis, u64)>> {
+        self.ledger.first_lapse(self.pool)
+    }
+
+    fn call(&mut self, waiter: &Waiter) -> Result<()> {
+        self.called.push(waiter.owner.0);
+        Ok(())
     }
 
     fn record(&mut self, entry: &AuditEntry<'_>) -> Result<()> {

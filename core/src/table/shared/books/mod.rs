@@ -19,6 +19,7 @@ mod names;
 mod outbox;
 mod pack;
 mod quarantine;
+mod queue;
 mod rows;
 mod schema;
 mod seal;

@@ -140,8 +140,9 @@ CREATE INDEX orphan_until ON orphan(pool, until, number);
 ALTER TABLE audit ADD COLUMN why INTEGER NOT NULL DEFAULT 0;
 ";
 
-/// Who waits for units: in the order of `priority`, the highest first, then of `seq`. `lane` is what they may take, `offered`
-/// the units set aside for them until `until`. Of a pool, `tally` has how many wait in `l`. `definition` has the definition in
+/// Who waits for units: in the order of `priority`, the highest first, then of `seq`. `lane` is what they may take; `state` is
+/// 0 for who awaits a turn, 1 for whom `offered` units are set aside until `until`, 2 for who did not fetch them. Of a
+/// pool, `tally` has how many wait in `l`, and the units set aside in `m`. `definition` has the definition in
 /// force and the one that was configured when the store was last opened by the first, `reader` the high-water marks of
 /// those who reset them; of a pool, `tally` has the number of the definition in `revision`, units in use beyond a lowered
 /// capacity in `excess`, the lowest of the marks in `mark`, and
@@ -149,13 +150,13 @@ ALTER TABLE audit ADD COLUMN why INTEGER NOT NULL DEFAULT 0;
 /// later than its creation; `client` has the anonymous sessions of each client, where those are bounded.
 const VERSION_4: &str = "
 CREATE TABLE waiter(
-  seq INTEGER PRIMARY KEY, pool INTEGER NOT NULL, priority INTEGER NOT NULL, lane INTEGER NOT NULL,
-  wanted INTEGER NOT NULL, session BLOB NOT NULL, user TEXT, class INTEGER NOT NULL, since INTEGER NOT NULL,
+  seq INTEGER PRIMARY KEY AUTOINCREMENT, pool INTEGER NOT NULL, priority INTEGER NOT NULL, lane INTEGER NOT NULL,
+  state INTEGER NOT NULL, gives INTEGER NOT NULL, count INTEGER NOT NULL, session BLOB NOT NULL, user TEXT, class INTEGER NOT NULL, since INTEGER NOT NULL,
   deadline INTEGER NOT NULL, offered INTEGER NOT NULL DEFAULT 0, reserved INTEGER NOT NULL DEFAULT 0,
   until INTEGER NOT NULL DEFAULT 0, participant INTEGER NOT NULL, instance INTEGER NOT NULL);
-CREATE INDEX waiter_lane ON waiter(pool, lane, priority DESC, seq);
+CREATE INDEX waiter_turn ON waiter(pool, lane, priority DESC, seq) WHERE state = 0;
 CREATE INDEX waiter_place ON waiter(pool, priority DESC, seq);
-CREATE INDEX waiter_until ON waiter(pool, until) WHERE until > 0;
+CREATE INDEX waiter_offered ON waiter(pool, until, seq) WHERE state = 1;
 CREATE INDEX waiter_participant ON waiter(participant, instance);
 ALTER TABLE tally ADD COLUMN l INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE tally ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;
@@ -169,6 +170,7 @@ CREATE TABLE reader(pool INTEGER NOT NULL, reader TEXT NOT NULL, units INTEGER N
 ALTER TABLE session ADD COLUMN licensed INTEGER NOT NULL DEFAULT 0;
 CREATE TABLE client(pool INTEGER NOT NULL, client TEXT NOT NULL, sessions INTEGER NOT NULL, PRIMARY KEY(pool, client))
   WITHOUT ROWID;
+ALTER TABLE tally ADD COLUMN m INTEGER NOT NULL DEFAULT 0;
 ";
 
 /// Makes the tables, or brings older ones up to this version. Refuses what is not ours or newer than we are.

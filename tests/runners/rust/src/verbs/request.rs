@@ -8,6 +8,7 @@ use libsession_core::{FeatureOptions, LockMode, LoginOptions, Logout, Request};
 
 use crate::answer::{Answer, Fail, class_name, list, ok};
 use crate::line::text_of;
+use crate::verbs::session::queue_options;
 use crate::words::{Words, json};
 use crate::world::{World, lock};
 
@@ -71,18 +72,18 @@ fn on_request(world: &Arc<World>, verb: &str, words: &Words) -> Answer {
             world.renewed(&session, &token);
         }
         "login" => {
-            let login = request.login_with(&words.text_at(1)?, groups(words)?)?;
+            let login = request.login_with(&words.text_at(1)?, options(world, words)?)?;
             world.renewed(&session, &login.token);
             if let Some(denied) = login.trade_denied {
                 return Ok(format!("ok trade_denied {}", denied.deny_reason().map_or("?", |reason| reason.name())));
             }
         }
-        "trade" => request.trade_with(groups(words)?)?,
+        "trade" => request.trade_with(options(world, words)?)?,
         "logout" => match request.logout(words.plain.contains(&"force"))? {
             Logout::Done(token) => world.renewed(&session, &token),
             Logout::Ended(receipt) => return Ok(format!("ended {}", receipt.reason)),
         },
-        "take" => request.take_feature(&words.text_at(1)?, feature_options(words)?)?,
+        "take" => request.take_feature(&words.text_at(1)?, feature_options(world, words)?)?,
         "give_back" => {
             let count = words.number("count")?.unwrap_or(1);
             return Ok(request.return_feature(&words.text_at(1)?, count as u64)?.to_string());
@@ -97,16 +98,17 @@ fn on_request(world: &Arc<World>, verb: &str, words: &Words) -> Answer {
     ok()
 }
 
-/// What `groups=A,B` says of who logs in.
-fn groups(words: &Words) -> Result<LoginOptions, Fail> {
+/// What `groups=A,B` says of who logs in, and whether it waits.
+fn options(world: &World, words: &Words) -> Result<LoginOptions, Fail> {
     let groups = words.text("groups")?.unwrap_or_default();
     let groups = groups.split(',').filter(|group| !group.is_empty()).map(str::to_string).collect();
-    Ok(LoginOptions { groups })
+    Ok(LoginOptions { groups, queue: queue_options(world, words)? })
 }
 
-fn feature_options(words: &Words) -> Result<FeatureOptions, Fail> {
+fn feature_options(world: &World, words: &Words) -> Result<FeatureOptions, Fail> {
     let count = words.number("count")?.unwrap_or(1);
-    Ok(FeatureOptions { count: count as u64, groups: groups(words)?.groups })
+    let LoginOptions { groups, queue } = options(world, words)?;
+    Ok(FeatureOptions { count: count as u64, groups, queue })
 }
 
 fn features(request: &Request) -> Answer {

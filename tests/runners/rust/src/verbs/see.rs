@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use libsession_core::{EndReason, EventKind, Stats, UnitExplain};
+use libsession_core::{EndReason, EventKind, Stats, UnitExplain, Waiter};
 
-use crate::answer::{self, Answer, Fail, class_name, list, word};
+use crate::answer::{self, Answer, Fail, class_name, list, ok, word};
 use crate::words::Words;
 use crate::world::{World, lock};
 
@@ -20,6 +20,9 @@ pub(super) fn answer(world: &Arc<World>, verb: &str, words: &Words) -> Option<An
         "unit" => unit(world, words),
         "unit_says" => unit_says(world, words),
         "usage" => usage(world, words),
+        "queue" => queue(world, words),
+        "position" => position(world, words),
+        "cancel" => cancel(world, words),
         "audit" => audit(world, words),
         "audit_records" => audit_records(world, words),
         "dead_letters" => dead_letters(world, words),
@@ -106,6 +109,7 @@ fn stat(stats: &Stats, field: &str) -> Answer {
         "refused" => stats.refused,
         "in_flight" => stats.in_flight,
         "lock_waiters" => stats.lock_waiters,
+        "license_waiters" => stats.license_waiters,
         "tombstones" => stats.tombstones,
         "damaged" => stats.damaged,
         "callbacks_delivered" => stats.callbacks_delivered,
@@ -137,6 +141,8 @@ fn usage(world: &Arc<World>, words: &Words) -> Answer {
             "high_water" => usage.high_water.to_string(),
             "denials" => usage.denials.to_string(),
             "lingering" => usage.lingering.to_string(),
+            "waiting" => usage.waiting.to_string(),
+            "offered" => usage.offered.to_string(),
             "overdrawn" => usage.overdrawn.to_string(),
             "release_ms" => {
                 let lingering = usage.holders.iter().filter_map(|one| {
@@ -162,6 +168,29 @@ fn usage(world: &Arc<World>, words: &Words) -> Answer {
             _ => return Err(format!("a usage has no field '{field}'").into()),
         })
     })
+}
+
+fn queue(world: &Arc<World>, words: &Words) -> Answer {
+    let waiters = world.turn()?.queue(&words.text_at(0)?, 0, usize::MAX)?;
+    let line = |one: &Waiter| {
+        let name = if one.holder.as_ref() == one.session_id.to_string() {
+            world.label_of(one.session_id)
+        } else {
+            word(&one.holder)
+        };
+        let offered = if one.offered { "!" } else { "" };
+        format!("{}:{name}:{}:{}{offered}", one.position, one.priority, one.left.as_millis())
+    };
+    Ok(list(waiters.iter().map(line).collect(), ","))
+}
+
+fn position(world: &Arc<World>, words: &Words) -> Answer {
+    Ok(world.ticket(words.at(0)?).position()?.map_or("none".into(), |position| position.to_string()))
+}
+
+fn cancel(world: &Arc<World>, words: &Words) -> Answer {
+    world.ticket(words.at(0)?).cancel();
+    ok()
 }
 
 fn unit_of(world: &Arc<World>, words: &Words) -> Result<Option<UnitExplain>, Fail> {

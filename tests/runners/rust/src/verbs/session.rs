@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use libsession_core::data::Value;
 use libsession_core::{
-    Begin, BeginOptions, Client, CreateOptions, EndLevel, EndOptions, EndReason, Filter, LicenseClass, LockMode, State,
-    TouchKind,
+    Begin, BeginOptions, Client, CreateOptions, EndLevel, EndOptions, EndReason, Filter, LicenseClass, LockMode,
+    QueueOptions, State, TouchKind,
 };
 
 use crate::answer::{self, Answer, Fail, ok};
@@ -25,6 +25,9 @@ const CREATE: &[&str] = &[
     "touch",
     "lock",
     "lock_timeout_ms",
+    "wait_ms",
+    "priority",
+    "ticket",
 ];
 const FILTER: &[&str] = &[
     "user",
@@ -62,7 +65,7 @@ pub(super) fn answer(world: &Arc<World>, verb: &str, words: &Words) -> Option<An
     })
 }
 
-fn create_options(words: &Words) -> Result<CreateOptions, Fail> {
+fn create_options(world: &World, words: &Words) -> Result<CreateOptions, Fail> {
     words.only(CREATE)?;
     let data = match words.named("data").map(json).transpose()? {
         None => Vec::new(),
@@ -80,6 +83,16 @@ fn create_options(words: &Words) -> Result<CreateOptions, Fail> {
         license_class: words.member("license", LicenseClass::from_name)?,
         idle_timeout: words.timeout("idle_timeout_ms")?,
         absolute_timeout: words.duration("absolute_timeout_ms")?,
+        queue: queue_options(world, words)?,
+    })
+}
+
+/// What `wait_ms= priority= ticket=` say of who waits for units.
+pub(super) fn queue_options(world: &World, words: &Words) -> Result<QueueOptions, Fail> {
+    Ok(QueueOptions {
+        wait: words.duration("wait_ms")?.unwrap_or_default(),
+        priority: words.number("priority")?.unwrap_or_default(),
+        ticket: words.named("ticket").map(|name| world.ticket(name)),
     })
 }
 
@@ -96,7 +109,7 @@ fn create(world: &Arc<World>, words: &Words) -> Answer {
     let label = words.at(0)?;
     let manager = world.turn()?;
     world.creating(label);
-    let created = manager.create(create_options(words)?)?;
+    let created = manager.create(create_options(world, words)?)?;
     world.created(label, created.id, &created.token);
     ok()
 }
@@ -109,7 +122,7 @@ fn begin_new(world: &Arc<World>, words: &Words) -> Answer {
     let (request, label) = (words.at(0)?, words.at(1)?);
     let manager = world.turn()?;
     world.creating(label);
-    let begun = manager.begin_new(create_options(words)?, begin_options(words)?)?;
+    let begun = manager.begin_new(create_options(world, words)?, begin_options(words)?)?;
     world.created(label, begun.id(), &begun.token());
     let is_new = begun.is_new();
     lock(&world.labels).requests.insert(request.into(), (begun, label.into()));

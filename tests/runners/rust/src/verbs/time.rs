@@ -50,7 +50,12 @@ fn set_wall(world: &Arc<World>, words: &Words) -> Answer {
 fn start(world: &Arc<World>, rest: &[String]) -> Answer {
     let (name, line) = rest.split_first().ok_or("start wants a name and a line")?;
     let manager = world.manager()?;
-    let waiting = || (manager.stats().map_or(0, |stats| stats.lock_waiters), world.hung.load(Ordering::SeqCst));
+    let waiting = || {
+        (
+            manager.stats().map_or(0, |stats| stats.lock_waiters + stats.license_waiters),
+            world.hung.load(Ordering::SeqCst),
+        )
+    };
     let before = waiting();
     let thread = {
         let (world, line) = (world.clone(), line.to_vec());

@@ -159,6 +159,8 @@ fn a_flood_of_ends_does_not_fill_the_disk() {
 fn pools_and_holders_come_out_as_they_were_put_in() {
     let (_dir, books) = books();
     let totals = Totals {
+        offered: 2,
+        waiting: 3,
         in_use: 4,
         anonymous: 1,
         lingering: 3,

@@ -1,0 +1,324 @@
+//! Waiting for units: tried at once, then in the queue of the pool until the turn comes, the time is over or it is
+//! cancelled.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Instant;
+
+use super::Engine;
+use super::ask::Wait;
+use crate::clock::{TimerKey, millis};
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::contain;
+use crate::license::Waiter;
+use crate::license::queue::may_come;
+use crate::license::recount::holder_name;
+use crate::manager::Then;
+use crate::reason::DenyReason;
+use crate::session::QueueOptions;
+use crate::sync::{Condvar, Mutex};
+use crate::table::{Asking, Leaving, NewWaiter};
+
+/// What a try came to.
+pub(super) enum Tried<T> {
+    Done(T),
+    /// There is no unit now. Never the answer to the last try.
+    Refused(DenyReason),
+}
+
+/// Tries once; the last try tells its denial itself.
+pub(super) type Attempt<T> = Box<dyn FnMut(Asking) -> Result<Tried<T>> + Send>;
+
+/// Units were set aside.
+const CALLED: u32 = 1;
+/// The time is over.
+const EXPIRED: u32 = 2;
+/// The ticket was cancelled.
+const CANCELLED: u32 = 4;
+
+/// One call that waits.
+struct Queued<T> {
+    engine: Arc<Engine>,
+    number: u64,
+    pool: u32,
+    place: AtomicU64,
+    queue: QueueOptions,
+    job: Mutex<Option<(Attempt<T>, Then<T>)>>,
+    timer: Mutex<Option<TimerKey>>,
+    /// What happened since the last step.
+    signals: AtomicU32,
+    /// Who goes on: the first of those that come at once does it for all.
+    going: AtomicU32,
+    /// A thread that blocks until something happens.
+    blocks: bool,
+    woken: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Engine {
+    /// Tries; and if there is no unit now and the options say so, waits for one. The pool must be that of the waiter.
+    pub(super) fn wait_for_units<T: Send + 'static>(
+        self: &Arc<Self>,
+        wait: Wait,
+        queue: QueueOptions,
+        waiter: NewWaiter,
+        mut attempt: Attempt<T>,
+        then: Then<T>,
+    ) {
+        let pool = waiter.charge.pool;
+        let priority = queue.priority;
+        let waits = !queue.wait.is_zero() && self.pool_config(pool).queue > 0;
+        if !waits {
+            return then(last(&mut attempt, priority));
+        }
+        match attempt(Asking { last: false, place: None, priority }) {
+            Ok(Tried::Refused(_)) => {}
+            Ok(Tried::Done(done)) => return then(Ok(done)),
+            Err(error) => return then(Err(error)),
+        }
+        if queue.ticket.as_ref().is_some_and(crate::ticket::Ticket::is_cancelled) {
+            return then(Err(cancelled()));
+        }
+        let blocks = wait == Wait::Blocking;
+        let queued = Arc::new(Queued {
+            engine: self.clone(),
+            number: self.waits.number.fetch_add(1, Ordering::Relaxed),
+            pool,
+            place: AtomicU64::new(0),
+            queue,
+            job: Mutex::new(Some((attempt, then))),
+            timer: Mutex::new(None),
+            signals: AtomicU32::new(0),
+            going: AtomicU32::new(0),
+            blocks,
+            woken: Mutex::new(false),
+            changed: Condvar::new(),
+        });
+        let until = Instant::now().checked_add(queued.queue.wait);
+        queued.clone().line_up(waiter);
+        if blocks {
+            queued.block(until);
+        }
+    }
+
+    /// Those who wait for a pool after the first `skip`, in the order of their turns.
+    pub fn queue(&self, pool: u32, skip: usize, limit: usize) -> Result<Vec<Waiter>> {
+        self.enter()?;
+        let now = self.clock.now().ms;
+        let span = |from: u64, to: u64| std::time::Duration::from_millis(to.saturating_sub(from));
+        let waiting = self.table.queue(pool, skip, limit)?;
+        let listed = waiting.into_iter().zip(skip as u64 + 1..).map(|(one, position)| Waiter {
+            position,
+            holder: holder_name(one.session, &one.charge.holder),
+            session_id: one.session,
+            priority: one.priority,
+            waited: span(one.since, now),
+            left: span(now, one.deadline),
+            offered: one.offered.is_some(),
+            process: one.process,
+        });
+        Ok(listed.collect())
+    }
+
+    /// Calls that wait for units here.
+    pub(super) fn license_waiters(&self) -> u64 {
+        self.waits.going_on.lock().len() as u64
+    }
+
+    /// Has all waits of this manager go on, to find that it closes.
+    pub(super) fn wake_waits(&self) {
+        let waits: Vec<_> = self.waits.going_on.lock().values().cloned().collect();
+        waits.into_iter().for_each(|wake| wake());
+    }
+}
+
+/// The waits of one manager.
+#[derive(Default)]
+pub(crate) struct Waits {
+    number: AtomicU64,
+    going_on: Mutex<std::collections::HashMap<u64, crate::table::Wake>>,
+}
+
+/// The last try, which tells its denial itself.
+pub(super) fn last<T>(attempt: &mut Attempt<T>, priority: i8) -> Result<T> {
+    match attempt(Asking { last: true, place: None, priority })? {
+        Tried::Done(done) => Ok(done),
+        Tried::Refused(reason) => {
+            Err(Error::new(ErrorKind::Internal, format!("a denial for {} was not told", reason.name())))
+        }
+    }
+}
+
+fn cancelled() -> Error {
+    Error::new(ErrorKind::Cancelled, "the wait for a license unit was cancelled; nothing was changed")
+}
+
+impl<T: Send + 'static> Queued<T> {
+    /// Takes a place.
+    fn line_up(self: Arc<Self>, waiter: NewWaiter) {
+        let engine = self.engine.clone();
+        // Until the place is known nobody goes on.
+        self.going.store(1, Ordering::Release);
+        let called: crate::table::Wake = {
+            let me = Arc::downgrade(&self);
+            Arc::new(move || {
+                if let Some(me) = me.upgrade() {
+                    me.signal(CALLED);
+                }
+            })
+        };
+        let at = engine.at();
+        let deadline = at.now.ms.saturating_add(millis(self.queue.wait));
+        let joined = engine.table.join_queue(at, &NewWaiter { deadline, ..waiter }, called.clone());
+        match joined {
+            Ok(Ok(place)) => self.place.store(place, Ordering::Release),
+            // The queue is full.
+            Ok(Err(_)) => {
+                self.finish_with(|attempt, priority| last(attempt, priority));
+                return;
+            }
+            Err(error) => return self.finish_with(|_, _| Err(error)),
+        }
+        // What is kept is strong: an asynchronous wait lives by it.
+        let me = self.clone();
+        let wake: crate::table::Wake = Arc::new(move || me.signal(CALLED));
+        engine.waits.going_on.lock().insert(self.number, wake);
+        if let Some(ticket) = &self.queue.ticket {
+            let me = Arc::downgrade(&self);
+            let cancel = Arc::new(move || {
+                if let Some(me) = me.upgrade() {
+                    me.signal(CANCELLED);
+                }
+            });
+            if !ticket.begin(Arc::downgrade(&engine), self.pool, self.place.load(Ordering::Acquire), cancel) {
+                self.signals.fetch_or(CANCELLED, Ordering::AcqRel);
+            }
+        }
+        if !self.blocks || engine.clock.manual().is_some() {
+            let me = Arc::downgrade(&self);
+            let expire = Box::new(move || {
+                if let Some(me) = me.upgrade() {
+                    me.signal(EXPIRED);
+                }
+            });
+            *self.timer.lock() = Some(engine.timers.set(deadline, expire));
+        }
+        if engine.enter().is_err() {
+            self.signals.fetch_or(CALLED, Ordering::AcqRel);
+        }
+        self.come_along();
+        // Units may have been set aside by the very step.
+        engine.table.call_waiters();
+    }
+
+    /// Goes on with what came in while nobody else was to.
+    fn come_along(self: &Arc<Self>) {
+        if self.blocks {
+            self.going.store(0, Ordering::Release);
+            return self.ring();
+        }
+        loop {
+            let came = self.going.load(Ordering::Acquire);
+            self.step();
+            if self.going.fetch_sub(came, Ordering::AcqRel) == came {
+                return;
+            }
+        }
+    }
+
+    fn signal(self: &Arc<Self>, what: u32) {
+        self.signals.fetch_or(what, Ordering::AcqRel);
+        if self.blocks {
+            return self.ring();
+        }
+        if self.going.fetch_add(1, Ordering::AcqRel) == 0 {
+            self.come_along();
+        }
+    }
+
+    fn ring(&self) {
+        *self.woken.lock() = true;
+        self.changed.notify_all();
+    }
+
+    /// Blocks the calling thread until the wait is over.
+    fn block(self: &Arc<Self>, until: Option<Instant>) {
+        loop {
+            if self.job.lock().is_none() {
+                return;
+            }
+            {
+                let mut woken = self.woken.lock();
+                while !*woken {
+                    match until.filter(|_| self.engine.clock.manual().is_none()) {
+                        Some(until) if self.changed.wait_until(&mut woken, until).timed_out() => {
+                            self.signals.fetch_or(EXPIRED, Ordering::AcqRel);
+                            break;
+                        }
+                        Some(_) => {}
+                        None => self.changed.wait(&mut woken),
+                    }
+                }
+                *woken = false;
+            }
+            self.step();
+        }
+    }
+
+    /// Looks what happened, and tries if it is time to.
+    fn step(self: &Arc<Self>) {
+        let signals = self.signals.swap(0, Ordering::AcqRel);
+        if signals == 0 {
+            return;
+        }
+        let (place, priority) = (self.place.load(Ordering::Acquire), self.queue.priority);
+        if signals & CANCELLED != 0 {
+            self.leave(Leaving::Cancelled);
+            return self.finish_with(|_, _| Err(cancelled()));
+        }
+        let Some((mut attempt, then)) = self.job.lock().take() else { return };
+        let tried = attempt(Asking { last: false, place: Some(place), priority });
+        match tried {
+            Ok(Tried::Refused(reason)) if may_come(&Err(reason)) && signals & EXPIRED == 0 => {
+                *self.job.lock() = Some((attempt, then));
+            }
+            Ok(Tried::Refused(_)) => {
+                self.leave(Leaving::Denied);
+                let told = last(&mut attempt, priority);
+                self.end(then, told);
+            }
+            Ok(Tried::Done(done)) => self.end(then, Ok(done)),
+            Err(error) => {
+                self.leave(Leaving::Cancelled);
+                self.end(then, Err(error));
+            }
+        }
+    }
+
+    fn leave(&self, how: Leaving) {
+        let place = self.place.load(Ordering::Acquire);
+        if let Err(error) = self.engine.table.leave_queue(self.engine.at(), self.pool, place, how) {
+            log::warn!(target: "libsession", "a place in a queue can't be given back now: {}", error.message());
+        }
+        self.engine.pump_pools();
+    }
+
+    fn finish_with(&self, result: impl FnOnce(&mut Attempt<T>, i8) -> Result<T>) {
+        let Some((mut attempt, then)) = self.job.lock().take() else { return };
+        let result = result(&mut attempt, self.queue.priority);
+        self.end(then, result);
+    }
+
+    fn end(&self, then: Then<T>, result: Result<T>) {
+        // Dropped after the lock is released: it may be the last that knows of this wait.
+        let _wake = self.engine.waits.going_on.lock().remove(&self.number);
+        if let Some(timer) = self.timer.lock().take() {
+            self.engine.timers.cancel(timer);
+        }
+        if let Some(ticket) = &self.queue.ticket {
+            ticket.end(self.place.load(Ordering::Acquire));
+        }
+        // This may be the thread that freed the unit, or keeps time: neither falls with somebody's continuation.
+        contain::run("the continuation of a wait for units", || then(result));
+    }
+}
