@@ -102,9 +102,7 @@ impl Ledger<'_> {
             let page = self.sessions(slot, STEP)?;
             for row in page.rows {
                 count(&mut applications, row.application);
-                if let Some(pool) = row.pool() {
-                    count(&mut pools, pool);
-                }
+                row.pools().into_iter().for_each(|pool| count(&mut pools, pool));
             }
             for slot in page.bad {
                 self.quarantine(slot, "found unreadable while applications and pools were numbered anew")?;
@@ -140,13 +138,9 @@ impl Ledger<'_> {
             let page = self.sessions(slot, STEP)?;
             for mut row in page.rows {
                 let application = moved(&moves.applications, row.application);
-                let pool = row.pool().and_then(|pool| moved(&moves.pools, pool));
-                let before = (row.application, row.pool());
+                let before = row.application;
                 row.application = application.unwrap_or(row.application);
-                if let Some(pool) = pool {
-                    row.set_pool(pool);
-                }
-                if before != (row.application, row.pool()) {
+                if row.move_pools(|pool| moved(&moves.pools, pool)) || before != row.application {
                     self.update_session(&row)?;
                 }
             }

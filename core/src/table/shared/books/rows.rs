@@ -120,14 +120,22 @@ impl SessionRow {
         self.charge.as_ref().map(|charge| charge.pool).or(self.lazy.map(|lazy| lazy.pool))
     }
 
-    /// Has the pool another number.
-    pub(super) fn set_pool(&mut self, pool: u32) {
-        if let Some(charge) = &mut self.charge {
-            charge.pool = pool;
+    /// All pools that it is or will be charged to, for its license and for features, each once.
+    pub(super) fn pools(&self) -> std::collections::BTreeSet<u32> {
+        self.pool().into_iter().chain(self.rare.takes.iter().map(|taken| taken.pool)).collect()
+    }
+
+    /// Has pools other numbers; tells whether one of its own has.
+    pub(super) fn move_pools(&mut self, moved: impl Fn(u32) -> Option<u32>) -> bool {
+        let license = self.charge.iter_mut().map(|charge| &mut charge.pool);
+        let lazy = self.lazy.iter_mut().map(|lazy| &mut lazy.pool);
+        let takes = self.rare.takes.iter_mut().map(|taken| &mut taken.pool);
+        let mut moves = false;
+        for pool in license.chain(lazy).chain(takes) {
+            let to = moved(*pool).unwrap_or(*pool);
+            moves |= std::mem::replace(pool, to) != to;
         }
-        if let Some(lazy) = &mut self.lazy {
-            lazy.pool = pool;
-        }
+        moves
     }
 
     /// Since when it holds its unit, if it is its own holder.

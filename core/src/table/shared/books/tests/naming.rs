@@ -9,7 +9,7 @@ use crate::license::books::{Totals, UserHolder};
 use crate::reason::{EndLevel, EndReason, LicenseClass, ThreadKind};
 use crate::table::shared::books::{Books, Names, NewEvent};
 use crate::table::shared::testing::Scratch;
-use crate::table::{Charge, Holder};
+use crate::table::{Charge, Holder, Taken};
 
 fn names(applications: &[&str], pools: &[&str]) -> Names {
     let list = |names: &[&str]| names.iter().map(|name| (*name).into()).collect();
@@ -102,6 +102,31 @@ fn what_is_configured_in_another_order_keeps_its_sessions() {
         .expect("taken");
     assert_eq!(rows.iter().map(|row| row.event.application).collect::<Vec<_>>(), [2, 1]);
     assert_eq!(books.read(|pages| pages.names()), Ok(turned));
+}
+
+#[test]
+fn a_feature_keeps_its_pool_and_no_pool_is_lost_from_which_one_is_taken() {
+    let (_dir, books) = store();
+    let taken = |pool| Taken { pool, count: 2, holder: Holder::User("ann".into()), since: 0 };
+    books
+        .write(|ledger| {
+            ledger.settle_names(&names(&["shop", "forum"], &["a", "b", "c"]), "x", true)?;
+            let mut system = row(4);
+            system.rare.takes = vec![taken(2), taken(0)];
+            ledger.insert_session(&system)
+        })
+        .expect("a store");
+    let settle = |pools: &[&str]| {
+        books.write(|ledger| ledger.settle_names(&names(&["shop", "forum"], pools), &pools.concat(), true))
+    };
+    let error = settle(&["b", "a"]).expect_err("refused");
+    assert!(error.message().contains("live sessions") && error.message().contains("pool 'c'"), "{error}");
+    settle(&["b", "c", "a"]).expect("renumbered");
+    let takes = books.read(|pages| pages.session(4)).expect("read").expect("there").rare.takes;
+    assert_eq!(takes, [taken(1), taken(2)]);
+    let charged = books.read(|pages| pages.charged(1)).expect("read");
+    let own = charged.iter().filter(|row| row.slot == 4);
+    assert_eq!(own.flat_map(|row| row.takes.clone()).collect::<Vec<_>>(), [taken(1)]);
 }
 
 #[test]
