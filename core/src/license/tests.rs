@@ -764,7 +764,7 @@ fn whatever_the_policies_the_books_are_what_the_sessions_make_them() {
                 }
                 6 if !line.is_empty() => {
                     let which = dice.below(line.len() as u64) as usize;
-                    let (place, _, ..) = line.swap_remove(which);
+                    let (place, ..) = line.swap_remove(which);
                     let how = [Leaving::Denied, Leaving::Cancelled, Leaving::Died][dice.below(3) as usize];
                     assert_eq!(queue::leave(&mut till.books, &till.pool, at(now), place, how), Ok(true), "seed {seed}");
                 }
