@@ -36,6 +36,11 @@ const EXPIRED: u32 = 2;
 /// The ticket was cancelled.
 const CANCELLED: u32 = 4;
 
+/// How often who is first asks whether somebody can go: milliseconds.
+const AGAIN: u64 = 1000;
+/// So many times as seldom at most who stands behind.
+const SELDOM: u64 = 60;
+
 /// One call that waits.
 struct Queued<T> {
     engine: Arc<Engine>,
@@ -45,6 +50,8 @@ struct Queued<T> {
     queue: QueueOptions,
     job: Mutex<Option<(Attempt<T>, Then<T>)>>,
     timer: Mutex<Option<TimerKey>>,
+    /// When it is tried again whether somebody has to go for it.
+    again: Mutex<Option<TimerKey>>,
     /// What happened since the last step.
     signals: AtomicU32,
     /// Who goes on: the first of those that come at once does it for all.
@@ -88,6 +95,7 @@ impl Engine {
             queue,
             job: Mutex::new(Some((attempt, then))),
             timer: Mutex::new(None),
+            again: Mutex::new(None),
             signals: AtomicU32::new(0),
             going: AtomicU32::new(0),
             blocks,
@@ -203,6 +211,7 @@ impl<T: Send + 'static> Queued<T> {
             });
             *self.timer.lock() = Some(engine.timers.set(deadline, expire));
         }
+        self.try_again_later();
         if engine.enter().is_err() {
             self.signals.fetch_or(CALLED, Ordering::AcqRel);
         }
@@ -281,6 +290,7 @@ impl<T: Send + 'static> Queued<T> {
         match tried {
             Ok(Tried::Refused(reason)) if may_come(&Err(reason)) && signals & EXPIRED == 0 => {
                 *self.job.lock() = Some((attempt, then));
+                self.try_again_later();
             }
             Ok(Tried::Refused(_)) => {
                 self.leave(Leaving::Denied);
@@ -292,6 +302,27 @@ impl<T: Send + 'static> Queued<T> {
                 self.leave(Leaving::Cancelled);
                 self.end(then, Err(error));
             }
+        }
+    }
+
+    /// Nobody tells when a session has been idle long enough to be ended for another: of a pool that does so, whoever is
+    /// first asks every second, who stands behind more seldom.
+    fn try_again_later(self: &Arc<Self>) {
+        if !self.engine.known_pool(self.pool).rules.may_evict() {
+            return;
+        }
+        let place = self.place.load(Ordering::Acquire);
+        let position = self.engine.table.position(self.pool, place).ok().flatten().unwrap_or(1);
+        let at = self.engine.clock.now().ms.saturating_add(AGAIN.saturating_mul(position.clamp(1, SELDOM)));
+        let me = Arc::downgrade(self);
+        let again = Box::new(move || {
+            if let Some(me) = me.upgrade() {
+                me.signal(CALLED);
+            }
+        });
+        let again = self.engine.timers.set(at, again);
+        if let Some(before) = self.again.lock().replace(again) {
+            self.engine.timers.cancel(before);
         }
     }
 
@@ -312,8 +343,10 @@ impl<T: Send + 'static> Queued<T> {
     fn end(&self, then: Then<T>, result: Result<T>) {
         // Dropped after the lock is released: it may be the last that knows of this wait.
         let _wake = self.engine.waits.going_on.lock().remove(&self.number);
-        if let Some(timer) = self.timer.lock().take() {
-            self.engine.timers.cancel(timer);
+        for timer in [&self.timer, &self.again] {
+            if let Some(timer) = timer.lock().take() {
+                self.engine.timers.cancel(timer);
+            }
         }
         if let Some(ticket) = &self.queue.ticket {
             ticket.end(self.place.load(Ordering::Acquire));

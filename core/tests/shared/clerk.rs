@@ -128,6 +128,7 @@ impl Clerk {
             | ["count"]
             | ["ids"]
             | ["usage"]
+            | ["waiting"]
             | ["audit"]
             | ["check"] => see(&manager, words),
             _ => session(&manager, words),
@@ -176,6 +177,12 @@ fn session(manager: &Manager, words: &[&str]) -> Answer {
     Ok(match *words {
         ["create"] => {
             let created = manager.create(CreateOptions::new("shop"))?;
+            format!("ok {} {}", created.id, created.token.reveal())
+        }
+        ["wait", ms] => {
+            let wait = Duration::from_millis(ms.parse().expect("milliseconds"));
+            let created =
+                manager.create(CreateOptions { queue: QueueOptions::wait(wait), ..CreateOptions::new("shop") })?;
             format!("ok {} {}", created.id, created.token.reveal())
         }
         ["touch", token] => match manager.touch(token, TouchKind::Activity)? {
@@ -332,6 +339,7 @@ fn see(manager: &Manager, words: &[&str]) -> Answer {
             let usage = manager.usage("users")?;
             format!("{}/{}", usage.in_use, usage.capacity)
         }
+        ["waiting"] => manager.usage("users")?.waiting.to_string(),
         ["audit"] => {
             let audit = manager.audit("users")?;
             match audit.differences.is_empty() && audit.counted == audit.recounted {

@@ -22,6 +22,7 @@ mod openers;
 mod pools;
 mod power;
 mod process;
+mod queue;
 mod race;
 mod rotate;
 mod secrets;

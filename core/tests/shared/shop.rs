@@ -99,7 +99,7 @@ impl Shop {
         if !self.class.is_empty() {
             shop = shop.event_class(self.class.as_str());
         }
-        let pool = Pool { low: self.low, ..Pool::new("users", self.capacity) };
+        let pool = Pool { low: self.low, queue: 1000, ..Pool::new("users", self.capacity) };
         let clock = if self.manual { Clock::Manual(ManualClock::new()) } else { Clock::default() };
         let config = Config {
             store: format!("file:{}", self.store.display()),

@@ -98,9 +98,9 @@ impl Pages<'_> {
         self.plains(&sql, params![pool, signed(limit as u64), signed(skip as u64)], waiter_of)
     }
 
-    /// The places of a participant that its turn has come for, with their pools.
+    /// The places of a participant whose turn has come, or has come and gone unnoticed, with their pools.
     pub fn called(&self, owner: (u32, u64)) -> Result<Vec<(u32, u64)>> {
-        let sql = "SELECT pool, seq FROM waiter WHERE participant = ?1 AND instance = ?2 AND state = 1";
+        let sql = "SELECT pool, seq FROM waiter WHERE participant = ?1 AND instance = ?2 AND state > 0";
         self.plains(sql, params![owner.0, signed(owner.1)], |row| Ok((row.get(0)?, number(row, 1)?)))
     }
 
