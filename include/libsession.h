@@ -1070,9 +1070,13 @@ typedef struct lses_usage {
    */
   uint64_t lingering;
   /**
-   * Units in use beyond the capacity.
+   * Units in use beyond the capacity that were given as overdraft.
    */
   uint64_t overdrawn;
+  /**
+   * Units in use beyond the capacity because it was lowered meanwhile: they stay with who has them and drain.
+   */
+  uint64_t excess;
 } lses_usage;
 
 /**
@@ -2198,7 +2202,7 @@ LSES_API lses_status lses_config_add_pool(struct lses_config *config, const stru
 
 /**
  * The use of a pool. `out_usage` takes the numbers, `out_json` (a buffer to free) all of it; either may be NULL:
- * `{"pool","capacity","in_use","available","lingering","overdrawn","high_water","high_water_at","denials","holders":
+ * `{"pool","capacity","in_use","available","lingering","overdrawn","excess","high_water","high_water_at","denials","holders":
  * [{"holder","kind" ("user"; "session", one that is its own holder; "lingering", one whose units all linger; "mixed", one
  * some of whose units linger),"connections","units","active_ms","lingering","release_ms" (null if none lingers)}]}`.
  *
@@ -2237,14 +2241,89 @@ LSES_API lses_status lses_manager_audit(struct lses_manager *manager, const char
 
 /**
  * The accounts of a pool after position `after` (0: from the oldest that is kept), at most `limit`, as JSON list in a
- * buffer to free: `[{"seq","at_ms","kind" ("grant","denial","trade","release","linger","reclaim"),"session_id","holder",
+ * buffer to free: `[{"seq","at_ms","kind" ("grant","denial","trade","release","linger","reclaim","change"),"session_id","holder",
  * "before","after","reason","why" (null, or what made it possible: "lingering","reclaimed","reserved","break_glass",
- * "overdraft","lingered")}]`. The last `seq` is the next call's `after`.
+ * "overdraft","lingered")}]`; the holder of a "change" of the pool is who changed it. The last `seq` is the next call's `after`.
  *
  * Threads: any. Does not block, may be called from a callback. Errors: LSES_E_INVALID names an unknown pool. Since 0.1.0.
  */
 LSES_API lses_status lses_manager_audit_records(struct lses_manager *manager, const char *pool,
     size_t pool_len, uint64_t after, size_t limit, struct lses_buf *out_json);
+
+/**
+ * The definition of a pool that is in force, on a table of several processes the same for all: a JSON object of its options
+ * in a buffer to free, named as in lses_pool: `{"capacity","unit_rule" (a word),"max_connections","max_sessions_per_holder",
+ * "anonymous_cap","holder_per_client" (true, false),"low","recovered","linger_ms","min_hold_ms","anonymous_min_hold_ms",
+ * "reclaim","overdraft" (units, or a text like "10%"),"overdraft_time_ms","reservations" ([{"members":[text],"units","hard"}]),
+ * "break_glass","administrators" ([text]),"include","exclude","trade_failure" ("keep","refuse"),"audit_records"}` and those of
+ * later versions; null where a number is left out.
+ *
+ * Threads: any. Does not block, may be called from a callback. Errors: LSES_E_INVALID names an unknown pool. Since 0.1.0.
+ */
+LSES_API lses_status lses_manager_pool(struct lses_manager *manager, const char *pool, size_t pool_len,
+    struct lses_buf *out_json);
+
+/**
+ * Changes a pool while it runs, for all processes: `options` is a JSON object of those that change, as lses_manager_pool() has
+ * them; the others stay. `actor` (at most 256 bytes, or NULL) is told in the accounts and in the lifecycle log. `out_json`
+ * (a buffer to free, or NULL) takes the definition in force from now on.
+ *
+ * Nothing is taken from who has it: units beyond a lowered capacity drain (`excess` in the usage), what lingers keeps its time,
+ * and reserved units that are held count for the reservation of the same members, if there still is one. Levels that the
+ * change alters are told at once.
+ *
+ * Threads: any. Does not block, may be called from a callback. Errors: LSES_E_INVALID for an unknown pool or option, for what an
+ * option does not take, and for `unit_rule`, `max_connections` and `holder_per_client` where units that are held would count
+ * otherwise (the message says whose, and what to do); then nothing changed. Since 0.1.0.
+ */
+LSES_API lses_status lses_manager_change_pool(struct lses_manager *manager, const char *pool, size_t pool_len,
+    const char *options, size_t options_len, const char *actor, size_t actor_len, struct lses_buf *out_json);
+
+/**
+ * Where the definitions in force are others than those that this manager was opened with, as JSON list in a buffer to free:
+ * `[{"pool","option","named" (what this manager was opened with),"in_force"}]`.
+ *
+ * Threads: any. Does not block, may be called from a callback. Errors: LSES_E_INVALID. Since 0.1.0.
+ */
+LSES_API lses_status lses_manager_pool_differences(struct lses_manager *manager, struct lses_buf *out_json);
+
+/**
+ * The most units of a pool in use since `reader` (a name of 1 to 64 bytes) reset its mark, ever if it did not, and when that
+ * was: wall time, milliseconds since 1970. `out_units` and `out_at` may be NULL.
+ *
+ * Threads: any. Does not block, may be called from a callback. Errors: LSES_E_INVALID names an unknown pool. Since 0.1.0.
+ */
+LSES_API lses_status lses_manager_high_water(struct lses_manager *manager, const char *pool, size_t pool_len,
+    const char *reader, size_t reader_len, uint64_t *out_units, int64_t *out_at);
+
+/**
+ * Has a reader's mark begin anew with what is in use now; those of other readers, and the one of all times in the usage,
+ * stay.
+ *
+ * Threads: any. Does not block, may be called from a callback. Errors: LSES_E_INVALID for an unknown pool, and if 64 other readers
+ * have marks. Since 0.1.0.
+ */
+LSES_API lses_status lses_manager_reset_high_water(struct lses_manager *manager, const char *pool,
+    size_t pool_len, const char *reader, size_t reader_len);
+
+/**
+ * Forgets a reader's mark. LSES_ABSENT if it had none.
+ *
+ * Threads: any. Does not block, may be called from a callback. Errors: LSES_E_INVALID names an unknown pool. Since 0.1.0.
+ */
+LSES_API lses_status lses_manager_forget_high_water(struct lses_manager *manager, const char *pool,
+    size_t pool_len, const char *reader, size_t reader_len);
+
+/**
+ * Accounts of a pool after position `after` (0: from the oldest that is kept) as lines of JSON in a buffer to free, at most
+ * `limit` (1 to 10,000), each with a line feed at its end: `{"pool","seq","at_ms","kind","session_id","holder","before","after",
+ * "reason","why"}` as in lses_manager_audit_records(). No line has another line feed. `out_last` (or NULL) takes the position
+ * of the last one, where the next call goes on; an empty buffer is the end.
+ *
+ * Threads: any. Does not block, may be called from a callback. Errors: LSES_E_INVALID names an unknown pool. Since 0.1.0.
+ */
+LSES_API lses_status lses_manager_export_accounts(struct lses_manager *manager, const char *pool,
+    size_t pool_len, uint64_t after, size_t limit, struct lses_buf *out_lines, uint64_t *out_last);
 
 /* === Section: Manager === */
 
@@ -3125,7 +3204,7 @@ LSES_API lses_status lses_request_features(struct lses_request *request, struct 
 #define LSES_RECEIPT_INIT { sizeof(lses_receipt), 0, 0, 0, LSES_UNSET, LSES_UNSET, LSES_UNSET, 0, 0 }
 #define LSES_PROGRESS_INIT { sizeof(lses_progress), 0, 0, 0, 0 }
 #define LSES_CLOSE_REPORT_INIT { sizeof(lses_close_report), 0, 0, 0, 0, 0, 0 }
-#define LSES_USAGE_INIT { sizeof(lses_usage), 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define LSES_USAGE_INIT { sizeof(lses_usage), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 #define LSES_STATS_INIT \
   { sizeof(lses_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
     { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 } }

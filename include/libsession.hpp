@@ -1559,6 +1559,66 @@ class manager {
     return detail::text(status, text);
   }
   std::string audit_records(std::string_view pool, std::uint64_t after = 0, std::size_t limit = 1000) { return try_audit_records(pool, after, limit).value(); }
+  /// Accounts as lines of JSON, each with a line feed at its end; `last` takes where the next call goes on.
+  result<std::string> try_export_accounts(std::string_view pool, std::uint64_t after = 0, std::size_t limit = 1000,
+                                          std::uint64_t *last = nullptr) {
+    detail::buf text;
+    auto status = lses_manager_export_accounts(get(), pool.data(), pool.size(), after, limit, text.out(), last);
+    return detail::text(status, text);
+  }
+  std::string export_accounts(std::string_view pool, std::uint64_t after = 0, std::size_t limit = 1000,
+                              std::uint64_t *last = nullptr) {
+    return try_export_accounts(pool, after, limit, last).value();
+  }
+  /// The definition of a pool that is in force, as JSON.
+  result<std::string> try_pool(std::string_view pool) {
+    detail::buf text;
+    auto status = lses_manager_pool(get(), pool.data(), pool.size(), text.out());
+    return detail::text(status, text);
+  }
+  std::string pool(std::string_view pool) { return try_pool(pool).value(); }
+  /// Changes the options of a pool that a JSON object names, while it runs; the definition in force from now on.
+  result<std::string> try_change_pool(std::string_view pool, std::string_view options,
+                                      std::optional<std::string_view> actor = std::nullopt) {
+    detail::buf text;
+    auto status = lses_manager_change_pool(get(), pool.data(), pool.size(), options.data(), options.size(),
+                                           actor ? actor->data() : nullptr, actor ? actor->size() : 0, text.out());
+    return detail::text(status, text);
+  }
+  std::string change_pool(std::string_view pool, std::string_view options,
+                          std::optional<std::string_view> actor = std::nullopt) {
+    return try_change_pool(pool, options, actor).value();
+  }
+  /// Where the definitions in force are others than those that this manager was opened with, as JSON list.
+  result<std::string> try_pool_differences() {
+    detail::buf text;
+    auto status = lses_manager_pool_differences(get(), text.out());
+    return detail::text(status, text);
+  }
+  std::string pool_differences() { return try_pool_differences().value(); }
+  /// The most units in use since a reader reset its mark, and when that was.
+  result<std::pair<std::uint64_t, std::int64_t>> try_high_water(std::string_view pool, std::string_view reader) {
+    std::uint64_t units = 0;
+    std::int64_t at = 0;
+    auto status = lses_manager_high_water(get(), pool.data(), pool.size(), reader.data(), reader.size(), &units, &at);
+    return detail::number(status, std::pair<std::uint64_t, std::int64_t>(units, at));
+  }
+  std::pair<std::uint64_t, std::int64_t> high_water(std::string_view pool, std::string_view reader) {
+    return try_high_water(pool, reader).value();
+  }
+  result<void> try_reset_high_water(std::string_view pool, std::string_view reader) {
+    return detail::check(lses_manager_reset_high_water(get(), pool.data(), pool.size(), reader.data(), reader.size()));
+  }
+  void reset_high_water(std::string_view pool, std::string_view reader) { try_reset_high_water(pool, reader).value(); }
+  /// Forgets a reader's mark; tells whether there was one.
+  result<bool> try_forget_high_water(std::string_view pool, std::string_view reader) {
+    auto status = lses_manager_forget_high_water(get(), pool.data(), pool.size(), reader.data(), reader.size());
+    if (status < 0) return failure::last(status);
+    return status == LSES_OK;
+  }
+  bool forget_high_water(std::string_view pool, std::string_view reader) {
+    return try_forget_high_water(pool, reader).value();
+  }
   result<std::string> try_lifecycle(std::uint64_t after = 0, std::size_t limit = 1000) {
     detail::buf text;
     auto status = lses_manager_lifecycle(get(), after, limit, text.out());

@@ -85,6 +85,20 @@ export declare class NativeManager {
   usage(pool: string): Usage
   /** The pools' names. */
   pools(): Array<string>
+  /** The definition of a pool that is in force, as JSON. */
+  pool(pool: string): string
+  /** Changes the options of a pool that a JSON object names; the definition in force from now on. */
+  changePool(pool: string, options: string, actor?: string | undefined | null): string
+  /** Where definitions in force are others than those named. */
+  poolDifferences(): Array<PoolDifference>
+  /** The high-water mark of a reader. */
+  highWater(pool: string, reader: string): HighWater
+  /** Has the mark of a reader begin anew. */
+  resetHighWater(pool: string, reader: string): void
+  /** Forgets the mark of a reader; whether there was one. */
+  forgetHighWater(pool: string, reader: string): boolean
+  /** Accounts of a pool as lines of JSON. */
+  exportAccounts(pool: string, after: number, limit: number): Accounts
   /** A recount of a pool. */
   audit(pool: string): Audit
   /** Accounts of a pool. */
@@ -274,6 +288,13 @@ export declare class Snapshot {
   entries(path: Array<Step>): unknown[]
 }
 
+/** Accounts as lines of JSON, each with a line feed at its end. */
+export interface Accounts {
+  lines: string
+  count: number
+  last: number
+}
+
 /** An application. */
 export interface ApplicationOptions {
   name: string
@@ -431,6 +452,12 @@ export interface Feature {
   sinceMs: number
 }
 
+/** The most units of a pool in use since a reader reset its mark. */
+export interface HighWater {
+  units: number
+  at: number
+}
+
 /** What one holder is charged. */
 export interface HolderUsage {
   holder: string
@@ -536,6 +563,14 @@ export interface NextStep {
 export interface Page {
   sessions: Array<SessionInfo>
   next: number | null
+}
+
+/** An option of a pool that is in force otherwise than it was named: both values as JSON. */
+export interface PoolDifference {
+  pool: string
+  option: string
+  named: string
+  inForce: string
 }
 
 /** A license pool. */
@@ -706,6 +741,7 @@ export interface Usage {
   available: number
   lingering: number
   overdrawn: number
+  excess: number
   highWater: number
   highWaterAt: number
   denials: number

@@ -23,6 +23,7 @@ pub mod clock;
 pub mod config;
 
 pub mod license;
+pub mod pool;
 
 pub mod session;
 

@@ -264,8 +264,10 @@ pub struct lses_usage {
     pub holders: u64,
     /// Units among those in use that no session needs any more: they linger, or are held for their minimal time.
     pub lingering: u64,
-    /// Units in use beyond the capacity.
+    /// Units in use beyond the capacity that were given as overdraft.
     pub overdrawn: u64,
+    /// Units in use beyond the capacity because it was lowered meanwhile: they stay with who has them and drain.
+    pub excess: u64,
 }
 
 // SAFETY: repr(C), words only.
@@ -285,12 +287,13 @@ unsafe impl Sized32 for lses_usage {
             holders: 0,
             lingering: 0,
             overdrawn: 0,
+            excess: 0,
         }
     }
 }
 
 /// The use of a pool. `out_usage` takes the numbers, `out_json` (a buffer to free) all of it; either may be NULL:
-/// `{"pool","capacity","in_use","available","lingering","overdrawn","high_water","high_water_at","denials","holders":
+/// `{"pool","capacity","in_use","available","lingering","overdrawn","excess","high_water","high_water_at","denials","holders":
 /// [{"holder","kind" ("user"; "session", one that is its own holder; "lingering", one whose units all linger; "mixed", one
 /// some of whose units linger),"connections","units","active_ms","lingering","release_ms" (null if none lingers)}]}`.
 ///
@@ -323,6 +326,7 @@ pub unsafe extern "C" fn lses_manager_usage(
             holders: usage.holders.len() as u64,
             lingering: usage.lingering,
             overdrawn: usage.overdrawn,
+            excess: usage.excess,
         });
         Ok(())
     })
@@ -380,6 +384,7 @@ fn usage_json(usage: &Usage) -> json::Value {
         ("available", uint(usage.available)),
         ("lingering", uint(usage.lingering)),
         ("overdrawn", uint(usage.overdrawn)),
+        ("excess", uint(usage.excess)),
         ("high_water", uint(usage.high_water)),
         ("high_water_at", int(usage.high_water_at)),
         ("denials", uint(usage.denials)),
@@ -431,9 +436,9 @@ fn audit_json(audit: &Audit) -> json::Value {
 }
 
 /// The accounts of a pool after position `after` (0: from the oldest that is kept), at most `limit`, as JSON list in a
-/// buffer to free: `[{"seq","at_ms","kind" ("grant","denial","trade","release","linger","reclaim"),"session_id","holder",
+/// buffer to free: `[{"seq","at_ms","kind" ("grant","denial","trade","release","linger","reclaim","change"),"session_id","holder",
 /// "before","after","reason","why" (null, or what made it possible: "lingering","reclaimed","reserved","break_glass",
-/// "overdraft","lingered")}]`. The last `seq` is the next call's `after`.
+/// "overdraft","lingered")}]`; the holder of a "change" of the pool is who changed it. The last `seq` is the next call's `after`.
 ///
 /// Threads: any. Does not block, may be called from a callback. Errors: LSES_E_INVALID names an unknown pool. Since 0.1.0.
 #[unsafe(no_mangle)]

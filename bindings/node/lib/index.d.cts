@@ -512,13 +512,35 @@ export interface Usage {
   available: number
   /** Units among those in use that no session needs any more: they linger, or are held for their minimal time. */
   lingering: number
-  /** Units in use beyond the capacity. */
+  /** Units in use beyond the capacity that were given as overdraft. */
   overdrawn: number
+  /** Units in use beyond the capacity because it was lowered meanwhile: they stay with who has them and drain. */
+  excess: number
   highWater: number
   highWaterAt: number
   denials: number
   holders: HolderUsage[]
 }
+
+/** The options of a pool that is in force; null where one is left out. */
+export type PoolDefinition = {
+  [option in keyof Required<Omit<PoolOptions, 'name'>>]: Required<PoolOptions>[option] | null
+} & { name: string }
+
+/** What changes of a pool; null as if it had never been named. */
+export type PoolChange = { [option in keyof Omit<PoolOptions, 'name'>]?: PoolOptions[option] | null }
+
+/** An option of a pool that is in force with another value than the one that this manager was opened with. */
+export interface PoolDifference {
+  pool: string
+  option: string
+  /** What this manager was opened with. */
+  named: unknown
+  inForce: unknown
+}
+
+/** The most units of a pool in use since a reader reset its mark, and when that was: milliseconds since 1970. */
+export interface HighWater { units: number; at: number }
 
 export interface UnitExplain {
   pool: string
@@ -794,6 +816,31 @@ export class Manager implements Disposable, AsyncDisposable {
    */
   explainUnit(pool: string, holder: string): UnitExplain | null
   pools(): string[]
+  /** The definition of a pool that is in force: on a table of several processes the same for all. */
+  pool(name: string): PoolDefinition
+  /**
+   * Changes options of a pool while it runs, for all processes; the definition in force from now on. Nothing is taken from
+   * who has it: units beyond a lowered capacity drain (`excess` in the usage), what lingers keeps its time, and reserved units
+   * that are held count for the reservation of the same members, if there still is one. The actor is told in the accounts and
+   * the log. Throws `invalid` for what an option does not take, and for `unitRule`, `maxConnections` and `holderPerClient`
+   * where units that are held would count otherwise; then nothing changed.
+   */
+  changePool(name: string, options: PoolChange, by?: { actor?: string }): PoolDefinition
+  /** Where the definitions in force are others than those that this manager was opened with. */
+  poolDifferences(): PoolDifference[]
+  /**
+   * The most units of a pool in use since this reader (a name of 1 to 64 bytes) reset its mark, ever if it did not.
+   */
+  highWater(pool: string, reader: string): HighWater
+  /** Has a reader's mark begin anew with what is in use now; throws `invalid` if 64 other readers have marks. */
+  resetHighWater(pool: string, reader: string): void
+  /** Forgets a reader's mark; tells whether there was one. */
+  forgetHighWater(pool: string, reader: string): boolean
+  /**
+   * Accounts of a pool after a position as lines of JSON (without line feeds), read as they are asked for: `pool`, `seq` (where
+   * a later export goes on), `at_ms`, `kind`, `session_id`, `holder`, `before`, `after`, `reason`, `why`.
+   */
+  exportAccounts(pool: string, page?: AfterOptions): Generator<string, void, undefined>
   audit(pool: string): Audit
   auditRecords(pool: string, page?: AfterOptions): AuditRecord[]
   lifecycle(page?: AfterOptions): LogEntry[]

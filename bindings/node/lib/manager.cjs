@@ -7,6 +7,7 @@ const { EventClass, tableOf } = require('./event.cjs')
 const loop = require('./loop.cjs')
 const { big, count, flag, ms, schemas, take, text, timeout } = require('./options.cjs')
 const { Paced } = require('./paced.cjs')
+const { accounts, differenceOf, optionsOf, poolOf } = require('./pool.cjs')
 const { Session } = require('./session.cjs')
 const words = require('./words.cjs')
 
@@ -226,6 +227,35 @@ class Manager {
 
   pools() {
     return this.#native.pools()
+  }
+
+  pool(name) {
+    return poolOf(name, this.#native.pool(text(name, 'pool')))
+  }
+
+  changePool(name, options, { actor } = {}) {
+    const by = actor === undefined || actor === null ? null : text(actor, 'actor')
+    return poolOf(name, this.#native.changePool(text(name, 'pool'), optionsOf(options), by))
+  }
+
+  poolDifferences() {
+    return this.#native.poolDifferences().map(differenceOf)
+  }
+
+  highWater(pool, reader) {
+    return this.#native.highWater(text(pool, 'pool'), text(reader, 'reader'))
+  }
+
+  resetHighWater(pool, reader) {
+    this.#native.resetHighWater(text(pool, 'pool'), text(reader, 'reader'))
+  }
+
+  forgetHighWater(pool, reader) {
+    return this.#native.forgetHighWater(text(pool, 'pool'), text(reader, 'reader'))
+  }
+
+  exportAccounts(pool, page) {
+    return accounts(this.#native, text(pool, 'pool'), page)
   }
 
   audit(pool) {

@@ -213,5 +213,17 @@ module.exports = {
   big,
   ms,
   timeout,
-  schemas: { manager, create, begin, wait, end, login, feature, filter, eventClass, page: { cursor: big, limit: count } },
+  schemas: {
+    manager,
+    pool,
+    create,
+    begin,
+    wait,
+    end,
+    login,
+    feature,
+    filter,
+    eventClass,
+    page: { cursor: big, limit: count },
+  },
 }

@@ -135,10 +135,35 @@ pub struct Usage {
     pub available: f64,
     pub lingering: f64,
     pub overdrawn: f64,
+    pub excess: f64,
     pub high_water: f64,
     pub high_water_at: f64,
     pub denials: f64,
     pub holders: Vec<HolderUsage>,
+}
+
+/// The most units of a pool in use since a reader reset its mark.
+#[napi(object)]
+pub struct HighWater {
+    pub units: f64,
+    pub at: f64,
+}
+
+/// An option of a pool that is in force otherwise than it was named: both values as JSON.
+#[napi(object)]
+pub struct PoolDifference {
+    pub pool: String,
+    pub option: String,
+    pub named: String,
+    pub in_force: String,
+}
+
+/// Accounts as lines of JSON, each with a line feed at its end.
+#[napi(object)]
+pub struct Accounts {
+    pub lines: String,
+    pub count: u32,
+    pub last: f64,
 }
 
 /// What one holder is charged.
@@ -162,11 +187,18 @@ impl From<license::Usage> for Usage {
             available: usage.available as f64,
             lingering: usage.lingering as f64,
             overdrawn: usage.overdrawn as f64,
+            excess: usage.excess as f64,
             high_water: usage.high_water as f64,
             high_water_at: usage.high_water_at as f64,
             denials: usage.denials as f64,
             holders: usage.holders.into_iter().map(Into::into).collect(),
         }
+    }
+}
+
+impl From<libsession_core::PoolDifference> for PoolDifference {
+    fn from(one: libsession_core::PoolDifference) -> Self {
+        Self { pool: one.pool, option: one.option.to_owned(), named: one.named, in_force: one.in_force }
     }
 }
 

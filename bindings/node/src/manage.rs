@@ -185,6 +185,60 @@ impl NativeManager {
         call(env, &self.isolate, || Ok(self.shared.manager.pools()?.into_iter().map(|pool| pool.to_string()).collect()))
     }
 
+    /// The definition of a pool that is in force, as JSON.
+    #[napi]
+    pub fn pool(&self, env: &Env, pool: String) -> napi::Result<String> {
+        call(env, &self.isolate, || Ok(self.shared.manager.pool(&pool)?.to_json()))
+    }
+
+    /// Changes the options of a pool that a JSON object names; the definition in force from now on.
+    #[napi]
+    pub fn change_pool(&self, env: &Env, pool: String, options: String, actor: Option<String>) -> napi::Result<String> {
+        call(env, &self.isolate, || {
+            let changed = self.shared.manager.change_pool(&pool, |pool| pool.set_json(&options), actor.as_deref());
+            Ok(changed?.to_json())
+        })
+    }
+
+    /// Where definitions in force are others than those named.
+    #[napi]
+    pub fn pool_differences(&self, env: &Env) -> napi::Result<Vec<account::PoolDifference>> {
+        call(env, &self.isolate, || {
+            let differences = self.shared.manager.pool_differences()?.into_iter();
+            Ok(differences.map(Into::into).collect())
+        })
+    }
+
+    /// The high-water mark of a reader.
+    #[napi]
+    pub fn high_water(&self, env: &Env, pool: String, reader: String) -> napi::Result<account::HighWater> {
+        call(env, &self.isolate, || {
+            let (units, at) = self.shared.manager.high_water(&pool, &reader)?;
+            Ok(account::HighWater { units: units as f64, at: at as f64 })
+        })
+    }
+
+    /// Has the mark of a reader begin anew.
+    #[napi]
+    pub fn reset_high_water(&self, env: &Env, pool: String, reader: String) -> napi::Result<()> {
+        call(env, &self.isolate, || self.shared.manager.reset_high_water(&pool, &reader))
+    }
+
+    /// Forgets the mark of a reader; whether there was one.
+    #[napi]
+    pub fn forget_high_water(&self, env: &Env, pool: String, reader: String) -> napi::Result<bool> {
+        call(env, &self.isolate, || self.shared.manager.forget_high_water(&pool, &reader))
+    }
+
+    /// Accounts of a pool as lines of JSON.
+    #[napi]
+    pub fn export_accounts(&self, env: &Env, pool: String, after: f64, limit: u32) -> napi::Result<account::Accounts> {
+        call(env, &self.isolate, || {
+            let page = self.shared.manager.export_accounts(&pool, after as u64, limit as usize)?;
+            Ok(account::Accounts { lines: page.lines, count: page.count as u32, last: page.last as f64 })
+        })
+    }
+
     /// A recount of a pool.
     #[napi]
     pub fn audit(&self, env: &Env, pool: String) -> napi::Result<account::Audit> {

@@ -248,6 +248,37 @@ test('a pool has policies', async () => {
   await manager.close()
 })
 
+test('a pool is changed while it runs, has marks for readers, and tells its accounts as lines', async () => {
+  const manager = shop({ pools: { users: { capacity: 2 } }, clock: 'manual' })
+  const reservations = [{ members: ['ann', 'group:é'], units: 1, hard: false }]
+  const wanted = { capacity: 2000, lingerMs: 1500, anonymousMinHoldMs: 20.4, overdraft: '10%', reservations, exclude: ['eve'], recovered: 2 }
+  const changed = manager.changePool('users', wanted, { actor: 'root' })
+  for (const [name, value] of Object.entries({ ...wanted, anonymousMinHoldMs: 20 })) assert.deepEqual(changed[name], value, name)
+  assert.deepEqual(manager.pool('users'), changed)
+  assert.deepEqual(manager.poolDifferences()[0], { pool: 'users', option: 'capacity', named: 2, inForce: 2000 })
+  assert.equal(manager.changePool('users', { recovered: null }).recovered, null)
+  for (const [wrong, told] of [
+    [{ capacity: -1 }, /capacity/],
+    [{ capacity: null }, /capacity/],
+    [{ colour: 1 }, /colour/],
+    [{ name: 'x' }, /name/],
+    [{ recovered: 2001 }, /recovered/],
+  ]) {
+    assert.throws(() => manager.changePool('users', wrong), { kind: 'invalid', message: told })
+  }
+  const [record] = manager.auditRecords('users')
+  assert.deepEqual([record.kind, record.holder, record.before, record.after], ['change', 'root', 0, 0])
+  const created = Array.from({ length: 1200 }, () => manager.create())
+  manager.end(created[0].id)
+  manager.resetHighWater('users', 'monthly')
+  assert.deepEqual([manager.highWater('users', 'monthly').units, manager.highWater('users', 'x').units], [1199, 1200])
+  assert.deepEqual([manager.forgetHighWater('users', 'monthly'), manager.forgetHighWater('users', 'x')], [true, false])
+  const accounts = [...manager.exportAccounts('users')].map((line) => JSON.parse(line))
+  assert.deepEqual(accounts.map(({ seq }) => seq), Array.from({ length: 1203 }, (_, index) => index + 1))
+  assert.deepEqual([...manager.exportAccounts('users', { after: 2, limit: 2 })].map((line) => JSON.parse(line).seq), [3, 4])
+  await manager.close()
+})
+
 test('the log goes to a diagnostics channel, without a token in it', async () => {
   const lines = []
   const listen = (line) => lines.push(line)

@@ -106,6 +106,48 @@ impl Manager {
         Ok(attached(py, || self.shared.pools())?.iter().map(|pool| pool.to_string()).collect())
     }
 
+    /// The definition of a pool that is in force, as JSON.
+    #[pyo3(name = "_pool")]
+    fn pool(&self, py: Python<'_>, pool: &str) -> PyResult<String> {
+        Ok(detached(py, || self.shared.pool(pool))?.to_json())
+    }
+
+    /// Changes the options of a pool that a JSON object names; answers the definition in force from now on.
+    #[pyo3(name = "_change_pool")]
+    fn change_pool(&self, py: Python<'_>, pool: &str, options: &str, actor: Option<&str>) -> PyResult<String> {
+        Ok(detached(py, || self.shared.change_pool(pool, |pool| pool.set_json(options), actor))?.to_json())
+    }
+
+    /// Where the definitions in force are others than those that this manager was opened with: pool, option and both values,
+    /// as JSON.
+    #[pyo3(name = "_pool_differences")]
+    fn pool_differences(&self, py: Python<'_>) -> PyResult<Vec<(String, String, String, String)>> {
+        let differences = detached(py, || self.shared.pool_differences())?;
+        Ok(differences.into_iter().map(|one| (one.pool, one.option.to_owned(), one.named, one.in_force)).collect())
+    }
+
+    /// The most units in use since a reader reset its mark, and when that was.
+    fn high_water<'py>(&self, py: Python<'py>, pool: &str, reader: &str) -> PyResult<Bound<'py, PyAny>> {
+        records::high_water(py, detached(py, || self.shared.high_water(pool, reader))?)
+    }
+
+    /// Has a reader's mark begin anew with what is in use now.
+    fn reset_high_water(&self, py: Python<'_>, pool: &str, reader: &str) -> PyResult<()> {
+        detached(py, || self.shared.reset_high_water(pool, reader))
+    }
+
+    /// Forgets a reader's mark; tells whether there was one.
+    fn forget_high_water(&self, py: Python<'_>, pool: &str, reader: &str) -> PyResult<bool> {
+        detached(py, || self.shared.forget_high_water(pool, reader))
+    }
+
+    /// Accounts of a pool after a position as lines of JSON, how many, and the position of the last one.
+    #[pyo3(name = "_export_accounts")]
+    fn export_accounts(&self, py: Python<'_>, pool: &str, after: u64, limit: usize) -> PyResult<(String, usize, u64)> {
+        let page = detached(py, || self.shared.export_accounts(pool, after, limit))?;
+        Ok((page.lines, page.count, page.last))
+    }
+
     /// A recount of a pool from first principles beside its counters.
     fn audit<'py>(&self, py: Python<'py>, pool: &str) -> PyResult<Bound<'py, PyAny>> {
         records::audit(py, &detached(py, || self.shared.audit(pool))?)

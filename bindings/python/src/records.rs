@@ -276,6 +276,7 @@ pub fn usage<'py>(py: Python<'py>, usage: &Usage) -> PyResult<Bound<'py, PyAny>>
         available: usage.available,
         lingering: usage.lingering,
         overdrawn: usage.overdrawn,
+        excess: usage.excess,
         high_water: usage.high_water,
         high_water_at: instant(py, usage.high_water_at)?,
         denials: usage.denials,
@@ -293,6 +294,11 @@ fn holder_usage<'py>(py: Python<'py>, holder: &HolderUsage) -> PyResult<Bound<'p
         lingering: holder.lingering,
         release_in: holder.release_in,
     })
+}
+
+/// A high-water mark.
+pub fn high_water<'py>(py: Python<'py>, (units, at): (u64, i64)) -> PyResult<Bound<'py, PyAny>> {
+    record!(py, "HighWater" { units: units, at: instant(py, at)?, })
 }
 
 /// Why a holder has units of a pool.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import pickle
 from datetime import datetime, timedelta, timezone
@@ -154,6 +155,69 @@ def test_a_session_takes_features() -> None:
             with pytest.raises(ls.Gone):
                 session.features()
         assert manager.usage("cad").in_use == 0
+
+
+def test_a_pool_is_changed_while_it_runs() -> None:
+    with ls.ManualClock() as clock, ls.Manager(pools={"users": ls.Pool(capacity=2)}) as manager:
+        assert (manager.pool("users").capacity, manager.pool("users").linger) == (2, timedelta(0))
+        wanted = {
+            "capacity": 4,
+            "linger": timedelta(milliseconds=1500),
+            "anonymous_min_hold": timedelta(seconds=2),
+            "overdraft": "10%",
+            "reservations": (ls.Reservation(1, ("ann", "group:é"), hard=False),),
+            "exclude": ("eve",),
+            "recovered": 2,
+        }
+        changed = manager.change_pool(
+            "users",
+            actor="root",
+            capacity=4,
+            linger=1.5,
+            anonymous_min_hold=timedelta(seconds=2),
+            overdraft="10%",
+            reservations=[ls.Reservation(1, ["ann", "group:é"], hard=False)],
+            exclude=["eve"],
+            recovered=2,
+        )
+        assert changed == manager.pool("users")
+        assert {name: getattr(changed, name) for name in wanted} == wanted
+        assert manager.pool_differences()[0] == ls.PoolDifference("users", "capacity", 2, 4)
+        assert manager.change_pool("users", recovered=None, anonymous_min_hold=None).recovered is None
+        bad: list[tuple[dict[str, Any], str]] = [
+            ({"capacity": "many"}, "capacity"),
+            ({"linger": -1}, "linger_ms"),
+            ({"linger": math.nan}, "linger_ms"),
+            ({"color": 1}, "color"),
+            ({"unit_rule": "none"}, "unit_rule"),
+        ]
+        for wrong, named in bad:
+            with pytest.raises(ls.Invalid, match=named):
+                manager.change_pool("users", **wrong)
+        record = manager.audit_records("users")[0]
+        assert (record.kind, record.holder, record.before, record.after) == ("change", "root", 0, 0)
+        clock.advance(seconds=1)
+        assert [entry.what for entry in manager.lifecycle()] == ["pool_changed", "pool_changed"]
+
+
+def test_marks_and_accounts_are_for_readers() -> None:
+    with ls.ManualClock(), ls.Manager(pools={"users": ls.Pool(capacity=5000)}) as manager:
+        created = [manager.create() for _ in range(3)]
+        manager.end(created[0].id)
+        manager.reset_high_water("users", "monthly")
+        assert (manager.high_water("users", "monthly").units, manager.high_water("users", "x").units) == (2, 3)
+        assert manager.high_water("users", "monthly").at.tzinfo is timezone.utc
+        assert (manager.forget_high_water("users", "monthly"), manager.forget_high_water("users", "x")) == (True, False)
+        with manager.begin_new() as session:
+            session.login("a\u2028b\n\U0001f600")
+        for _ in range(1200):
+            manager.create()
+        lines = list(manager.export_accounts("users"))
+        accounts = [json.loads(line) for line in lines]
+        assert [one["seq"] for one in accounts] == list(range(1, 1207))
+        assert accounts[5]["holder"] == "a\u2028b\n\U0001f600"
+        assert list(manager.export_accounts("users", after=1, limit=2)) == lines[1:3]
+        assert list(manager.export_accounts("users", after=1206)) == []
 
 
 def test_an_unknown_option_is_refused() -> None:

@@ -525,7 +525,7 @@ impl Desk<'_> {
                     why = if rank == Rank::Administrator { AuditWhy::BreakGlass } else { AuditWhy::Reserved };
                 }
             }
-            if totals.in_use > self.pool.capacity {
+            if totals.in_use.saturating_sub(self.pool.capacity) > totals.excess {
                 why = AuditWhy::Overdraft;
             } else if why == AuditWhy::Nothing && !search.reclaimed.is_empty() && search.others.steps.is_empty() {
                 why = AuditWhy::Reclaimed;
@@ -569,7 +569,12 @@ impl Desk<'_> {
     ) -> Result<Result<Room, DenyReason>, L::Error> {
         let (rank, spared) = (search.rank, search.spared);
         let (pool, now) = (self.pool, self.at.now.ms);
+        let brought = self.before.saturating_sub(totals.in_use);
         let mut room = policy::room(pool, totals, pool.capacity, rank);
+        // What a trade brings along it keeps, also where the pool was made smaller or units were set apart meanwhile.
+        if room.all() < wanted && wanted <= brought {
+            return Ok(Ok(room.kept(brought)));
+        }
         let mut skip = 0;
         while room.all() < wanted && pool.reclaim && totals.lingering > 0 {
             let users = ledger.lingering(skip, AT_ONCE)?;
@@ -602,6 +607,8 @@ impl Desk<'_> {
         if room.all() < wanted
             && let (whom, cause) = policy::evicts(pool, rank, search.anonymous, &room, wanted)
             && whom != Evict::None
+            // Of a capacity that was lowered nothing is taken: first the excess drains.
+            && totals.excess == 0
         {
             let need = Need { spared: search.spared, whom, cause };
             let measure = |totals: &Totals| policy::room(pool, totals, limit, rank).all();
@@ -610,12 +617,12 @@ impl Desk<'_> {
                 room = policy::room(pool, totals, limit, rank);
             }
         }
-        if room.all() < wanted {
-            let exhausted = room.free < wanted;
-            return Ok(Err(if exhausted { DenyReason::PoolExhausted } else { DenyReason::Reserved }));
+        if room.all() >= wanted {
+            totals.ceiling = limit;
+            return Ok(Ok(room));
         }
-        totals.ceiling = limit;
-        Ok(Ok(room))
+        let exhausted = room.free < wanted;
+        Ok(Err(if exhausted { DenyReason::PoolExhausted } else { DenyReason::Reserved }))
     }
 
     /// Writes what a join worked out.

@@ -43,6 +43,11 @@ pub(super) struct Room {
 }
 
 impl Room {
+    /// What a session has already, whatever there is.
+    pub fn kept(self, units: u64) -> Self {
+        Self { free: units, common: units, own: 0, ..self }
+    }
+
     /// Units that this rank may take.
     pub fn all(&self) -> u64 {
         self.common.saturating_add(self.own).min(self.free)

@@ -379,6 +379,37 @@ static void pools_have_policies(void) {
   OK(lses_clock_advance(clock, 1000, NULL));
   OK(lses_manager_usage(manager, "users", LSES_NTS, &usage, NULL));
   CHECK(usage.in_use == 0 && usage.lingering == 0);
+  /* It is changed while it runs. */
+  lses_buf text;
+  OK(lses_manager_change_pool(manager, "users", LSES_NTS, "{\"capacity\":7,\"reservations\":[]}", LSES_NTS, "root", LSES_NTS,
+                              &text));
+  CHECK(strstr(text.data, "\"capacity\":7,") != NULL && strstr(text.data, "\"reservations\":[]") != NULL);
+  lses_buf_free(&text);
+  STATUS(LSES_E_INVALID, lses_manager_change_pool(manager, "users", LSES_NTS, "{\"capacity\":-7}", LSES_NTS, NULL, 0, NULL));
+  STATUS(LSES_E_INVALID, lses_manager_change_pool(manager, "users", LSES_NTS, NULL, 0, NULL, 0, NULL));
+  OK(lses_manager_pool(manager, "users", LSES_NTS, &text));
+  CHECK(strstr(text.data, "\"capacity\":7,") != NULL);
+  lses_buf_free(&text);
+  OK(lses_manager_pool_differences(manager, &text));
+  CHECK(strstr(text.data, "\"option\":\"capacity\",\"named\":") != NULL);
+  lses_buf_free(&text);
+  uint64_t units = 0, last = 0;
+  int64_t when = -1;
+  OK(lses_manager_reset_high_water(manager, "users", LSES_NTS, "monthly", LSES_NTS));
+  OK(lses_manager_high_water(manager, "users", LSES_NTS, "monthly", LSES_NTS, &units, &when));
+  CHECK(units == 0 && when >= 0);
+  OK(lses_manager_high_water(manager, "users", LSES_NTS, "weekly", LSES_NTS, &units, NULL));
+  CHECK(units == 1);
+  OK(lses_manager_forget_high_water(manager, "users", LSES_NTS, "monthly", LSES_NTS));
+  STATUS(LSES_ABSENT, lses_manager_forget_high_water(manager, "users", LSES_NTS, "monthly", LSES_NTS));
+  STATUS(LSES_E_INVALID, lses_manager_reset_high_water(manager, "users", LSES_NTS, "", LSES_NTS));
+  OK(lses_manager_export_accounts(manager, "users", LSES_NTS, 0, 10, &text, &last));
+  CHECK(last >= 3 && text.len > 0 && text.data[text.len - 1] == '\n' && strstr(text.data, "\"holder\":\"root\"") != NULL);
+  lses_buf_free(&text);
+  OK(lses_manager_export_accounts(manager, "users", LSES_NTS, last, 10, &text, &last));
+  CHECK(text.len == 0 && last >= 3);
+  lses_buf_free(&text);
+  STATUS(LSES_E_INVALID, lses_manager_export_accounts(manager, "users", LSES_NTS, 0, 0, &text, NULL));
   OK(lses_manager_close(manager, 0, NULL));
   lses_manager_free(manager);
   lses_clock_free(clock);

@@ -176,7 +176,8 @@ answer do_words(char **items, size_t count) {
   words words = sorted_words(items + 1, count - 1);
   const char *verb = items[0];
   if (manage_verb(verb, items + 1, count - 1, &words, &out) || session_verb(verb, &words, &out) ||
-      request_verb(verb, &words, &out) || look_verb(verb, &words, &out))
+      request_verb(verb, &words, &out) || look_verb(verb, &words, &out) ||
+      pool_verb(verb, &words, &out))
     return out;
   return wrong("there is no verb '%s'", verb);
 }

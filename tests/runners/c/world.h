@@ -159,6 +159,7 @@ answer register_class(char **items, size_t count);
 int session_verb(const char *verb, const words *words, answer *out);
 int request_verb(const char *verb, const words *words, answer *out);
 int look_verb(const char *verb, const words *words, answer *out);
+int pool_verb(const char *verb, const words *words, answer *out);
 int manage_verb(const char *verb, char **rest, size_t count, const words *words, answer *out);
 
 /* A value as JSON, or `none`. */

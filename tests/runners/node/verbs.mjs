@@ -2,7 +2,7 @@
 
 import * as answers from './answer.mjs'
 import { className, list, never, word } from './answer.mjs'
-import { ScriptError, Words, number } from './line.mjs'
+import { ScriptError, Words, camel, number } from './line.mjs'
 import { onRequest } from './request.mjs'
 import { onSession, filterOf } from './sessions.mjs'
 import { PATIENCE_MS, turn } from './world.mjs'
@@ -110,6 +110,7 @@ function usage(world, words) {
       case 'denials':
       case 'lingering':
       case 'overdrawn':
+      case 'excess':
         return used[name]
       case 'release_ms': {
         const left = used.holders.filter((one) => one.releaseMs !== null)
@@ -129,6 +130,33 @@ function usage(world, words) {
 }
 
 const holder = (world, one) => `${word(world.withLabels(one.holder))}:${one.kind}:${one.connections}:${one.units}`
+
+const camelled = (options) => Object.fromEntries(Object.entries(options).map(([name, value]) => [camel(name), value]))
+
+function changePool(world, words) {
+  const by = words.named.has('by') ? { actor: words.text('by') } : undefined
+  world.manager.changePool(words.textAt(0), camelled(JSON.parse(words.at(1))), by)
+  return 'ok'
+}
+
+function definition(world, words) {
+  const pool = world.manager.pool(words.textAt(0))
+  return fields(words, 1, (name) => JSON.stringify(pool[camel(name)]))
+}
+
+function differences(world) {
+  const snake = (name) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+  const found = world.manager.poolDifferences()
+  const texts = found.map((one) => `${one.pool}.${snake(one.option)} ${JSON.stringify(one.named)} ${JSON.stringify(one.inForce)}`)
+  return list(texts, ', ')
+}
+
+function accounts(world, words) {
+  const page = {}
+  for (const name of ['after', 'limit']) if (words.named.has(name)) page[name] = words.number(name)
+  const lines = [...world.manager.exportAccounts(words.textAt(0), page)]
+  return list(lines.map((line) => world.withLabels(line)), ' ')
+}
 
 function unitOf(world, words) {
   let holder = words.textAt(1)
@@ -246,6 +274,16 @@ const VERBS = {
   unit,
   unit_says: unitSays,
   usage,
+  change_pool: changePool,
+  definition,
+  differences,
+  high_water: (world, words) => String(world.manager.highWater(words.textAt(0), words.textAt(1)).units),
+  reset_high_water(world, words) {
+    world.manager.resetHighWater(words.textAt(0), words.textAt(1))
+    return 'ok'
+  },
+  forget_high_water: (world, words) => String(world.manager.forgetHighWater(words.textAt(0), words.textAt(1))),
+  accounts,
   audit,
   audit_records: auditRecords,
   dead_letters: deadLetters,

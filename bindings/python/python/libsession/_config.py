@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from datetime import timedelta
+from math import isfinite
 from types import EllipsisType
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from ._words import ApplicationTimeout, LazyUntil, LicenseClass, LockMode, UnitRule
 
@@ -82,6 +84,9 @@ class Reservation:
     """Whether nobody else may use them meanwhile. Otherwise only who used them is told in the accounts."""
 
 
+_DURATIONS = ("linger", "min_hold", "anonymous_min_hold", "overdraft_time")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pool:
     """A limited set of license units."""
@@ -135,3 +140,42 @@ class Pool:
     """What becomes of a login whose license can't be traded."""
     audit_records: int = 10_000
     """How many audit records are kept."""
+
+
+def pool_of(options: str) -> Pool:
+    """A definition as the engine tells it, in JSON."""
+    told: dict[str, Any] = json.loads(options)
+    given: dict[str, Any] = {}
+    for field in fields(Pool):
+        value = told.get(f"{field.name}_ms" if field.name in _DURATIONS else field.name, ...)
+        if value is ...:
+            continue
+        if field.name in _DURATIONS:
+            value = None if value is None else timedelta(milliseconds=value)
+        elif field.name == "reservations":
+            value = tuple(Reservation(one["units"], tuple(one["members"]), hard=one["hard"]) for one in value)
+        elif field.name == "unit_rule":
+            value = UnitRule(value)
+        elif isinstance(value, list):
+            value = tuple(value)
+        given[field.name] = value
+    return Pool(**given)
+
+
+def options_of(changes: Mapping[str, Any]) -> str:
+    """Options of a pool by name, as the engine takes them, in JSON."""
+    given: dict[str, Any] = {}
+    for name, value in changes.items():
+        if name in _DURATIONS:
+            if isinstance(value, timedelta):
+                value = value.total_seconds()
+            if value is not None:
+                # What is no number is told by the engine, with the option's name.
+                value = round(value * 1000) if isinstance(value, (int, float)) and isfinite(value) else str(value)
+            name = f"{name}_ms"
+        elif name == "reservations":
+            value = [{"members": list(one.members), "units": one.units, "hard": one.hard} for one in value]
+        elif name in ("administrators", "include", "exclude"):
+            value = list(value)
+        given[name] = value
+    return json.dumps(given)

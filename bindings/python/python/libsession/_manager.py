@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import EllipsisType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from . import _clock, _exit, _native
 from ._async import Opening
-from ._config import Application, Duration, Pool, Timeout
+from ._config import Application, Duration, Pool, Timeout, options_of, pool_of
 from ._events import EventClass, callbacks_of, is_async
-from ._records import CloseReport, Page, Progress, SessionInfo
+from ._records import CloseReport, Page, PoolDifference, Progress, SessionInfo
 from ._words import EndLevel, EndReason, LicenseClass, LockMode, State, TouchKind
 
 if TYPE_CHECKING:
@@ -175,6 +176,46 @@ class Manager(_native.Manager):
     ) -> Progress:
         """Sets the idle timeout of all that match `filter` (see `list`), paced as `end_where`."""
         return self._set_idle_timeout_where(filter, value, cursor, limit)
+
+    # --- license pools ---
+
+    def pool(self, pool: str) -> Pool:
+        """The definition of a pool that is in force: on a `file:` table the same for all processes.
+
+        Raises `Invalid` for an unknown one.
+        """
+        return pool_of(self._pool(pool))
+
+    def change_pool(self, pool: str, *, actor: str | None = None, **options: Any) -> Pool:
+        """Changes options of a pool (see `Pool`) while it runs, for all processes; answers the definition in force.
+
+        Nothing is taken from who has it: units beyond a lowered capacity drain (`excess` in the usage), what lingers keeps its
+        time, and reserved units that are held count for the reservation of the same members, if there still is one. `actor` is
+        told in the accounts and the log.
+
+        Raises `Invalid` for what an option does not take, and for `unit_rule`, `max_connections` and `holder_per_client` where
+        units that are held would count otherwise; then nothing changed.
+        """
+        return pool_of(self._change_pool(pool, options_of(options), actor))
+
+    def pool_differences(self) -> list[PoolDifference]:
+        """Where the definitions in force are others than those that this manager was opened with."""
+        found = self._pool_differences()
+        return [PoolDifference(pool, option, json.loads(named), json.loads(now)) for pool, option, named, now in found]
+
+    def export_accounts(self, pool: str, *, after: int = 0, limit: int | None = None) -> Iterator[str]:
+        """Accounts of a pool after a position as lines of JSON (without line feeds), at most `limit`, as they are asked for.
+
+        Each is an object: `pool`, `seq` (where a later export goes on), `at_ms`, `kind`, `session_id`, `holder`, `before`,
+        `after`, `reason`, `why`.
+        """
+        while limit is None or limit > 0:
+            lines, count, after = self._export_accounts(pool, after, 1000 if limit is None else min(limit, 1000))
+            if count == 0:
+                return
+            if limit is not None:
+                limit -= count
+            yield from lines[:-1].split("\n")
 
     # --- event classes ---
 

@@ -28,6 +28,7 @@ from ._records import (
     Receipt,
     SessionInfo,
     Stats,
+    HighWater,
     UnitExplain,
     Usage,
 )
@@ -602,6 +603,25 @@ class Manager:
 
     def pools(self) -> list[str]:
         """The names of the license pools."""
+
+    def _pool(self, pool: str) -> str: ...
+    def _change_pool(self, pool: str, options: str, actor: str | None) -> str: ...
+    def _pool_differences(self) -> list[tuple[str, str, str, str]]: ...
+    def _export_accounts(self, pool: str, after: int, limit: int) -> tuple[str, int, int]: ...
+    def high_water(self, pool: str, reader: str) -> HighWater:
+        """The most units of a pool in use since this reader reset its mark, ever if it did not, and when that was.
+
+        A reader is a name of 1 to 64 bytes.
+        """
+
+    def reset_high_water(self, pool: str, reader: str) -> None:
+        """Has a reader's mark begin anew with what is in use now; other readers' and the usage's stay.
+
+        Raises `Invalid` if 64 other readers have marks.
+        """
+
+    def forget_high_water(self, pool: str, reader: str) -> bool:
+        """Forgets a reader's mark; tells whether there was one."""
 
     def audit(self, pool: str) -> Audit:
         """A recount of a pool from first principles beside its counters."""

@@ -301,11 +301,34 @@ class Usage:
     lingering: int
     """Units among those in use that no session needs any more: they linger, or are held for their minimal time."""
     overdrawn: int
-    """Units in use beyond the capacity."""
+    """Units in use beyond the capacity that were given as overdraft."""
+    excess: int
+    """Units in use beyond the capacity because it was lowered meanwhile: they stay with who has them and drain."""
     high_water: int
     high_water_at: datetime
     denials: int
     holders: tuple[HolderUsage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HighWater:
+    """The most units of a pool in use since a reader reset its mark."""
+
+    units: int
+    at: datetime
+    """When that was."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolDifference:
+    """An option of a pool that is in force with another value than the one that this manager was opened with."""
+
+    pool: str
+    option: str
+    """Its name, with `_ms` if it is a duration."""
+    named: Any
+    """What this manager was opened with; durations in milliseconds."""
+    in_force: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,9 +363,10 @@ class AuditRecord:
     seq: int
     at_ms: int
     kind: str
-    """`grant`, `denial`, `trade`, `release`, `linger`, `reclaim`."""
+    """`grant`, `denial`, `trade`, `release`, `linger`, `reclaim`, `change` (of the pool)."""
     session_id: str
     holder: str
+    """Who is charged afterwards; for a release, who was; for a change of the pool, who changed it, or empty."""
     before: int
     """Units in use of the pool before."""
     after: int
@@ -427,6 +451,7 @@ CLASSES: Final[dict[str, Any]] = {
         Stats,
         HolderUsage,
         Usage,
+        HighWater,
         UnitExplain,
         Audit,
         AuditRecord,

@@ -13,6 +13,9 @@ use crate::table::*;
 /// Who a change is by that came with a configuration.
 const CONFIGURED: &str = "the configuration";
 
+/// A definition, and the levels of the pool that came with it.
+type NewlyDefined = (Arc<PoolInForce>, Vec<(PoolLevel, u64)>);
+
 impl SharedTable {
     /// The definition with this number, within a transaction: most times the one that this process saw last.
     pub(super) fn defined(&self, pages: &books::Pages<'_>, pool: u32, revision: u64) -> Result<Arc<PoolInForce>> {
@@ -45,6 +48,24 @@ impl SharedTable {
         number: u32,
         work: impl FnOnce(&mut books::PoolAccount<'_, '_>, &PoolInForce) -> Result<T>,
     ) -> Result<T> {
+        let (done, levels) = self.step(ledger, number, work)?;
+        self.tell_levels(number, levels);
+        Ok(done)
+    }
+
+    fn tell_levels(&self, number: u32, levels: Vec<(PoolLevel, u64)>) {
+        if !levels.is_empty() {
+            self.local.levels.lock().extend(levels.into_iter().map(|(level, in_use)| (number, level, in_use)));
+        }
+    }
+
+    /// The same, and the changes of its level are not told yet.
+    fn step<T>(
+        &self,
+        ledger: &mut books::Ledger<'_>,
+        number: u32,
+        work: impl FnOnce(&mut books::PoolAccount<'_, '_>, &PoolInForce) -> Result<T>,
+    ) -> Result<(T, Vec<(PoolLevel, u64)>)> {
         let totals = ledger.pool(number)?;
         let defined = self.defined(ledger, number, totals.revision)?;
         let mut pool = ledger.account(number, defined.rules.audit_records, totals);
@@ -63,9 +84,7 @@ impl SharedTable {
             // If the commit fails there is one look for nothing.
             self.ring_reaper();
         }
-        let levels = pool.levels.drain(..).map(|(level, in_use)| (number, level, in_use));
-        self.local.levels.lock().extend(levels);
-        Ok(done)
+        Ok((done, std::mem::take(&mut pool.levels)))
     }
 
     /// The definition in force.
@@ -89,8 +108,10 @@ impl SharedTable {
         // A change is an administrator's: it is on the disk before it is told.
         self.done(writer, matches!(changed, Ok(Ok(_))))?;
         match changed? {
-            Ok(defined) => {
+            Ok((defined, levels)) => {
+                // Who is told a level is told it with the new capacity.
                 self.see(pool, defined);
+                self.tell_levels(pool, levels);
                 self.capacity_changed(pool);
                 Ok(Ok(()))
             }
@@ -107,9 +128,9 @@ impl SharedTable {
         revision: Option<u64>,
         to: &Pool,
         actor: Option<&str>,
-    ) -> Result<std::result::Result<Arc<PoolInForce>, PoolUnchanged>> {
+    ) -> Result<std::result::Result<NewlyDefined, PoolUnchanged>> {
         let keep = to.audit_records;
-        let made = self.with_pool(ledger, pool, |account, from| {
+        let (made, levels) = self.step(ledger, pool, |account, from| {
             if revision.is_some_and(|revision| revision != from.revision) {
                 return Ok(Err(PoolUnchanged::Redefined));
             }
@@ -123,7 +144,7 @@ impl SharedTable {
             Ok((to, text)) => {
                 ledger.set_definition(pool, to.revision, &to.pool.to_json())?;
                 self.log(ledger, at.now.ms, SessionId::NIL, "pool_changed", &text)?;
-                Ok(to)
+                Ok((to, levels))
             }
             Err(unchanged) => Err(unchanged),
         })
@@ -158,7 +179,8 @@ impl SharedTable {
                         ledger.set_definition(number, 1, &named)?;
                     }
                     Some(_) => {
-                        // There is one that can't be refused: nothing is taken, and what counts otherwise is counted anew.
+                        // This can't be refused: nothing is taken, and what counts otherwise is counted anew. Its levels are
+                        // told to nobody: nobody listens yet.
                         let _defined = self.redefine(ledger, at, number, None, pool, Some(CONFIGURED))?;
                     }
                 }

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import libsession as ls
 
@@ -96,9 +97,55 @@ def usage_field(world: World, found: ls.Usage, name: str) -> str:
             if one.release_in is not None
         )
         return answer.join(left, ",")
-    if name not in ("capacity", "in_use", "available", "high_water", "denials", "lingering", "overdrawn"):
+    if name not in ("capacity", "in_use", "available", "high_water", "denials", "lingering", "overdrawn", "excess"):
         raise Script(f"a usage has no field '{name}'")
     return str(getattr(found, name))
+
+
+def change_pool(world: World, words: Words) -> str:
+    options: dict[str, Any] = {}
+    for name, value in json.loads(words.at(1)).items():
+        if name == "reservations":
+            value = [ls.Reservation(one["units"], one["members"], hard=one.get("hard", True)) for one in value]
+        elif name.endswith("_ms"):
+            name, value = name.removesuffix("_ms"), None if value is None else timedelta(milliseconds=value)
+        options[name] = value
+    world.manager.change_pool(words.text_at(0), actor=words.text("by"), **options)
+    return "ok"
+
+
+def definition(world: World, words: Words) -> str:
+    pool = world.manager.pool(words.text_at(0))
+    return " ".join(option(pool, name) for name in words.plain[1:])
+
+
+def option(pool: ls.Pool, name: str) -> str:
+    value = getattr(pool, name.removesuffix("_ms"))
+    if name == "reservations":
+        value = [{"members": list(one.members), "units": one.units, "hard": one.hard} for one in value]
+    if isinstance(value, timedelta):
+        value = value // timedelta(milliseconds=1)
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def differences(world: World, words: Words) -> str:
+    def text(value: object) -> str:
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+    found = world.manager.pool_differences()
+    return answer.join((f"{one.pool}.{one.option} {text(one.named)} {text(one.in_force)}" for one in found), ", ")
+
+
+def accounts(world: World, words: Words) -> str:
+    lines = world.manager.export_accounts(
+        words.text_at(0), after=words.number("after") or 0, limit=words.number("limit")
+    )
+    return answer.join((world.with_labels(line) for line in lines), " ")
+
+
+def reset_high_water(world: World, words: Words) -> str:
+    world.manager.reset_high_water(words.text_at(0), words.text_at(1))
+    return "ok"
 
 
 def unit_of(world: World, words: Words) -> ls.UnitExplain | None:
@@ -188,6 +235,15 @@ LOOKS: dict[str, Callable[[World, Words], str]] = {
     "unit": unit,
     "unit_says": unit_says,
     "usage": usage,
+    "change_pool": change_pool,
+    "definition": definition,
+    "differences": differences,
+    "high_water": lambda world, words: str(world.manager.high_water(words.text_at(0), words.text_at(1)).units),
+    "reset_high_water": reset_high_water,
+    "forget_high_water": lambda world, words: answer.truth(
+        world.manager.forget_high_water(words.text_at(0), words.text_at(1))
+    ),
+    "accounts": accounts,
     "audit": audit,
     "audit_records": audit_records,
     "dead_letters": dead_letters,

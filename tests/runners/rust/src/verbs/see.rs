@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use libsession_core::data::{from_json, to_json};
 use libsession_core::{EndReason, EventKind, Stats, UnitExplain, Waiter};
 
 use crate::answer::{self, Answer, Fail, class_name, list, ok, word};
@@ -23,6 +24,13 @@ pub(super) fn answer(world: &Arc<World>, verb: &str, words: &Words) -> Option<An
         "queue" => queue(world, words),
         "position" => position(world, words),
         "cancel" => cancel(world, words),
+        "change_pool" => change_pool(world, words),
+        "definition" => definition(world, words),
+        "differences" => differences(world),
+        "high_water" => high_water(world, words),
+        "reset_high_water" => reset_high_water(world, words),
+        "forget_high_water" => forget_high_water(world, words),
+        "accounts" => accounts(world, words),
         "audit" => audit(world, words),
         "audit_records" => audit_records(world, words),
         "dead_letters" => dead_letters(world, words),
@@ -144,6 +152,7 @@ fn usage(world: &Arc<World>, words: &Words) -> Answer {
             "waiting" => usage.waiting.to_string(),
             "offered" => usage.offered.to_string(),
             "overdrawn" => usage.overdrawn.to_string(),
+            "excess" => usage.excess.to_string(),
             "release_ms" => {
                 let lingering = usage.holders.iter().filter_map(|one| {
                     let name = word(&world.with_labels(&one.holder));
@@ -191,6 +200,44 @@ fn position(world: &Arc<World>, words: &Words) -> Answer {
 fn cancel(world: &Arc<World>, words: &Words) -> Answer {
     world.ticket(words.at(0)?).cancel();
     ok()
+}
+
+fn change_pool(world: &Arc<World>, words: &Words) -> Answer {
+    let (options, actor) = (words.at(1)?, words.text("by")?);
+    world.turn()?.change_pool(&words.text_at(0)?, |pool| pool.set_json(options), actor.as_deref())?;
+    Ok("ok".into())
+}
+
+fn definition(world: &Arc<World>, words: &Words) -> Answer {
+    let definition = from_json(&world.turn()?.pool(&words.text_at(0)?)?.to_json())?;
+    fields(words, 1, |field| {
+        definition.get(field).map(to_json).ok_or_else(|| format!("a pool has no option '{field}'").into())
+    })
+}
+
+fn differences(world: &Arc<World>) -> Answer {
+    let found = world.turn()?.pool_differences()?;
+    let texts = found.iter().map(|one| format!("{}.{} {} {}", one.pool, one.option, one.named, one.in_force));
+    Ok(list(texts.collect(), ", "))
+}
+
+fn high_water(world: &Arc<World>, words: &Words) -> Answer {
+    Ok(world.turn()?.high_water(&words.text_at(0)?, &words.text_at(1)?)?.0.to_string())
+}
+
+fn reset_high_water(world: &Arc<World>, words: &Words) -> Answer {
+    world.turn()?.reset_high_water(&words.text_at(0)?, &words.text_at(1)?)?;
+    Ok("ok".into())
+}
+
+fn forget_high_water(world: &Arc<World>, words: &Words) -> Answer {
+    Ok(world.turn()?.forget_high_water(&words.text_at(0)?, &words.text_at(1)?)?.to_string())
+}
+
+fn accounts(world: &Arc<World>, words: &Words) -> Answer {
+    let (after, limit) = (words.number("after")?.unwrap_or(0), words.number("limit")?.unwrap_or(10_000));
+    let page = world.turn()?.export_accounts(&words.text_at(0)?, after, limit)?;
+    Ok(list(page.lines.lines().map(|line| world.with_labels(line)).collect(), " "))
 }
 
 fn unit_of(world: &Arc<World>, words: &Words) -> Result<Option<UnitExplain>, Fail> {
