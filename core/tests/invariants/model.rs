@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use libsession_core::{DenyReason, EndReason, UnitRule};
+use libsession_core::{DenyReason, EndReason, LazyUntil, UnitRule};
 
 /// No instant.
 pub const NEVER: u64 = u64::MAX;
@@ -14,6 +14,9 @@ const REPLACED: u64 = 600_000;
 const TOMBSTONE: u64 = 600_000;
 const MAX_REQUEST: u64 = 3_600_000;
 const MAX_REPLACED: usize = 4;
+/// The applications' idle timeout, and that of their anonymous sessions.
+pub const IDLE: u64 = 900_000;
+pub const ANONYMOUS_IDLE: u64 = 45_000;
 
 /// What a look at a token finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,13 +42,22 @@ pub struct Pool {
     pub max_connections: u64,
     pub per_holder: Option<u64>,
     pub anonymous_cap: Option<u64>,
+    pub per_client: Option<usize>,
     /// What each user and taker holds; only `iris` needs to remember it.
     held: BTreeMap<Holder, u64>,
 }
 
 impl Pool {
     pub fn new(capacity: u64, rule: UnitRule, max_connections: u64) -> Self {
-        Self { capacity, rule, max_connections, per_holder: None, anonymous_cap: None, held: BTreeMap::new() }
+        Self {
+            capacity,
+            rule,
+            max_connections,
+            per_holder: None,
+            anonymous_cap: None,
+            per_client: None,
+            held: BTreeMap::new(),
+        }
     }
 
     fn units(&self, connections: u64, held: u64) -> u64 {
@@ -64,6 +76,12 @@ pub struct Session {
     pub application: usize,
     pub pool: Option<usize>,
     pub anonymous: bool,
+    /// Takes its unit at this moment.
+    pub lazy: Option<LazyUntil>,
+    /// The number of its client.
+    pub client: Option<usize>,
+    /// Its idle timeout is that of anonymous sessions.
+    pub brief: bool,
     pub user: Option<String>,
     pub holder: Holder,
     /// 0 is never.
@@ -123,6 +141,8 @@ pub struct Model {
     pub max_sessions: usize,
     /// Per application.
     pub limits: Vec<usize>,
+    /// The same: when lazy sessions take their unit.
+    pub lazy_until: Vec<LazyUntil>,
 }
 
 impl Model {
@@ -202,6 +222,30 @@ impl Model {
         }
     }
 
+    /// Whether one anonymous session more of this client may come to a pool.
+    pub fn admit_client(&self, pool: usize, client: Option<usize>) -> Result<(), DenyReason> {
+        let same = self.live().filter(|(_, session)| session.anonymous && session.pool == Some(pool));
+        let count = same.filter(|(_, session)| session.client == client).count();
+        match (client, self.pools[pool].per_client) {
+            (Some(_), Some(most)) if count >= most => Err(DenyReason::HolderLimit),
+            _ => Ok(()),
+        }
+    }
+
+    /// The moment of a lazy session: it takes its unit for itself, or tells why not and changes nothing.
+    pub fn license(&mut self, number: usize, moment: LazyUntil) -> Result<(), DenyReason> {
+        let session = &self.sessions[number];
+        match (session.pool, session.lazy) {
+            (Some(pool), Some(lazy)) if lazy == moment => {
+                self.admit(pool, &Holder::Itself, false, 1)?;
+                let session = &mut self.sessions[number];
+                (session.holder, session.lazy) = (Holder::Itself, None);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Takes a feature so often, or tells why not.
     pub fn take(&mut self, number: usize, pool: usize, count: u64) -> Result<(), DenyReason> {
         let session = &self.sessions[number];
@@ -244,6 +288,13 @@ impl Model {
     pub fn trade(&mut self, number: usize, to: Holder) -> Result<(), DenyReason> {
         let session = &mut self.sessions[number];
         let (Some(pool), anonymous) = (session.pool, session.anonymous) else { return Ok(()) };
+        if session.lazy.is_some() && matches!(to, Holder::User(_)) {
+            self.admit(pool, &to, false, 1)?;
+            let session = &mut self.sessions[number];
+            (session.holder, session.lazy) = (to, None);
+            self.remember();
+            return Ok(());
+        }
         if session.holder == to || session.holder == Holder::Nobody {
             return Ok(());
         }
@@ -253,8 +304,12 @@ impl Model {
         let stays_anonymous = anonymous && to == Holder::Itself;
         match self.admit(pool, &to, stays_anonymous, 1) {
             Ok(()) => {
-                self.sessions[number].holder = to;
-                self.sessions[number].anonymous = stays_anonymous;
+                let session = &mut self.sessions[number];
+                session.holder = to;
+                session.anonymous = stays_anonymous;
+                if !stays_anonymous && std::mem::take(&mut session.brief) {
+                    session.idle = IDLE;
+                }
                 self.remember();
                 Ok(())
             }

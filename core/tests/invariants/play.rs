@@ -68,6 +68,8 @@ impl Play {
             let mut twin = model::Pool::new(capacity, *rule, max_connections);
             twin.per_holder = pool.max_sessions_per_holder.map(u64::from);
             twin.anonymous_cap = pool.anonymous_cap;
+            pool.anonymous_per_client = (dice.roll(2) == 0).then_some(1);
+            twin.per_client = pool.anonymous_per_client.map(|most| most as usize);
             model.pools.push(twin);
             config.pools.push(pool);
         }
@@ -77,6 +79,9 @@ impl Play {
             application.pool = (number < FREE).then(|| format!("pool{number}"));
             application.license_class = (number < FREE).then_some(LicenseClass::Named);
             application.absolute_timeout = Some(None);
+            application.lazy_until = *dice.pick(LazyUntil::ALL);
+            application.anonymous_idle_timeout = Some(ms(model::ANONYMOUS_IDLE));
+            model.lazy_until.push(application.lazy_until);
             application.max_sessions = (number == FREE).then_some(4);
             model.limits.push(if number == FREE { 4 } else { usize::MAX });
             config.applications.push(application);

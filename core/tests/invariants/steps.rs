@@ -10,20 +10,42 @@ use super::play::{FREE, Play, RULES, USERS, ms};
 impl Play {
     fn create(&mut self) {
         let application = self.dice.roll(FREE as u64 + 1) as usize;
-        let anonymous = application < FREE && self.dice.roll(4) == 0;
+        let class = match self.dice.roll(4) {
+            0 if application < FREE => Some(LicenseClass::Anonymous),
+            1 if application < FREE => Some(LicenseClass::Lazy),
+            _ => None,
+        };
+        let anonymous = class == Some(LicenseClass::Anonymous);
+        let lazy = class.filter(|class| *class == LicenseClass::Lazy).map(|_| self.model.lazy_until[application]);
+        let clients = [None, Some((0, "10.0.0.1")), Some((1, "2001:db8::1")), Some((1, "[2001:db8::2]:80"))];
+        let (client, address) = self.dice.pick(&clients).unzip();
+        let own_idle = self.dice.roll(3) > 0;
         let idle = if self.dice.roll(8) == 0 { 0 } else { 1000 * (1 + self.dice.roll(600)) };
         let absolute = if self.dice.roll(2) == 0 { NEVER } else { 1000 * (1 + self.dice.roll(2000)) };
         let begin = self.dice.roll(3) == 0;
         let options = CreateOptions {
             application: Some(format!("app{application}")),
-            license_class: anonymous.then_some(LicenseClass::Anonymous),
-            idle_timeout: Some((idle > 0).then(|| ms(idle))),
+            license_class: class,
+            client: Client { address: address.map(str::to_owned), ..Client::default() },
+            idle_timeout: own_idle.then(|| (idle > 0).then(|| ms(idle))),
             absolute_timeout: (absolute < NEVER).then(|| ms(absolute)),
             ..CreateOptions::default()
         };
         let pool = (application < FREE).then_some(application);
         let room = self.model.has_room(application);
-        let admitted = pool.map_or(Ok(()), |pool| self.model.admit(pool, &Holder::Itself, anonymous, 1));
+        let idle = match (own_idle, anonymous) {
+            (true, _) => idle,
+            (false, true) => model::ANONYMOUS_IDLE,
+            (false, false) => model::IDLE,
+        };
+        let admitted = match pool.filter(|_| lazy.is_none()) {
+            Some(pool) if anonymous => self.model.admit_client(pool, client).and_then(|()| {
+                let itself = Holder::Itself;
+                self.model.admit(pool, &itself, true, 1)
+            }),
+            Some(pool) => self.model.admit(pool, &Holder::Itself, false, 1),
+            None => Ok(()),
+        };
         let made = if begin {
             self.manager.begin_new(options, BeginOptions::default()).map(|request| {
                 assert!(request.is_new());
@@ -44,8 +66,11 @@ impl Play {
             application,
             pool,
             anonymous,
+            lazy,
+            client,
+            brief: anonymous && !own_idle,
             user: None,
-            holder: if pool.is_some() { Holder::Itself } else { Holder::Nobody },
+            holder: if pool.is_some() && lazy.is_none() { Holder::Itself } else { Holder::Nobody },
             idle,
             created: now,
             absolute_at: if absolute == NEVER { NEVER } else { now + absolute },
@@ -90,11 +115,18 @@ impl Play {
         let token = self.any_token(number);
         let touch = *self.dice.pick(&[TouchKind::Activity, TouchKind::Activity, TouchKind::Keepalive, TouchKind::None]);
         let options = BeginOptions { touch: Some(touch), ..BeginOptions::default() };
-        let begun = self.manager.begin(&self.tokens[token], options).expect("begin");
+        let begun = self.manager.begin(&self.tokens[token], options);
         let session = &self.model.sessions[number];
         let look = match self.model.look(number, token) {
             Look::Live if session.end_requested => Look::Gone(EndReason::Ended),
             look => look,
+        };
+        let asks = look == Look::Live && session.had_request;
+        let licensed = if asks { self.model.license(number, LazyUntil::SecondRequest) } else { Ok(()) };
+        let begun = match (begun, licensed) {
+            (Ok(begun), Ok(())) => begun,
+            (Err(error), Err(reason)) if error.deny_reason() == Some(reason) => return,
+            (begun, licensed) => panic!("began {begun:?}, the model says {licensed:?}"),
         };
         let request = match (begun, look) {
             (Begin::Live(request), Look::Live) => request,
@@ -130,7 +162,9 @@ impl Play {
         }
         let finished = handle.finish();
         if in_flight {
-            assert_eq!(finished, Ok(()));
+            let licensed = if write { self.model.license(number, LazyUntil::FirstWrite) } else { Ok(()) };
+            assert_eq!(finished.map_err(|error| error.deny_reason()), licensed.map_err(Some), "finish");
+            let session = &mut self.model.sessions[number];
             session.leave(request, now);
             if session.end_requested && session.requests.is_empty() {
                 self.model.end(number, EndReason::Ended);
@@ -182,8 +216,15 @@ impl Play {
     fn login(&mut self) {
         let Some((number, request)) = self.any_request() else { return };
         let user = *self.dice.pick(&USERS);
-        let login = request.login(user).expect("login");
+        let lazy = self.model.sessions[number].lazy.is_some();
+        let login = request.login(user);
         let denied = self.model.trade(number, Holder::User(user.to_owned())).err();
+        let login = match login {
+            // Nobody works unlicensed.
+            Err(error) if lazy => return assert_eq!(error.deny_reason(), denied, "a login without a unit"),
+            login => login.expect("login"),
+        };
+        assert!(!lazy || denied.is_none(), "a login without a unit");
         assert_eq!(login.trade_denied.and_then(|error| error.deny_reason()), denied, "trade");
         self.model.sessions[number].user = Some(user.to_owned());
         let token = self.token(login.token);
@@ -234,7 +275,8 @@ impl Play {
             let set = self.manager.set_idle_timeout(self.ids[number], (idle > 0).then(|| ms(idle)));
             assert_eq!(set, Ok(live));
             if live {
-                self.model.sessions[number].idle = idle;
+                let session = &mut self.model.sessions[number];
+                (session.idle, session.brief) = (idle, false);
             }
         } else {
             let wanted = self.model.sessions[number].created + timeout;

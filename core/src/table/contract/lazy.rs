@@ -107,6 +107,13 @@ pub(super) const PROMISES: &[Promise] = &[
             Err(ChangeRefused::License(DenyReason::PoolExhausted)) => {}
             other => return Err(format!("a login without a unit: {other:?}")),
         }
+        let denials = ok(desk.table.usage(at(5), SINGLE))?.denials;
+        let asks_on = HolderChange { asking: Asking { last: false, ..Asking::default() }, ..keeps };
+        match live(desk.table.change_holder(at(5), pens.session, &asks_on))? {
+            Err(ChangeRefused::License(DenyReason::PoolExhausted)) => {}
+            other => return Err(format!("a login that would wait: {other:?}")),
+        }
+        ensure!(ok(desk.table.usage(at(5), SINGLE))?.denials == denials, "what was not the last word is a denial");
         let card = live(desk.table.card(at(5), pens.session))?;
         ensure!(card.user.is_none() && card.charge.is_none(), "the login did something");
         ensure!(live(desk.peek(5, &pens.token)).is_ok(), "the token is another one");

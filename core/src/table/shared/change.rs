@@ -204,8 +204,12 @@ impl SharedTable {
                     }
                 }
                 if lazy.is_some() {
-                    let revision = Some(change.revision);
-                    let taker = Taker { holder: change.holder.clone(), rank: change.rank, revision };
+                    let taker = Taker {
+                        holder: change.holder.clone(),
+                        rank: change.rank,
+                        revision: Some(change.revision),
+                        asking: change.asking,
+                    };
                     match self.take_unit(ledger, at, session, &mut row, taker, &mut evicted)? {
                         Some(Ok(())) => {}
                         // Nobody works unlicensed: what is not had is not kept.

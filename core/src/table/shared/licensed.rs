@@ -18,12 +18,14 @@ pub(super) struct Taker {
     pub rank: Rank,
     /// The definition of the pool that this was worked out from; `None` if it does not matter.
     pub revision: Option<u64>,
+    /// How it is asked for.
+    pub asking: Asking,
 }
 
 impl Taker {
     /// For the session itself.
     pub fn itself() -> Self {
-        Self { holder: Holder::Session, rank: Rank::Ordinary, revision: None }
+        Self { holder: Holder::Session, rank: Rank::Ordinary, revision: None, asking: Asking::default() }
     }
 }
 
@@ -40,9 +42,9 @@ impl SharedTable {
         evicted: &mut Evicted<'a>,
     ) -> Result<Option<Verdict>> {
         let Some(lazy) = row.lazy else { return Ok(Some(Ok(()))) };
-        let Taker { holder, rank, revision } = taker;
+        let Taker { holder, rank, revision, asking } = taker;
         let charge = Charge { pool: lazy.pool, class: LicenseClass::Named, holder, client: None };
-        let demand = Demand::new(&charge, rank);
+        let demand = Demand::asking(&charge, rank, asking);
         let verdict = self.demand(ledger, at, session, &charge, evicted, |pool, defined, victims| {
             if revision.is_some_and(|revision| defined.revision != revision) {
                 return Ok(None);
