@@ -1,11 +1,12 @@
 //! Measures the core against its peers, in one run: `--json FILE` for the merger, `--text FILE` for people.
 //!
-//! `--quick` takes fewer rounds; names of groups (`touch`, `requests`, `create`, `data`, `threads`, `expiry`, `memory`,
+//! `--quick` takes fewer rounds; names of groups (`touch`, `requests`, `create`, `licenses`, `data`, `threads`, `expiry`, `memory`,
 //! `instructions`, and those of the shared table: `shared-hot`, `shared-changes`, `shared-mix`, `shared-fairness`,
 //! `shared-traffic`, `shared-restart`) measure these only.
 
 mod expiry;
 mod instructions;
+mod licenses;
 mod life;
 mod measure;
 mod memory;
@@ -64,6 +65,9 @@ fn run(arguments: &[String]) {
     }
     if wanted("create") {
         life::create_end(&mut report, 1_000_000, rounds);
+    }
+    if wanted("licenses") {
+        licenses::measure(&mut report, rounds);
     }
     if wanted("data") {
         life::data(&mut report, 100_000, rounds);

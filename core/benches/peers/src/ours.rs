@@ -146,6 +146,8 @@ impl Decoded {
                 charge: None,
                 begin: None,
                 asking: Default::default(),
+                lazy: None,
+                brief: false,
             };
             ours.table.create(ours.at(), &draft, new).expect("created").expect("admitted");
             ours.tokens.push(draft.token);
