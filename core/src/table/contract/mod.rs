@@ -20,6 +20,7 @@ mod life;
 mod lock;
 mod race;
 mod race_more;
+mod schedules;
 mod seeing;
 mod time;
 
@@ -78,6 +79,7 @@ fn promises() -> impl Iterator<Item = Promise> {
         seeing::PROMISES,
         race::PROMISES,
         race_more::PROMISES,
+        schedules::PROMISES,
     ];
     rooms.into_iter().flatten().copied()
 }
