@@ -279,6 +279,36 @@ test('a pool is changed while it runs, has marks for readers, and tells its acco
   await manager.close()
 })
 
+test('a lazy session writes with a unit or not at all', async () => {
+  const pools = { users: { capacity: 1, anonymousPerClient: 3 } }
+  const lazy = { licenseClass: 'lazy', lazyUntil: 'first_write', crawlers: ['Acme-Sync'], anonymousIdleTimeoutMs: 1000 }
+  const manager = open({ applications: { shop: lazy }, pools, clock: 'manual' })
+  const one = manager.beginNew()
+  one.data.set('k', 1)
+  one.finish()
+  assert.equal(manager.usage('users').inUse, 1)
+  const two = manager.beginNew()
+  two.data.set('k', 1)
+  assert.throws(() => two.finish(), { kind: 'license_denied', reason: 'pool_exhausted' })
+  const again = manager.begin(two.token)
+  assert.equal(again.data.get('k'), undefined)
+  again.finish()
+  const crawler = manager.beginNew({ userAgent: 'acme-sync/3' })
+  crawler.data.set('k', 1)
+  crawler.finish()
+  assert.equal(manager.usage('users').inUse, 1)
+  for (const [wrong, told] of [
+    [{ lazyUntil: 'never' }, /never/],
+    [{ detectCrawlers: 1 }, /detectCrawlers/],
+    [{ crawlers: [''] }, /0 bytes/],
+    [{ anonymousIdleTimeoutMs: 0 }, /anonymous_idle_timeout/],
+  ]) {
+    assert.throws(() => open({ applications: { shop: wrong } }), { kind: 'invalid', message: told })
+  }
+  assert.throws(() => shop({ pools: { users: { capacity: 1, anonymousPerClient: 0 } } }), { kind: 'invalid', message: /0/ })
+  await manager.close()
+})
+
 test('the log goes to a diagnostics channel, without a token in it', async () => {
   const lines = []
   const listen = (line) => lines.push(line)

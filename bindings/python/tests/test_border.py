@@ -93,9 +93,13 @@ def test_a_panic_is_an_error_and_the_next_call_works(capfd: pytest.CaptureFixtur
         ({"applications": {"a": ls.Application(pool="no")}}, "no"),
         ({"applications": {"a": ls.Application(lock="hard")}}, "hard"),  # type: ignore[arg-type]
         ({"applications": {"a": ls.Application(event_classes_on_entry="all")}}, "all"),  # type: ignore[arg-type]
+        ({"applications": {"a": ls.Application(lazy_until="never")}}, "never"),  # type: ignore[arg-type]
+        ({"applications": {"a": ls.Application(crawlers=[""])}}, "0 bytes"),
+        ({"applications": {"a": ls.Application(anonymous_idle_timeout=0)}}, "anonymous_idle_timeout"),
         ({"applications": [("a", ls.Application()), ("a", ls.Application())]}, "a"),
         ({"pools": {"p": ls.Pool(capacity=-1)}}, "capacity"),
         ({"pools": {"p": ls.Pool(capacity=1, max_connections=0)}}, "max_connections"),
+        ({"pools": {"p": ls.Pool(capacity=1, anonymous_per_client=0)}}, "anonymous_per_client"),
         ({"pools": {"p": ls.Pool(capacity=1, overdraft="10 %")}}, "10 %"),
         ({"pools": {"p": ls.Pool(capacity=1, linger=-1)}}, "linger"),
         ({"pools": {"p": ls.Pool(capacity=1, reservations=[ls.Reservation(2, ["ann"])])}}, "2 units"),
@@ -127,6 +131,25 @@ def test_a_pool_has_policies() -> None:
         assert whys == [
             ("grant", None), ("trade", "reserved"), ("linger", None), ("release", "lingered"),
         ]  # fmt: skip
+
+
+def test_a_lazy_session_writes_with_a_unit_or_not_at_all() -> None:
+    shop = ls.Application(license_class="lazy", lazy_until=ls.LazyUntil.FIRST_WRITE, crawlers=["Acme-Sync"])
+    with ls.ManualClock(), ls.Manager(applications={"shop": shop}, pools={"users": ls.Pool(capacity=1)}) as manager:
+        with manager.begin_new() as one:
+            one["k"] = 1
+        assert manager.usage("users").in_use == 1
+        two = manager.begin_new()
+        two["k"] = 1
+        with pytest.raises(ls.LicenseDenied) as denied:
+            two.finish()
+        assert denied.value.reason == ls.DenyReason.POOL_EXHAUSTED
+        found = manager.begin(two.token)
+        assert isinstance(found, ls.Session)
+        assert found.get("k") is None
+        with manager.begin_new(client=ls.Client(user_agent="acme-sync/3")) as crawler:
+            crawler["k"] = 1
+        assert manager.usage("users").in_use == 1
 
 
 def test_a_session_takes_features() -> None:

@@ -352,7 +352,22 @@ static void pools_have_policies(void) {
   lses_application shop = LSES_APPLICATION_INIT;
   shop.name = lses_cstr("shop");
   shop.pool = lses_cstr("users");
+  shop.lazy_until = 9;
+  STATUS(LSES_E_INVALID, lses_config_add_application(config, &shop));
+  shop.lazy_until = LSES_LAZY_UNTIL_FIRST_WRITE;
+  shop.crawler_count = 1;
+  STATUS(LSES_E_INVALID, lses_config_add_application(config, &shop));
+  lses_str crawler = lses_cstr("acme-sync");
+  shop.crawlers = &crawler;
+  CHECK(strcmp(lses_lazy_until_name(shop.lazy_until), "first_write") == 0);
+  /* A program of before lazy sessions passes a shorter struct. */
+  lses_application before = LSES_APPLICATION_INIT;
+  before.size = offsetof(lses_application, lazy_until);
+  before.name = lses_cstr("before");
+  before.pool = lses_cstr("old");
+  before.lazy_until = 9;
   OK(lses_config_add_application(config, &shop));
+  OK(lses_config_add_application(config, &before));
   lses_clock *clock;
   OK(lses_clock_manual(&clock));
   OK(lses_config_set_clock(config, clock));

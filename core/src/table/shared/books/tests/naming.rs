@@ -6,10 +6,10 @@ use crate::ErrorKind;
 use crate::event::ClassRef;
 use crate::id::SessionId;
 use crate::license::books::{Totals, UserHolder};
-use crate::reason::{EndLevel, EndReason, LicenseClass, ThreadKind};
-use crate::table::shared::books::{Books, Names, NewEvent};
+use crate::reason::{EndLevel, EndReason, LazyUntil, LicenseClass, ThreadKind};
+use crate::table::shared::books::{Books, Names, NewEvent, SessionRow};
 use crate::table::shared::testing::Scratch;
-use crate::table::{Charge, Holder, Taken};
+use crate::table::{Charge, Holder, Lazy, Taken};
 
 fn names(applications: &[&str], pools: &[&str]) -> Names {
     let list = |names: &[&str]| names.iter().map(|name| (*name).into()).collect();
@@ -151,4 +151,27 @@ fn one_without_live_sessions_goes_with_its_tombstones_and_events() {
     assert!(books.read(|pages| pages.grave(0)).expect("read").is_some());
     assert_eq!(books.read(|pages| pages.outbox_count()), Ok(1));
     assert_eq!(books.read(|pages| pages.dead_event_count()), Ok(1));
+}
+
+#[test]
+fn a_lazy_session_and_the_clients_of_a_pool_follow_its_number() {
+    let (_dir, books) = books();
+    let ab = names(&["shop"], &["a", "b"]);
+    let lazy = Lazy { pool: 1, until: LazyUntil::FirstWrite };
+    books
+        .write(|ledger| {
+            ledger.settle_names(&ab, "1", true)?;
+            ledger.insert_session(&SessionRow { lazy: Some(lazy), ..row(1) })?;
+            ledger.set_client(1, "10.0.0.1", 3)
+        })
+        .expect("a store");
+    assert_eq!(books.read(|pages| Ok(pages.session(1)?.and_then(|row| row.lazy))), Ok(Some(lazy)));
+    // It holds nothing.
+    assert_eq!(books.read(|pages| Ok(pages.charged(1)?.len())), Ok(0));
+    let gone = books.write(|ledger| ledger.settle_names(&names(&["shop"], &["a"]), "2", true)).expect_err("its pool");
+    assert!(gone.message().contains("1 live sessions"), "{gone}");
+    books.write(|ledger| ledger.settle_names(&names(&["shop"], &["b", "a"]), "3", true)).expect("renumbered");
+    let moved = books.read(|pages| Ok(pages.session(1)?.and_then(|row| row.lazy))).expect("read");
+    assert_eq!(moved, Some(Lazy { pool: 0, ..lazy }));
+    assert_eq!(books.read(|pages| Ok((pages.client(0, "10.0.0.1")?, pages.client(1, "10.0.0.1")?))), Ok((3, 0)));
 }
