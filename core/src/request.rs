@@ -141,7 +141,7 @@ impl Request {
     pub fn compare_and_set(&self, path: &[Subscript], expected: Option<&Value>, new: Option<Value>) -> Result<()> {
         let key = self.0.in_flight()?;
         let found = self.0.engine.table.compare_and_set(self.0.at(), &key, path, expected, new);
-        let found = found.map_live(|written| self.0.engine.after_write(written));
+        let found = found.map_live(|written| self.0.engine.after_write(self.0.session, written));
         self.0.resolve(found)?
     }
     /// Commits the writes so far. Errors: `conflict` names the keys, `quota`; nothing is written and the writes stay.

@@ -335,7 +335,8 @@ impl Engine {
             ),
             Refused::License(reason) => {
                 let name = charge.map_or("", |charge| &self.pool_config(charge.pool).name);
-                let error = Error::license_denied(name, *reason, self.retry_after(*reason));
+                let error =
+                    Error::license_denied(name, *reason, self.retry_after(charge.map(|charge| charge.pool), *reason));
                 match charge.and_then(|charge| charge.client.as_ref()) {
                     Some(client) if *reason == DenyReason::HolderLimit => {
                         error.because(&format!("the client {client} has as many anonymous sessions as it may"))
@@ -346,13 +347,14 @@ impl Engine {
         }
     }
 
-    /// When a unit may come back: at the earliest deadline of all sessions.
-    pub(super) fn retry_after(&self, reason: DenyReason) -> Option<std::time::Duration> {
+    /// When a unit of the pool may be back, at the earliest in a second; `None` if nothing is known of that.
+    pub(super) fn retry_after(&self, pool: Option<u32>, reason: DenyReason) -> Option<std::time::Duration> {
         if matches!(reason, DenyReason::HolderLimit | DenyReason::Excluded) {
             return None;
         }
-        let due = self.table.next_due(self.clock.now())?;
-        Some(self.until(due).max(std::time::Duration::from_secs(1)))
+        // A store that can't tell is no reason to say something else than the denial.
+        let back = self.table.unit_back(self.at(), pool?).ok().flatten()?;
+        Some(self.until(back).max(std::time::Duration::from_secs(1)))
     }
 
     /// A refused creation: logged, told to those who were told of its start, and nothing else remains.

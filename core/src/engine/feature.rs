@@ -78,7 +78,7 @@ impl Engine {
                     return Ok(Tried::Refused(reason));
                 }
                 Err(TakeRefused::License(reason)) => {
-                    return Err(Error::license_denied(name, reason, self.retry_after(reason)));
+                    return Err(Error::license_denied(name, reason, self.retry_after(Some(pool), reason)));
                 }
             }
         }

@@ -109,8 +109,8 @@ impl Engine {
             Err(ChangeRefused::License(reason)) => {
                 self.pump_pools();
                 let pool = self.card_of(request)?.pool();
-                let pool = pool.map_or(String::new(), |pool| self.pool_config(pool).name.clone());
-                Err(Error::license_denied(&pool, reason, self.retry_after(reason)))
+                let name = pool.map_or("", |pool| &self.pool_config(pool).name);
+                Err(Error::license_denied(name, reason, self.retry_after(pool, reason)))
             }
         }
     }
@@ -167,8 +167,8 @@ impl Engine {
                 mine.0.set_token(token);
                 engine.pump_pools();
                 let trade_denied = denied.map(|reason| {
-                    let pool = pool.map_or("", |pool| &engine.pool_config(pool).name);
-                    Error::license_denied(pool, reason, engine.retry_after(reason))
+                    let name = pool.map_or("", |pool| &engine.pool_config(pool).name);
+                    Error::license_denied(name, reason, engine.retry_after(pool, reason))
                 });
                 Login { token, trade_denied }
             }));

@@ -178,7 +178,7 @@ impl InFlight {
         if saved.is_err() {
             self.keep(Some(writes));
         }
-        self.engine.after_write(saved)
+        self.engine.after_write(self.session, saved)
     }
 
     /// Nothing was written: the writes stay. Who wrote meanwhile from another thread loses nothing either.
@@ -227,7 +227,7 @@ impl InFlight {
         let card = if tells { engine.table.card(engine.at(), self.session).live().ok() } else { None };
         match engine.table.finish(engine.at(), &key, writes.as_deref().unwrap_or(&NOTHING)) {
             Found::Live(mut finished) => {
-                finished.committed = engine.after_write(finished.committed);
+                finished.committed = engine.after_write(self.session, finished.committed);
                 if let Some(card) = card {
                     let card = engine.table.card(engine.at(), self.session).live().unwrap_or(card);
                     let event = engine.event_of(EventKind::EndRequest, &card, ThreadKind::Request);
@@ -341,9 +341,9 @@ impl Drop for InFlight {
 
 impl Engine {
     /// What comes of a write that may have taken the session's unit: a denial says when to try again.
-    pub fn after_write(&self, written: Result<()>) -> Result<()> {
+    pub fn after_write(&self, session: SessionRef, written: Result<()>) -> Result<()> {
         match written {
-            Err(error) => Err(self.denied_later(error)),
+            Err(error) => Err(self.denied_later(session, error)),
             Ok(()) => {
                 if self.first_writes {
                     self.pump_pools();
@@ -354,11 +354,12 @@ impl Engine {
     }
 
     /// A denial by the table with the time after which a try may be worth while.
-    fn denied_later(&self, error: Error) -> Error {
+    fn denied_later(&self, session: SessionRef, error: Error) -> Error {
         match error.deny_reason() {
             Some(reason) => {
                 self.pump_pools();
-                error.retry_after_is(self.retry_after(reason))
+                let card = self.table.card(self.at(), session).look().ok().flatten();
+                error.retry_after_is(self.retry_after(card.and_then(|card| card.pool()), reason))
             }
             _ => error,
         }

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::Mutex;
 
 use super::audit::{AuditKind, AuditRecord, AuditWhy, Usage};
+use super::back::{Ending, LOOKED_AT, Outlook};
 use super::books::{AuditEntry, Ledger, Lingering, MAX_READERS, Mark, Orphan, Totals, UserHolder};
 use super::crowd::{Candidates, Crowd, Going, Standing, Victims};
 use super::ledger::{self, Demand, Verdict};
@@ -592,6 +593,24 @@ impl Account {
     /// Changes of level since the last call.
     pub fn take_levels(&self) -> Vec<(PoolLevel, u64)> {
         std::mem::take(&mut self.state.lock().books.levels)
+    }
+
+    /// When a unit may be back, as far as these endings tell.
+    pub fn comes_back(&self, at: At, endings: &[Ending]) -> Option<Millis> {
+        let mut state = self.state.lock();
+        let Running { defined, books, .. } = &mut *state;
+        let mut lingering: Vec<(Arc<str>, UserHolder)> = Vec::new();
+        if books.totals.lingering > 0 {
+            let named = books.longest.iter().take(LOOKED_AT).map(|(_, user)| user);
+            for user in named.chain(books.fading.first().map(|(_, user)| user)) {
+                if let Some(held) = books.users.get(user).filter(|_| lingering.iter().all(|(known, _)| known != user)) {
+                    lingering.push((user.clone(), *held));
+                }
+            }
+        }
+        let orphans = books.orphans.keys().take(LOOKED_AT).map(|(until, _)| *until).collect();
+        let (pool, totals, now) = (&defined.rules, &books.totals, at.now.ms);
+        Outlook { pool, totals, now, lingering, orphans }.back(endings, |user| books.users.get(user).copied())
     }
 
     /// Units in use, and units there are.

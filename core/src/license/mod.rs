@@ -2,6 +2,7 @@
 
 pub(crate) mod account;
 pub mod audit;
+pub(crate) mod back;
 pub(crate) mod books;
 pub(crate) mod client;
 pub(crate) mod crawlers;

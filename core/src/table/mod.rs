@@ -252,6 +252,11 @@ pub trait Table: Send + Sync {
         actor: Option<&str>,
     ) -> Result<std::result::Result<(), PoolUnchanged>>;
 
+    /// When a unit of a full pool may be back: the end of what lingers, or of sessions that need it, if nobody uses them; `None`
+    /// if nothing is known of that. What features need counts for nothing. *Hot* in memory once the first to end are known;
+    /// elsewhere a look at all sessions.
+    fn unit_back(&self, at: At, pool: u32) -> Result<Option<Millis>>;
+
     /// The most units in use since a reader reset its mark, ever if it did not, and the wall time of that. One read.
     fn high_water(&self, pool: u32, reader: &str) -> Result<(u64, i64)>;
 

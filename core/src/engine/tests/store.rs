@@ -223,6 +223,7 @@ impl Table for Seat {
         fn usage(&self, at: At, pool: u32) -> Usage;
         fn pool_state(&self, pool: u32) -> (u64, u64);
         fn pool(&self, pool: u32) -> Arc<PoolInForce>;
+        fn unit_back(&self, at: At, pool: u32) -> Option<Millis>;
         fn high_water(&self, pool: u32, reader: &str) -> (u64, i64);
         fn reset_high_water(&self, at: At, pool: u32, reader: &str) -> bool;
         fn forget_high_water(&self, pool: u32, reader: &str) -> bool;

@@ -105,6 +105,7 @@ impl MemoryTable {
     /// Files a slot if it falls due earlier than its entry stands; under its cold lock.
     pub(super) fn refile(&self, now: Now, index: u32, slot: &Slot, cold: &Option<Cold>) {
         let Some(cold) = cold else { return };
+        self.ends_soon(now, slot);
         let when = self.next_of(now, slot, cold).at();
         if when >= NEVER || slot.filed_at().is_some_and(|filed| filed <= when) {
             return;

@@ -67,6 +67,13 @@ impl MemoryTable {
 
     pub(super) fn set_charge(&self, slot: &Slot, cold: &mut Cold, charge: Option<&Charge>) {
         let brief = slot.absolute.small() & BRIEF;
+        if let Some(charge) = charge
+            && Self::charged_to(slot).is_none()
+            && slot.state().deadline() != super::slot::FREE
+        {
+            // A session that lives already joins those of the pool.
+            self.soon[charge.pool as usize].forget();
+        }
         let word = charge.map_or(0, |charge| (charge.pool + 1) << BITS | brief | kind_of(charge));
         slot.absolute.set_small(word);
         match charge.map(|charge| &charge.holder) {

@@ -3,6 +3,7 @@
 //! Lock order: the wheel, then a slot's cold part, then the leaves (tombstones, license books, outbox, log, free lists).
 //! No lock is held across a wake-up or a callback.
 
+mod back;
 mod cold;
 mod crowd;
 mod due;
@@ -45,6 +46,7 @@ pub struct MemoryTable {
     shards: Box<[Shard]>,
     graves: Graves,
     accounts: Vec<Account>,
+    soon: Box<[back::Soon]>,
     pool_names: Box<[Arc<str>]>,
     reaping: Reaping,
     outbox: Mutex<std::collections::VecDeque<OutboxRow>>,
@@ -144,6 +146,7 @@ impl MemoryTable {
             shards: (0..shards).map(|_| Shard::default()).collect(),
             graves: Graves::new(config.max_sessions),
             accounts: config.pools.iter().cloned().map(Account::new).collect(),
+            soon: config.pools.iter().map(|_| back::Soon::default()).collect(),
             pool_names: config.pools.iter().map(|pool| pool.name.as_str().into()).collect(),
             reaping: Reaping::new(),
             outbox: Mutex::default(),
@@ -735,6 +738,10 @@ impl Table for MemoryTable {
         self.log.add(at.now.ms, SessionId::NIL, log::Entry::Text("pool_changed", text));
         self.capacity_changed(pool, defined.next);
         Ok(Ok(()))
+    }
+
+    fn unit_back(&self, at: At, pool: u32) -> Result<Option<Millis>> {
+        Ok(self.comes_back(at, pool))
     }
 
     fn high_water(&self, pool: u32, reader: &str) -> Result<(u64, i64)> {

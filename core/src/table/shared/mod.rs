@@ -9,6 +9,7 @@
 //! slot and finds that the books must change lets go of it, takes the writer's word and looks again. No lock is held
 //! across a wake-up or a callback; a lock whose owner died is taken over, and what it guarded is mended.
 
+mod back;
 #[allow(dead_code, unused_imports)]
 mod books;
 mod cache;
@@ -487,6 +488,10 @@ impl Table for SharedTable {
         actor: Option<&str>,
     ) -> Result<std::result::Result<(), PoolUnchanged>> {
         self.redefine_pool(at, pool, revision, to, actor)
+    }
+
+    fn unit_back(&self, at: At, pool: u32) -> Result<Option<Millis>> {
+        self.comes_back(at, pool)
     }
 
     fn high_water(&self, pool: u32, reader: &str) -> Result<(u64, i64)> {

@@ -136,6 +136,12 @@ impl Pages<'_> {
         self.plains(sql, [pool], |row| Ok((row.get(0)?, number(row, 1)?)))
     }
 
+    /// The user whose lingering ends first.
+    pub fn first_to_fade(&self, pool: u32) -> Result<Option<Arc<str>>> {
+        let sql = "SELECT user FROM holder WHERE pool = ?1 AND lingering > 0 ORDER BY until, user LIMIT 1";
+        self.plain(sql, [pool], |row| row.get(0))
+    }
+
     /// Users with lingering units, those first that took one longest ago.
     pub fn lingering(&self, pool: u32, skip: usize, limit: usize) -> Result<Vec<Arc<str>>> {
         let sql =
