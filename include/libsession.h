@@ -184,6 +184,11 @@
 #define LSES_E_INTERNAL (-21)
 
 /**
+ * The wait for a license unit was cancelled; nothing was changed.
+ */
+#define LSES_E_CANCELLED (-22)
+
+/**
  * Why a session ended: `ended`. By the program: logout with end, request_end, end.
  */
 #define LSES_REASON_ENDED 1
@@ -705,6 +710,13 @@ typedef struct lses_manager lses_manager;
 typedef struct lses_request lses_request;
 
 /**
+ * Stands for one wait in the queue of a pool: given to a call in its options, it tells the position and cancels the wait, from
+ * any thread. It serves one wait after the other; of two at once it knows the later one. Freed while a call waits with it, the
+ * wait goes on and can't be cancelled any more. In the child of a fork it answers LSES_E_FORKED.
+ */
+typedef struct lses_ticket lses_ticket;
+
+/**
  * What every function that can fail returns: 0 is success, negative is an error, positive an outcome that is none.
  * Numbers are never changed or reused; a program treats one that it does not know as an error if it is negative.
  */
@@ -1027,6 +1039,10 @@ typedef struct lses_pool {
    * bounded. 1 or more. Default: any number.
    */
   int64_t anonymous_per_client;
+  /**
+   * Most who may wait for units of the pool; the next is refused at once. Default 0: nobody waits.
+   */
+  int64_t queue;
 } lses_pool;
 
 /**
@@ -1077,6 +1093,14 @@ typedef struct lses_usage {
    * Units in use beyond the capacity because it was lowered meanwhile: they stay with who has them and drain.
    */
   uint64_t excess;
+  /**
+   * How many wait for units.
+   */
+  uint64_t waiting;
+  /**
+   * Units among those in use that are set aside for who waits, to be fetched within half a second.
+   */
+  uint64_t offered;
 } lses_usage;
 
 /**
@@ -1157,6 +1181,18 @@ typedef struct lses_create_options {
    * 0.
    */
   uint32_t reserved;
+  /**
+   * How long it waits in the queue of the pool if there is no unit, on the manager's clock: up to 100 years. Default 0.
+   */
+  int64_t wait_ms;
+  /**
+   * Who has a higher one is served first: -9 to 9. Default 0.
+   */
+  int64_t priority;
+  /**
+   * Tells the position, and cancels; or NULL.
+   */
+  struct lses_ticket *ticket;
 } lses_create_options;
 
 /**
@@ -1433,6 +1469,10 @@ typedef struct lses_stats {
    * Ended so far, by reason: LSES_REASON_... is the index.
    */
   uint64_t ended_by_reason[16];
+  /**
+   * Calls of this manager that wait for license units.
+   */
+  uint64_t license_waiters;
 } lses_stats;
 
 /**
@@ -1717,7 +1757,90 @@ typedef struct lses_feature_options {
    * How often, at once: 1 to 1000, all or none. Default 1.
    */
   int64_t count;
+  /**
+   * How long it waits in the queue of the pool if there is no unit, on the manager's clock: up to 100 years. Default 0.
+   */
+  int64_t wait_ms;
+  /**
+   * Who has a higher one is served first: -9 to 9. Default 0.
+   */
+  int64_t priority;
+  /**
+   * Tells the position, and cancels; or NULL.
+   */
+  struct lses_ticket *ticket;
 } lses_feature_options;
+
+/**
+ * What else is known of who logs in. Begin with LSES_LOGIN_OPTIONS_INIT; NULL in place of a pointer to it is all defaults.
+ */
+typedef struct lses_login_options {
+  /**
+   * sizeof(lses_login_options).
+   */
+  size_t size;
+  /**
+   * The groups that the user belongs to, each 1 to 256 bytes: reservations and lists of the pool may name them.
+   */
+  const struct lses_str *groups;
+  /**
+   * How many: at most 256.
+   */
+  size_t group_count;
+  /**
+   * How long it waits in the queue of the pool if there is no unit, on the manager's clock: up to 100 years. Default 0.
+   */
+  int64_t wait_ms;
+  /**
+   * Who has a higher one is served first: -9 to 9. Default 0.
+   */
+  int64_t priority;
+  /**
+   * Tells the position, and cancels; or NULL.
+   */
+  struct lses_ticket *ticket;
+} lses_login_options;
+
+/**
+ * What an asynchronous call gives its callback; it and its texts last as long as that runs. Of a call that failed all is empty.
+ */
+typedef struct lses_answer {
+  /**
+   * sizeof(lses_answer) of the library.
+   */
+  size_t size;
+  /**
+   * The session's public id; it ends at its NUL, too. Of lses_manager_create_async().
+   */
+  struct lses_str id;
+  /**
+   * The secret for the client; it ends at its NUL, too. Of lses_manager_create_async() and lses_request_login_async().
+   */
+  struct lses_str token;
+  /**
+   * The request of lses_manager_begin_new_async(): the callback's, to be finished and freed.
+   */
+  struct lses_request *request;
+  /**
+   * Of lses_request_login_async(): LSES_OK, or LSES_E_LICENSE_DENIED if the session keeps its unit as its own holder.
+   */
+  lses_status trade;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+} lses_answer;
+
+/**
+ * Is told how an asynchronous call went: once, if the call returned LSES_OK, and else never. While it runs the
+ * lses_last_error_...() of its thread tell about `status`.
+ *
+ * It runs with no lock held, in any thread: in the call itself before that returns, in a thread of the library, or in one that
+ * frees units or cancels by a call of this library. So it must not block, and must not take a lock that is held around such calls:
+ * an event loop is told by what may be done anywhere, as uv_async_send() or a write to an eventfd. It may call every function that
+ * does not block. Must not throw, longjmp or end its thread. At the end of the process it is not called any more.
+ */
+typedef void (*lses_done_fn)(void *user_data, lses_status status, const struct lses_answer *answer);
 
 #ifdef __cplusplus
 extern "C" {
@@ -2202,7 +2325,8 @@ LSES_API lses_status lses_config_add_pool(struct lses_config *config, const stru
 
 /**
  * The use of a pool. `out_usage` takes the numbers, `out_json` (a buffer to free) all of it; either may be NULL:
- * `{"pool","capacity","in_use","available","lingering","overdrawn","excess","high_water","high_water_at","denials","holders":
+ * `{"pool","capacity","in_use","available","lingering","overdrawn","excess","waiting","offered","high_water","high_water_at",
+ * "denials","holders":
  * [{"holder","kind" ("user"; "session", one that is its own holder; "lingering", one whose units all linger; "mixed", one
  * some of whose units linger),"connections","units","active_ms","lingering","release_ms" (null if none lingers)}]}`.
  *
@@ -2241,9 +2365,10 @@ LSES_API lses_status lses_manager_audit(struct lses_manager *manager, const char
 
 /**
  * The accounts of a pool after position `after` (0: from the oldest that is kept), at most `limit`, as JSON list in a
- * buffer to free: `[{"seq","at_ms","kind" ("grant","denial","trade","release","linger","reclaim","change"),"session_id","holder",
- * "before","after","reason","why" (null, or what made it possible: "lingering","reclaimed","reserved","break_glass",
- * "overdraft","lingered")}]`; the holder of a "change" of the pool is who changed it. The last `seq` is the next call's `after`.
+ * buffer to free: `[{"seq","at_ms","kind" ("grant","denial","trade","release","linger","reclaim","change","queue","offer",
+ * "withdraw","leave"),"session_id","holder","before","after","reason","why" (null, or what made it possible: "lingering",
+ * "reclaimed","reserved","break_glass","overdraft","lingered","waited","cancelled","died")}]`; the holder of a "change" of the
+ * pool is who changed it. The last `seq` is the next call's `after`.
  *
  * Threads: any. Does not block, may be called from a callback. Errors: LSES_E_INVALID names an unknown pool. Since 0.1.0.
  */
@@ -2377,8 +2502,8 @@ LSES_API lses_status lses_manager_is_closed(struct lses_manager *manager, int32_
  * Makes a session; starts no request. `out_token` (LSES_TOKEN_SIZE bytes) takes the secret for the client, `out_id`
  * (LSES_ID_SIZE bytes, may be NULL) the public handle. A refused creation leaves nothing behind.
  *
- * Threads: any. Blocks for `on_start`, at most its deadline. May be called from a callback. Errors: LSES_E_DENIED (by
- * `on_start`), LSES_E_LICENSE_DENIED, LSES_E_SESSION_LIMIT, LSES_E_INVALID, LSES_E_QUOTA. Since 0.1.0.
+ * Threads: any. Blocks for `on_start`, at most its deadline, and for `wait_ms`. May be called from a callback. Errors:
+ * LSES_E_DENIED (by `on_start`), LSES_E_LICENSE_DENIED, LSES_E_CANCELLED, LSES_E_SESSION_LIMIT, LSES_E_INVALID, LSES_E_QUOTA. Since 0.1.0.
  */
 LSES_API lses_status lses_manager_create(struct lses_manager *manager,
     const struct lses_create_options *options, char *out_token, char *out_id);
@@ -3154,8 +3279,8 @@ LSES_API lses_status lses_request_unlock(struct lses_request *request, int32_t s
  * ends; the death of a process ends no session. What a session takes for itself is apart from the unit of its license, and
  * does not linger. Nobody is evicted for a feature. At most 64 features a session; what one holder takes of one pool in a row is one.
  *
- * Threads: any; calls of one request take turns. Does not block. May be called from a callback. Errors: LSES_GONE,
- * LSES_E_CLOSED, LSES_E_LICENSE_DENIED (lses_last_error_deny_reason(), lses_last_error_retry_after_ms()), LSES_E_INVALID
+ * Threads: any; calls of one request take turns. Blocks for `wait_ms`. May be called from a callback. Errors: LSES_GONE,
+ * LSES_E_CLOSED, LSES_E_CANCELLED, LSES_E_LICENSE_DENIED (lses_last_error_deny_reason(), lses_last_error_retry_after_ms()), LSES_E_INVALID
  * for an unknown pool, a count out of bounds or one feature too many, LSES_E_CONFLICT if users log in and out all the
  * while; then nothing changed. Since 0.1.0.
  */
@@ -3181,6 +3306,119 @@ LSES_API lses_status lses_request_return_feature(struct lses_request *request, c
  */
 LSES_API lses_status lses_request_features(struct lses_request *request, struct lses_buf *out_json);
 
+/* === Section: Waiting for license units === */
+
+/**
+ * Makes a ticket that nothing waits with yet; free it with lses_ticket_free().
+ *
+ * Threads: any. Does not block, may be called from a callback. Since 0.1.0.
+ */
+LSES_API lses_status lses_ticket_new(struct lses_ticket **out_ticket);
+
+/**
+ * Frees the handle, also while a call waits with it. NULL is fine.
+ *
+ * Threads: any. Does not block, may be called from a callback. Since 0.1.0.
+ */
+LSES_API void lses_ticket_free(struct lses_ticket *ticket);
+
+/**
+ * Cancels the wait, which then answers LSES_E_CANCELLED; one that has not begun yet does so as soon as it would wait. A wait
+ * whose units are being given at this moment may still succeed.
+ *
+ * Threads: any. Does not block, may be called from a callback; the callback of a wait that does not block may run in this call.
+ * Errors: LSES_E_STALE_HANDLE. Since 0.1.0.
+ */
+LSES_API lses_status lses_ticket_cancel(struct lses_ticket *ticket);
+
+/**
+ * How many come first, plus one; 0 if nothing waits with this ticket.
+ *
+ * Threads: any. Does not block, may be called from a callback. Errors: LSES_E_STALE_HANDLE. Since 0.1.0.
+ */
+LSES_API lses_status lses_ticket_position(struct lses_ticket *ticket, uint64_t *out_position);
+
+/**
+ * 1 if a call waits with this ticket now, else 0.
+ *
+ * Threads: any. Does not block, may be called from a callback. Errors: LSES_E_STALE_HANDLE. Since 0.1.0.
+ */
+LSES_API lses_status lses_ticket_waits(struct lses_ticket *ticket, int32_t *out_waits);
+
+/**
+ * As lses_request_login(), with options. If it may wait and finds no unit, it does, before anything is changed; when the time is
+ * over it does what it would without a wait.
+ *
+ * Threads: any; calls of one request take turns, also with one that waits. Blocks for `on_login`, at most its deadline, and for
+ * `wait_ms`. May be called from a callback. Errors: as lses_request_login(), and LSES_E_CANCELLED; then nothing changed. Since
+ * 0.1.0.
+ */
+LSES_API lses_status lses_request_login_with(struct lses_request *request, const char *user, size_t user_len,
+    const struct lses_login_options *options, char *out_token, lses_status *out_trade);
+
+/**
+ * As lses_request_trade(), with options.
+ *
+ * Threads: any; calls of one request take turns. Blocks for `wait_ms`. May be called from a callback. Errors: as
+ * lses_request_trade(), and LSES_E_CANCELLED. Since 0.1.0.
+ */
+LSES_API lses_status lses_request_trade_with(struct lses_request *request,
+    const struct lses_login_options *options);
+
+/**
+ * Those who wait for units of a pool, after the first `skip` of them, at most `limit`, in the order of their turns, as JSON list in
+ * a buffer to free: `[{"position" (from 1),"holder" (who is to be charged: a session id or a user),"session_id" (which waits, or
+ * is to be made),"priority","waited_ms","left_ms","offered" (true: units are set aside for it),"process"}]`.
+ *
+ * Threads: any. Does not block, may be called from a callback. Errors: LSES_E_INVALID names an unknown pool. Since 0.1.0.
+ */
+LSES_API lses_status lses_manager_queue(struct lses_manager *manager, const char *pool, size_t pool_len,
+    size_t skip, size_t limit, struct lses_buf *out_json);
+
+/**
+ * As lses_manager_create(), without blocking: `done` is told of it, when there is a unit, the time is over, or it is cancelled.
+ * Many waits cost no thread. `options` is copied.
+ *
+ * Threads: any. Does not block, but for an `on_start` that is asked in this thread; may be called from a callback. Errors, after
+ * which `done` is not called: LSES_E_INVALID, LSES_E_CLOSED. Since 0.1.0.
+ */
+LSES_API lses_status lses_manager_create_async(struct lses_manager *manager,
+    const struct lses_create_options *options, lses_done_fn done, void *user_data);
+
+/**
+ * As lses_manager_begin_new(), without blocking; the answer has the request.
+ *
+ * Threads, callback and errors: as lses_manager_create_async(). Since 0.1.0.
+ */
+LSES_API lses_status lses_manager_begin_new_async(struct lses_manager *manager,
+    const struct lses_create_options *create, const struct lses_begin_options *begin, lses_done_fn done,
+    void *user_data);
+
+/**
+ * As lses_request_login_with(), without blocking; the answer has the new token. The request must not be finished before `done`
+ * was told; if it is, that is told LSES_E_CLOSED.
+ *
+ * Threads, callback and errors: as lses_manager_create_async(). Since 0.1.0.
+ */
+LSES_API lses_status lses_request_login_async(struct lses_request *request, const char *user, size_t user_len,
+    const struct lses_login_options *options, lses_done_fn done, void *user_data);
+
+/**
+ * As lses_request_trade_with(), without blocking.
+ *
+ * Threads, callback and errors: as lses_manager_create_async(). Since 0.1.0.
+ */
+LSES_API lses_status lses_request_trade_async(struct lses_request *request,
+    const struct lses_login_options *options, lses_done_fn done, void *user_data);
+
+/**
+ * As lses_request_take_feature(), without blocking.
+ *
+ * Threads, callback and errors: as lses_manager_create_async(). Since 0.1.0.
+ */
+LSES_API lses_status lses_request_take_feature_async(struct lses_request *request, const char *pool,
+    size_t pool_len, const struct lses_feature_options *options, lses_done_fn done, void *user_data);
+
 /* === Section: Initial values and helpers === */
 
 #define LSES_STR_NONE { NULL, 0 }
@@ -3190,24 +3428,25 @@ LSES_API lses_status lses_request_features(struct lses_request *request, struct 
 #define LSES_POOL_INIT \
   { sizeof(lses_pool), LSES_STR_NONE, 0, LSES_UNSET, LSES_UNSET, LSES_UNSET, LSES_UNSET, LSES_UNSET, 0, 0, 0, 0, \
     LSES_UNSET, LSES_UNSET, LSES_UNSET, LSES_UNSET, LSES_UNSET, LSES_UNSET, LSES_UNSET, LSES_UNSET, \
-    NULL, 0, NULL, 0, NULL, 0, NULL, 0, LSES_UNSET }
+    NULL, 0, NULL, 0, NULL, 0, NULL, 0, LSES_UNSET, LSES_UNSET }
 #define LSES_RESERVATION_INIT { NULL, 0, 0, 0, 0 }
 #define LSES_CREATE_OPTIONS_INIT \
   { sizeof(lses_create_options), LSES_STR_NONE, LSES_STR_NONE, LSES_STR_NONE, LSES_STR_NONE, LSES_STR_NONE, \
-    LSES_UNSET, LSES_UNSET, 0, 0 }
+    LSES_UNSET, LSES_UNSET, 0, 0, LSES_UNSET, 0, NULL }
 #define LSES_BEGIN_OPTIONS_INIT { sizeof(lses_begin_options), LSES_STR_NONE, LSES_UNSET, 0, 0 }
 #define LSES_END_OPTIONS_INIT { sizeof(lses_end_options), LSES_STR_NONE, LSES_STR_NONE, LSES_UNSET, 0, 0 }
-#define LSES_FEATURE_OPTIONS_INIT { sizeof(lses_feature_options), NULL, 0, LSES_UNSET }
+#define LSES_FEATURE_OPTIONS_INIT { sizeof(lses_feature_options), NULL, 0, LSES_UNSET, LSES_UNSET, 0, NULL }
+#define LSES_LOGIN_OPTIONS_INIT { sizeof(lses_login_options), NULL, 0, LSES_UNSET, 0, NULL }
 #define LSES_FILTER_INIT \
   { sizeof(lses_filter), LSES_STR_NONE, LSES_STR_NONE, LSES_STR_NONE, LSES_STR_NONE, LSES_UNSET, LSES_UNSET, \
     0, 0, 0, 0 }
 #define LSES_RECEIPT_INIT { sizeof(lses_receipt), 0, 0, 0, LSES_UNSET, LSES_UNSET, LSES_UNSET, 0, 0 }
 #define LSES_PROGRESS_INIT { sizeof(lses_progress), 0, 0, 0, 0 }
 #define LSES_CLOSE_REPORT_INIT { sizeof(lses_close_report), 0, 0, 0, 0, 0, 0 }
-#define LSES_USAGE_INIT { sizeof(lses_usage), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define LSES_USAGE_INIT { sizeof(lses_usage), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 #define LSES_STATS_INIT \
   { sizeof(lses_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
-    { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 } }
+    { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }, 0 }
 #define LSES_EVENT_CLASS_INIT \
   { sizeof(lses_event_class), NULL, NULL, LSES_UNSET, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
     NULL, NULL, NULL, NULL, NULL, NULL }

@@ -448,6 +448,7 @@ struct pool {
   std::optional<std::int64_t> max_sessions_per_holder;
   std::optional<std::int64_t> anonymous_cap;
   std::optional<std::int64_t> anonymous_per_client;
+  std::optional<std::int64_t> queue;  ///< most who may wait for units
   std::optional<std::int64_t> low;
   std::optional<std::int64_t> audit_records;
   std::optional<bool> holder_per_client;
@@ -467,6 +468,43 @@ struct pool {
   std::vector<std::string> exclude;
 };
 
+/// Stands for one wait in the queue of a pool: tells the position, and cancels the wait. Any thread may use it; destroyed while a
+/// call waits with it, the wait goes on.
+class ticket {
+ public:
+  static result<ticket> try_make() {
+    lses_ticket* handle = nullptr;
+    auto status = lses_ticket_new(&handle);
+    if (status != LSES_OK) return failure::last(status);
+    return ticket(handle);
+  }
+  ticket() : ticket(try_make().value()) {}
+  explicit ticket(lses_ticket* handle) noexcept : handle_(handle) {}
+  lses_ticket* get() const noexcept { return handle_.get(); }
+
+  /// Cancels the wait, or the next one before it begins.
+  result<void> try_cancel() const { return detail::check(lses_ticket_cancel(get())); }
+  void cancel() const { try_cancel().value(); }
+  /// How many come first, plus one; none if nothing waits with this ticket.
+  result<std::optional<std::uint64_t>> try_position() const {
+    std::uint64_t position = 0;
+    auto status = lses_ticket_position(get(), &position);
+    if (status != LSES_OK) return failure::last(status);
+    return position == 0 ? std::nullopt : std::optional<std::uint64_t>(position);
+  }
+  std::optional<std::uint64_t> position() const { return try_position().value(); }
+  /// Whether a call waits with this ticket now.
+  result<bool> try_waits() const {
+    std::int32_t waits = 0;
+    auto status = lses_ticket_waits(get(), &waits);
+    return detail::number(status, waits != 0);
+  }
+  bool waits() const { return try_waits().value(); }
+
+ private:
+  detail::owner<lses_ticket, lses_ticket_free> handle_;
+};
+
 /// How a session is made; what is not given has the default of lses_create_options.
 struct create_options {
   std::optional<std::string> application;
@@ -477,6 +515,9 @@ struct create_options {
   std::optional<milliseconds> idle_timeout;
   std::optional<milliseconds> absolute_timeout;
   std::optional<libsession::license_class> license_class;
+  std::optional<milliseconds> wait = {};  ///< how long it waits in the queue of the pool if there is no unit
+  int priority = 0;                       ///< who has a higher one is served first: -9 to 9
+  const libsession::ticket* ticket = nullptr;  ///< tells the position, and cancels
 
   lses_create_options raw() const noexcept {
     lses_create_options it = LSES_CREATE_OPTIONS_INIT;
@@ -488,6 +529,9 @@ struct create_options {
     it.idle_timeout_ms = detail::ms(idle_timeout);
     it.absolute_timeout_ms = detail::ms(absolute_timeout);
     it.license_class = detail::code(license_class);
+    it.wait_ms = detail::ms(wait);
+    it.priority = priority;
+    it.ticket = ticket == nullptr ? nullptr : ticket->get();
     return it;
   }
 };
@@ -532,6 +576,28 @@ struct end_options {
 struct feature_options {
   std::uint64_t count = 1;  ///< how often, at once: 1 to 1000, all or none
   std::vector<std::string> groups;  ///< those that the user belongs to
+  std::optional<milliseconds> wait = {};  ///< how long it waits in the queue of the pool if there is no unit
+  int priority = 0;                       ///< who has a higher one is served first: -9 to 9
+  const libsession::ticket* ticket = nullptr;  ///< tells the position, and cancels
+};
+
+/// What else is known of who logs in.
+struct login_options {
+  std::vector<std::string> groups;  ///< those that the user belongs to
+  std::optional<milliseconds> wait = {};  ///< how long it waits in the queue of the pool if there is no unit
+  int priority = 0;                       ///< who has a higher one is served first: -9 to 9
+  const libsession::ticket* ticket = nullptr;  ///< tells the position, and cancels
+
+  /// `all` are the groups' texts.
+  lses_login_options raw(const std::vector<lses_str>& all) const noexcept {
+    lses_login_options it = LSES_LOGIN_OPTIONS_INIT;
+    it.groups = all.data();
+    it.group_count = all.size();
+    it.wait_ms = detail::ms(wait);
+    it.priority = priority;
+    it.ticket = ticket == nullptr ? nullptr : ticket->get();
+    return it;
+  }
 };
 
 /// Which sessions are meant; an empty one means all.
@@ -775,6 +841,13 @@ class request_ref {
     return detail::check(lses_request_trade_as(handle_, all.data(), all.size()));
   }
   void trade(const std::vector<std::string>& groups = {}) { try_trade(groups).value(); }
+  /// The same, waiting for a unit as the options say.
+  result<void> try_trade(const login_options& options) {
+    auto all = detail::strs(options.groups);
+    auto raw = options.raw(all);
+    return detail::check(lses_request_trade_with(handle_, &raw));
+  }
+  void trade(const login_options& options) { try_trade(options).value(); }
   /// Takes a feature, units of a pool beside the session's license, until it is returned or the session ends.
   result<void> try_take_feature(std::string_view pool, const feature_options& options = {}) {
     auto all = detail::strs(options.groups);
@@ -782,6 +855,9 @@ class request_ref {
     raw.groups = all.data();
     raw.group_count = all.size();
     raw.count = options.count > INT64_MAX ? INT64_MAX : static_cast<std::int64_t>(options.count);
+    raw.wait_ms = detail::ms(options.wait);
+    raw.priority = options.priority;
+    raw.ticket = options.ticket == nullptr ? nullptr : options.ticket->get();
     return detail::check(lses_request_take_feature(handle_, pool.data(), pool.size(), &raw));
   }
   void take_feature(std::string_view pool, const feature_options& options = {}) { try_take_feature(pool, options).value(); }
@@ -864,6 +940,19 @@ class request_ref {
   libsession::login login(std::string_view user, const std::vector<std::string>& groups = {}) {
     return try_login(user, groups).value();
   }
+  /// The same, waiting for a unit as the options say.
+  result<libsession::login> try_login(std::string_view user, const login_options& options) {
+    char token[LSES_TOKEN_SIZE];
+    lses_status trade = LSES_OK;
+    auto all = detail::strs(options.groups);
+    auto raw = options.raw(all);
+    auto status = lses_request_login_with(handle_, user.data(), user.size(), &raw, token, &trade);
+    if (status != LSES_OK) return failure::last(status);
+    libsession::login it{token, {}};
+    if (trade != LSES_OK) it.trade_denied = static_cast<deny_reason>(lses_last_error_deny_reason());
+    return it;
+  }
+  libsession::login login(std::string_view user, const login_options& options) { return try_login(user, options).value(); }
   /// The user leaves; the new token, or none if the session ended for want of a unit.
   result<std::optional<std::string>> try_logout(bool force = false) {
     char token[LSES_TOKEN_SIZE];
@@ -1336,6 +1425,7 @@ class config {
     raw.max_sessions_per_holder = it.max_sessions_per_holder.value_or(LSES_UNSET);
     raw.anonymous_cap = it.anonymous_cap.value_or(LSES_UNSET);
     raw.anonymous_per_client = it.anonymous_per_client.value_or(LSES_UNSET);
+    raw.queue = it.queue.value_or(LSES_UNSET);
     raw.low = it.low.value_or(LSES_UNSET);
     raw.audit_records = it.audit_records.value_or(LSES_UNSET);
     raw.unit_rule = detail::code(it.unit_rule);
@@ -1418,6 +1508,29 @@ class manager {
     return created{id, token};
   }
   created create(const create_options& options = {}) { return try_create(options).value(); }
+  /// As create, without blocking: `done`, a `void(result<created>)`, is told of it once, in any thread (see lses_done_fn), unless
+  /// this fails. It must neither block nor throw.
+  template <class F>
+  result<void> try_create_async(const create_options& options, F done) {
+    auto raw = options.raw();
+    auto kept = std::make_unique<F>(std::move(done));
+    auto tell = [](void* user_data, lses_status status, const lses_answer* answer) {
+      std::unique_ptr<F> told(static_cast<F*>(user_data));
+      if (status != LSES_OK) {
+        (*told)(result<created>(failure::last(status)));
+      } else {
+        (*told)(result<created>(created{answer->id.data, answer->token.data}));
+      }
+    };
+    auto status = lses_manager_create_async(get(), &raw, tell, kept.get());
+    if (status != LSES_OK) return failure::last(status);
+    kept.release();
+    return {};
+  }
+  template <class F>
+  void create_async(const create_options& options, F done) {
+    try_create_async(options, std::move(done)).value();
+  }
   result<request> try_begin_new(const create_options& create = {}, const begin_options& begin = {}) {
     auto raw_create = create.raw();
     auto raw_begin = begin.raw();
@@ -1711,6 +1824,15 @@ class manager {
   }
   bool unregister_class(std::string_view name, std::string_view name_space = {}) {
     return try_unregister_class(name, name_space).value();
+  }
+  /// Those who wait for units of a pool, as JSON list.
+  result<std::string> try_queue(std::string_view pool, std::size_t skip = 0, std::size_t limit = 1000) {
+    detail::buf text;
+    auto status = lses_manager_queue(get(), pool.data(), pool.size(), skip, limit, text.out());
+    return detail::text(status, text);
+  }
+  std::string queue(std::string_view pool, std::size_t skip = 0, std::size_t limit = 1000) {
+    return try_queue(pool, skip, limit).value();
   }
   result<lses_usage> try_usage(std::string_view pool) {
     lses_usage it = LSES_USAGE_INIT;

@@ -8,6 +8,7 @@ use crate::bytes::{LSES_UNSET, Out, Sized32, lses_buf, lses_str, read, text};
 use crate::config::{optional_count, texts};
 use crate::guard::done;
 use crate::json::{self, Value, list, map, uint};
+use crate::queue::{lses_ticket, queue_options};
 use crate::request::{in_flight, lses_request};
 use crate::status::lses_status;
 
@@ -24,26 +25,41 @@ pub struct lses_feature_options {
     pub group_count: usize,
     /// How often, at once: 1 to 1000, all or none. Default 1.
     pub count: i64,
+    /// How long it waits in the queue of the pool if there is no unit, on the manager's clock: up to 100 years. Default 0.
+    pub wait_ms: i64,
+    /// Who has a higher one is served first: -9 to 9. Default 0.
+    pub priority: i64,
+    /// Tells the position, and cancels; or NULL.
+    pub ticket: *mut lses_ticket,
 }
 
 // SAFETY: repr(C), words only.
 unsafe impl Sized32 for lses_feature_options {
     const NAME: &'static str = "lses_feature_options";
-    const FIRST: usize = size_of::<Self>();
+    const FIRST: usize = std::mem::offset_of!(Self, wait_ms);
 
     fn unset() -> Self {
-        Self { size: size_of::<Self>(), groups: std::ptr::null(), group_count: 0, count: LSES_UNSET }
+        Self {
+            size: size_of::<Self>(),
+            groups: std::ptr::null(),
+            group_count: 0,
+            count: LSES_UNSET,
+            wait_ms: LSES_UNSET,
+            priority: 0,
+            ticket: std::ptr::null_mut(),
+        }
     }
 }
 
 impl lses_feature_options {
     /// # Safety
     /// Its texts are as in [`crate::bytes::bytes`].
-    unsafe fn to_core(self) -> Result<FeatureOptions> {
+    pub(crate) unsafe fn to_core(self) -> Result<FeatureOptions> {
         let default = FeatureOptions::default();
         // SAFETY: as the caller says.
         let groups = unsafe { texts(self.groups, self.group_count, "groups") }?;
-        Ok(FeatureOptions { count: optional_count(self.count, "count")?.unwrap_or(default.count), groups, ..default })
+        let queue = queue_options(self.wait_ms, self.priority, self.ticket)?;
+        Ok(FeatureOptions { count: optional_count(self.count, "count")?.unwrap_or(default.count), groups, queue })
     }
 }
 
@@ -54,8 +70,8 @@ impl lses_feature_options {
 /// ends; the death of a process ends no session. What a session takes for itself is apart from the unit of its license, and
 /// does not linger. Nobody is evicted for a feature. At most 64 features a session; what one holder takes of one pool in a row is one.
 ///
-/// Threads: any; calls of one request take turns. Does not block. May be called from a callback. Errors: LSES_GONE,
-/// LSES_E_CLOSED, LSES_E_LICENSE_DENIED (lses_last_error_deny_reason(), lses_last_error_retry_after_ms()), LSES_E_INVALID
+/// Threads: any; calls of one request take turns. Blocks for `wait_ms`. May be called from a callback. Errors: LSES_GONE,
+/// LSES_E_CLOSED, LSES_E_CANCELLED, LSES_E_LICENSE_DENIED (lses_last_error_deny_reason(), lses_last_error_retry_after_ms()), LSES_E_INVALID
 /// for an unknown pool, a count out of bounds or one feature too many, LSES_E_CONFLICT if users log in and out all the
 /// while; then nothing changed. Since 0.1.0.
 #[unsafe(no_mangle)]

@@ -21,6 +21,11 @@ pub(crate) fn done(body: impl FnOnce() -> Result<()>) -> lses_status {
     guard(|| body().map(|()| LSES_OK))
 }
 
+/// A panic as an error.
+pub(crate) fn contained<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|payload| Err(panicked(&*payload)))
+}
+
 /// Runs the body of an entry that can't tell of a failure; that is remembered all the same.
 pub(crate) fn quiet(body: impl FnOnce() -> Result<()>) {
     done(body);

@@ -64,6 +64,7 @@ pub(crate) struct Tables {
     pub requests: Table<libsession_core::Request>,
     pub events: Table<Telling>,
     pub sinks: Table<crate::log::Sink>,
+    pub tickets: Table<libsession_core::Ticket>,
     /// For the exit hook.
     pub open: Mutex<Vec<Weak<Open>>>,
     /// Held by who registers or unregisters an event class, or makes a manager's descriptor.
@@ -121,6 +122,7 @@ fn new_tables(parent: *mut Tables) -> &'static Tables {
         requests: Table::new(),
         events: Table::new(),
         sinks: Table::new(),
+        tickets: Table::new(),
         open: Mutex::default(),
         changing: Mutex::default(),
     }));

@@ -41,6 +41,8 @@ pub mod request_data;
 
 pub mod feature;
 
+pub mod queue;
+
 mod exit;
 mod guard;
 mod handle;

@@ -106,6 +106,8 @@ pub struct lses_pool {
     /// for nothing, and what is no address counts as it is written. A login leaves them. Sessions without an address are not
     /// bounded. 1 or more. Default: any number.
     pub anonymous_per_client: i64,
+    /// Most who may wait for units of the pool; the next is refused at once. Default 0: nobody waits.
+    pub queue: i64,
 }
 
 // SAFETY: repr(C), ends on 8 bytes without padding (asserted in the layout test), and any bits are numbers or pointers.
@@ -144,6 +146,7 @@ unsafe impl Sized32 for lses_pool {
             exclude: std::ptr::null(),
             exclude_count: 0,
             anonymous_per_client: LSES_UNSET,
+            queue: LSES_UNSET,
         }
     }
 }
@@ -164,6 +167,7 @@ impl lses_pool {
         pool.max_sessions_per_holder = optional_count(self.max_sessions_per_holder, "max_sessions_per_holder")?;
         pool.anonymous_cap = optional_count(self.anonymous_cap, "anonymous_cap")?;
         pool.anonymous_per_client = optional_count(self.anonymous_per_client, "anonymous_per_client")?;
+        pool.queue = optional_count(self.queue, "queue")?.unwrap_or(pool.queue);
         pool.low = optional_count(self.low, "low")?.unwrap_or(pool.low);
         pool.audit_records = optional_count(self.audit_records, "audit_records")?.unwrap_or(pool.audit_records);
         pool.holder_per_client = choice(self.holder_per_client, "holder_per_client")?.unwrap_or(false);
@@ -268,6 +272,10 @@ pub struct lses_usage {
     pub overdrawn: u64,
     /// Units in use beyond the capacity because it was lowered meanwhile: they stay with who has them and drain.
     pub excess: u64,
+    /// How many wait for units.
+    pub waiting: u64,
+    /// Units among those in use that are set aside for who waits, to be fetched within half a second.
+    pub offered: u64,
 }
 
 // SAFETY: repr(C), words only.
@@ -288,12 +296,15 @@ unsafe impl Sized32 for lses_usage {
             lingering: 0,
             overdrawn: 0,
             excess: 0,
+            waiting: 0,
+            offered: 0,
         }
     }
 }
 
 /// The use of a pool. `out_usage` takes the numbers, `out_json` (a buffer to free) all of it; either may be NULL:
-/// `{"pool","capacity","in_use","available","lingering","overdrawn","excess","high_water","high_water_at","denials","holders":
+/// `{"pool","capacity","in_use","available","lingering","overdrawn","excess","waiting","offered","high_water","high_water_at",
+/// "denials","holders":
 /// [{"holder","kind" ("user"; "session", one that is its own holder; "lingering", one whose units all linger; "mixed", one
 /// some of whose units linger),"connections","units","active_ms","lingering","release_ms" (null if none lingers)}]}`.
 ///
@@ -327,6 +338,8 @@ pub unsafe extern "C" fn lses_manager_usage(
             lingering: usage.lingering,
             overdrawn: usage.overdrawn,
             excess: usage.excess,
+            waiting: usage.waiting,
+            offered: usage.offered,
         });
         Ok(())
     })
@@ -385,6 +398,8 @@ fn usage_json(usage: &Usage) -> json::Value {
         ("lingering", uint(usage.lingering)),
         ("overdrawn", uint(usage.overdrawn)),
         ("excess", uint(usage.excess)),
+        ("waiting", uint(usage.waiting)),
+        ("offered", uint(usage.offered)),
         ("high_water", uint(usage.high_water)),
         ("high_water_at", int(usage.high_water_at)),
         ("denials", uint(usage.denials)),
@@ -436,9 +451,10 @@ fn audit_json(audit: &Audit) -> json::Value {
 }
 
 /// The accounts of a pool after position `after` (0: from the oldest that is kept), at most `limit`, as JSON list in a
-/// buffer to free: `[{"seq","at_ms","kind" ("grant","denial","trade","release","linger","reclaim","change"),"session_id","holder",
-/// "before","after","reason","why" (null, or what made it possible: "lingering","reclaimed","reserved","break_glass",
-/// "overdraft","lingered")}]`; the holder of a "change" of the pool is who changed it. The last `seq` is the next call's `after`.
+/// buffer to free: `[{"seq","at_ms","kind" ("grant","denial","trade","release","linger","reclaim","change","queue","offer",
+/// "withdraw","leave"),"session_id","holder","before","after","reason","why" (null, or what made it possible: "lingering",
+/// "reclaimed","reserved","break_glass","overdraft","lingered","waited","cancelled","died")}]`; the holder of a "change" of the
+/// pool is who changed it. The last `seq` is the next call's `after`.
 ///
 /// Threads: any. Does not block, may be called from a callback. Errors: LSES_E_INVALID names an unknown pool. Since 0.1.0.
 #[unsafe(no_mangle)]

@@ -195,8 +195,8 @@ pub unsafe extern "C" fn lses_manager_is_closed(manager: *mut lses_manager, out_
 /// Makes a session; starts no request. `out_token` (LSES_TOKEN_SIZE bytes) takes the secret for the client, `out_id`
 /// (LSES_ID_SIZE bytes, may be NULL) the public handle. A refused creation leaves nothing behind.
 ///
-/// Threads: any. Blocks for `on_start`, at most its deadline. May be called from a callback. Errors: LSES_E_DENIED (by
-/// `on_start`), LSES_E_LICENSE_DENIED, LSES_E_SESSION_LIMIT, LSES_E_INVALID, LSES_E_QUOTA. Since 0.1.0.
+/// Threads: any. Blocks for `on_start`, at most its deadline, and for `wait_ms`. May be called from a callback. Errors:
+/// LSES_E_DENIED (by `on_start`), LSES_E_LICENSE_DENIED, LSES_E_CANCELLED, LSES_E_SESSION_LIMIT, LSES_E_INVALID, LSES_E_QUOTA. Since 0.1.0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lses_manager_create(
     manager: *mut lses_manager,

@@ -13,6 +13,7 @@ use crate::config::choice;
 use crate::feature::features_json;
 use crate::json::{self, Value, int, list, map, opt_ms, opt_text, opt_uint, uint};
 use crate::names::{LSES_STATE_ACTIVE, LSES_STATE_NEW};
+use crate::queue::{lses_ticket, queue_options};
 use crate::status::{LSES_EXTENDED, LSES_OK, absent, gone, lses_status};
 
 /// How a session is made. Begin with LSES_CREATE_OPTIONS_INIT; NULL in place of a pointer to it is all defaults.
@@ -40,12 +41,18 @@ pub struct lses_create_options {
     pub license_class: u32,
     /// 0.
     pub reserved: u32,
+    /// How long it waits in the queue of the pool if there is no unit, on the manager's clock: up to 100 years. Default 0.
+    pub wait_ms: i64,
+    /// Who has a higher one is served first: -9 to 9. Default 0.
+    pub priority: i64,
+    /// Tells the position, and cancels; or NULL.
+    pub ticket: *mut lses_ticket,
 }
 
 // SAFETY: repr(C), ends on 8 bytes without padding, and any bits are numbers or pointers.
 unsafe impl Sized32 for lses_create_options {
     const NAME: &'static str = "lses_create_options";
-    const FIRST: usize = size_of::<Self>();
+    const FIRST: usize = std::mem::offset_of!(Self, wait_ms);
 
     fn unset() -> Self {
         Self {
@@ -59,6 +66,9 @@ unsafe impl Sized32 for lses_create_options {
             absolute_timeout_ms: LSES_UNSET,
             license_class: 0,
             reserved: 0,
+            wait_ms: LSES_UNSET,
+            priority: 0,
+            ticket: std::ptr::null_mut(),
         }
     }
 }
@@ -92,7 +102,7 @@ impl lses_create_options {
                     ms => Some(timeout(ms, "idle_timeout_ms")?),
                 },
                 absolute_timeout: optional_duration(self.absolute_timeout_ms, "absolute_timeout_ms")?,
-                ..CreateOptions::default()
+                queue: queue_options(self.wait_ms, self.priority, self.ticket)?,
             })
         }
     }

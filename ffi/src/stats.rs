@@ -70,12 +70,14 @@ pub struct lses_stats {
     pub replaced_token_uses: u64,
     /// Ended so far, by reason: LSES_REASON_... is the index.
     pub ended_by_reason: [u64; 16],
+    /// Calls of this manager that wait for license units.
+    pub license_waiters: u64,
 }
 
 // SAFETY: repr(C), words only.
 unsafe impl Sized32 for lses_stats {
     const NAME: &'static str = "lses_stats";
-    const FIRST: usize = size_of::<Self>();
+    const FIRST: usize = std::mem::offset_of!(Self, license_waiters);
 
     fn unset() -> Self {
         Self {
@@ -103,6 +105,7 @@ unsafe impl Sized32 for lses_stats {
             breakers_open: 0,
             replaced_token_uses: 0,
             ended_by_reason: [0; 16],
+            license_waiters: 0,
         }
     }
 }
@@ -163,6 +166,7 @@ fn stats_numbers(stats: &Stats) -> lses_stats {
         breakers_open: stats.breakers_open.len() as u64,
         replaced_token_uses: stats.replaced_token_uses,
         ended_by_reason,
+        license_waiters: stats.license_waiters,
     }
 }
 
@@ -185,6 +189,7 @@ fn stats_json(stats: &Stats) -> Value {
         ("ended", uint(stats.ended.iter().map(|ended| ended.1).sum())),
         ("in_flight", uint(stats.in_flight)),
         ("lock_waiters", uint(stats.lock_waiters)),
+        ("license_waiters", uint(stats.license_waiters)),
         ("tombstones", uint(stats.tombstones)),
         ("damaged", uint(stats.damaged)),
         ("reaper", stats.reaper.into()),

@@ -63,6 +63,9 @@ pub const LSES_E_PANIC: i32 = -20;
 /// A defect of libsession.
 pub const LSES_E_INTERNAL: i32 = -21;
 
+/// The wait for a license unit was cancelled; nothing was changed.
+pub const LSES_E_CANCELLED: i32 = -22;
+
 /// Longest message with its NUL.
 const MESSAGE: usize = 512;
 /// Longest list of keys with its NUL.
@@ -209,7 +212,7 @@ fn clear() {
 
 /// Every status with its constant's name.
 #[cfg(test)]
-const STATUSES: [(&str, i32); 25] = [
+const STATUSES: [(&str, i32); 26] = [
     ("LSES_OK", LSES_OK),
     ("LSES_ABSENT", LSES_ABSENT),
     ("LSES_GONE", LSES_GONE),
@@ -235,6 +238,7 @@ const STATUSES: [(&str, i32); 25] = [
     ("LSES_E_ASYNC_REQUIRED", LSES_E_ASYNC_REQUIRED),
     ("LSES_E_PANIC", LSES_E_PANIC),
     ("LSES_E_INTERNAL", LSES_E_INTERNAL),
+    ("LSES_E_CANCELLED", LSES_E_CANCELLED),
 ];
 
 fn kind_of(status: i32) -> Option<ErrorKind> {

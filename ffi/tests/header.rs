@@ -8,7 +8,7 @@ use std::fs;
 use common::{crate_dir, project_dir};
 
 /// The header's functions begin a new section where a module of the crate begins.
-const SECTIONS: [(&str, &str); 12] = [
+const SECTIONS: [(&str, &str); 13] = [
     ("version", "Version"),
     ("status", "Status"),
     ("bytes", "Buffers"),
@@ -21,6 +21,7 @@ const SECTIONS: [(&str, &str); 12] = [
     ("stats", "Counters and health"),
     ("event", "Event classes"),
     ("request", "Request"),
+    ("queue", "Waiting for license units"),
 ];
 
 fn generated() -> String {

@@ -305,7 +305,10 @@ static void sizes_tell_versions(void) {
   OK(lses_manager_create(it.manager, &newer.known, token, NULL));
   newer.unknown = 1;
   STATUS(LSES_E_INVALID, lses_manager_create(it.manager, &newer.known, token, NULL));
-  newer.known.size = sizeof(lses_create_options) - 8;
+  /* That of a program that was compiled before sessions could wait for units, and one that never was. */
+  newer.known.size = offsetof(lses_create_options, wait_ms);
+  OK(lses_manager_create(it.manager, &newer.known, token, NULL));
+  newer.known.size = offsetof(lses_create_options, wait_ms) - 8;
   STATUS(LSES_E_INVALID, lses_manager_create(it.manager, &newer.known, token, NULL));
   newer.known.size = 0;
   STATUS(LSES_E_INVALID, lses_manager_create(it.manager, &newer.known, token, NULL));
@@ -317,7 +320,7 @@ static void sizes_tell_versions(void) {
   } stats = {LSES_STATS_INIT, 99};
   stats.known.size = sizeof stats;
   OK(lses_manager_stats(it.manager, &stats.known, NULL));
-  CHECK(stats.known.live == 1 && stats.unknown == 99 && stats.known.size == sizeof stats);
+  CHECK(stats.known.live == 2 && stats.unknown == 99 && stats.known.size == sizeof stats);
   stats.known.size = 16;
   STATUS(LSES_E_INVALID, lses_manager_stats(it.manager, &stats.known, NULL));
   teardown(it);
@@ -486,8 +489,177 @@ static void features_are_taken_and_returned(void) {
   lses_manager_free(manager);
 }
 
+typedef struct waiting {
+  lses_manager *manager;
+  lses_ticket *ticket;
+  lses_status status;
+  char token[LSES_TOKEN_SIZE];
+} waiting;
+
+static void *create_waiting(void *of) {
+  waiting *it = of;
+  lses_create_options options = LSES_CREATE_OPTIONS_INIT;
+  options.wait_ms = 600000;
+  options.ticket = it->ticket;
+  it->status = lses_manager_create(it->manager, &options, it->token, NULL);
+  return NULL;
+}
+
+static void until_so_many_wait(lses_manager *manager, uint64_t count) {
+  lses_stats stats = LSES_STATS_INIT;
+  for (int tries = 0; tries < 60000; tries++) {
+    OK(lses_manager_stats(manager, &stats, NULL));
+    if (stats.license_waiters == count) return;
+    usleep(1000);
+  }
+  CHECK(stats.license_waiters == count);
+}
+
+typedef struct told {
+  int count; /* atomic */
+  lses_status status;
+  char token[LSES_TOKEN_SIZE], id[LSES_ID_SIZE], message[512];
+  lses_request *request;
+} told;
+
+static void tell(void *user_data, lses_status status, const lses_answer *answer) {
+  told *it = user_data;
+  it->status = status;
+  CHECK(answer->size == sizeof(lses_answer) && (status == LSES_OK || lses_last_error_code() == status));
+  snprintf(it->message, sizeof it->message, "%s", status == LSES_OK ? "" : lses_last_error_message());
+  if (answer->token.data != NULL) strcpy(it->token, answer->token.data);
+  if (answer->id.data != NULL) strcpy(it->id, answer->id.data);
+  CHECK(answer->token.data == NULL || strlen(answer->token.data) == answer->token.len);
+  it->request = answer->request;
+  __atomic_add_fetch(&it->count, 1, __ATOMIC_SEQ_CST);
+}
+
+static void until_told(const told *it) {
+  for (int tries = 0; tries < 60000 && __atomic_load_n(&it->count, __ATOMIC_SEQ_CST) == 0; tries++) usleep(1000);
+  CHECK(__atomic_load_n(&it->count, __ATOMIC_SEQ_CST) == 1);
+}
+
+static lses_manager *one_unit(char *id) {
+  lses_config *config;
+  OK(lses_config_new(&config));
+  lses_pool users = LSES_POOL_INIT;
+  users.name = lses_cstr("users");
+  users.capacity = 1;
+  users.queue = 10;
+  OK(lses_config_add_pool(config, &users));
+  lses_application shop = LSES_APPLICATION_INIT;
+  shop.name = lses_cstr("shop");
+  shop.pool = users.name;
+  OK(lses_config_add_application(config, &shop));
+  lses_manager *manager;
+  OK(lses_manager_new(config, &manager));
+  lses_config_free(config);
+  char token[LSES_TOKEN_SIZE];
+  OK(lses_manager_create(manager, NULL, token, id));
+  return manager;
+}
+
+static void tickets_cancel_and_may_be_freed(void) {
+  char id[LSES_ID_SIZE];
+  lses_manager *manager = one_unit(id);
+  STATUS(LSES_E_INVALID, lses_ticket_new(NULL));
+  waiting one = {manager, NULL, LSES_OK, ""}, other = {manager, NULL, LSES_OK, ""};
+  uint64_t position = 9;
+  int32_t waits = 9;
+  OK(lses_ticket_new(&one.ticket));
+  OK(lses_ticket_new(&other.ticket));
+  OK(lses_ticket_position(one.ticket, &position));
+  OK(lses_ticket_waits(one.ticket, &waits));
+  CHECK(position == 0 && waits == 0);
+  pthread_t first, second;
+  pthread_create(&first, NULL, create_waiting, &one);
+  until_so_many_wait(manager, 1);
+  pthread_create(&second, NULL, create_waiting, &other);
+  until_so_many_wait(manager, 2);
+  OK(lses_ticket_position(other.ticket, &position));
+  OK(lses_ticket_waits(other.ticket, &waits));
+  CHECK(position == 2 && waits == 1);
+  lses_buf json = LSES_BUF_INIT;
+  OK(lses_manager_queue(manager, "users", LSES_NTS, 1, 10, &json));
+  CHECK(strstr(json.data, "\"position\":2") != NULL && strstr(json.data, "\"position\":1,") == NULL);
+  lses_buf_free(&json);
+  /* Cancelled from another thread. */
+  OK(lses_ticket_cancel(one.ticket));
+  pthread_join(first, NULL);
+  CHECK(one.status == LSES_E_CANCELLED);
+  OK(lses_ticket_position(other.ticket, &position));
+  CHECK(position == 1);
+  lses_ticket_free(one.ticket);
+  STATUS(LSES_E_STALE_HANDLE, lses_ticket_cancel(one.ticket));
+  /* Freed while a call waits with it: the wait goes on. */
+  lses_ticket_free(other.ticket);
+  STATUS(LSES_E_STALE_HANDLE, lses_ticket_position(other.ticket, &position));
+  OK(lses_manager_end(manager, id, LSES_NTS, NULL, NULL, NULL));
+  pthread_join(second, NULL);
+  CHECK(other.status == LSES_OK && strlen(other.token) == LSES_TOKEN_SIZE - 1);
+  lses_create_options options = LSES_CREATE_OPTIONS_INIT;
+  int64_t wrong[] = {10, -10, 1000, INT64_MIN};
+  for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+    options.priority = wrong[i];
+    STATUS(LSES_E_INVALID, lses_manager_create(manager, &options, one.token, NULL));
+  }
+  OK(lses_manager_close(manager, 0, NULL));
+  lses_manager_free(manager);
+}
+
+static void who_waits_by_callback_has_no_thread(void) {
+  char id[LSES_ID_SIZE];
+  lses_manager *manager = one_unit(id);
+  told first = {0}, second = {0}, third = {0}, fourth = {0};
+  lses_create_options options = LSES_CREATE_OPTIONS_INIT;
+  STATUS(LSES_E_INVALID, lses_manager_create_async(manager, &options, NULL, NULL));
+  options.size = 3;
+  STATUS(LSES_E_INVALID, lses_manager_create_async(manager, &options, tell, &first));
+  CHECK(first.count == 0);
+  /* Without a wait it is told at once. */
+  OK(lses_manager_create_async(manager, NULL, tell, &first));
+  CHECK(first.count == 1 && first.status == LSES_E_LICENSE_DENIED && first.message[0] != '\0' && first.id[0] == '\0');
+  options.size = sizeof options;
+  options.wait_ms = 600000;
+  OK(lses_ticket_new(&options.ticket));
+  OK(lses_manager_create_async(manager, &options, tell, &second));
+  OK(lses_manager_begin_new_async(manager, &options, NULL, tell, &third));
+  until_so_many_wait(manager, 2);
+  CHECK(second.count == 0 && third.count == 0);
+  OK(lses_manager_end(manager, id, LSES_NTS, NULL, NULL, NULL));
+  until_told(&second);
+  CHECK(second.status == LSES_OK && strlen(second.id) == LSES_ID_SIZE - 1);
+  OK(lses_manager_end(manager, second.id, LSES_NTS, NULL, NULL, NULL));
+  until_told(&third);
+  CHECK(third.status == LSES_OK && third.request != NULL);
+  /* A login without a pool of its own trades what it has. */
+  OK(lses_request_login_async(third.request, "ann", LSES_NTS, NULL, tell, &fourth));
+  until_told(&fourth);
+  CHECK(fourth.status == LSES_OK && strlen(fourth.token) == LSES_TOKEN_SIZE - 1);
+  told taken = {0}, traded = {0}, last = {0};
+  lses_feature_options feature = LSES_FEATURE_OPTIONS_INIT;
+  feature.wait_ms = 600000;
+  feature.count = 2;
+  feature.ticket = options.ticket;
+  OK(lses_request_take_feature_async(third.request, "users", LSES_NTS, &feature, tell, &taken));
+  OK(lses_request_trade_async(third.request, NULL, tell, &traded));
+  until_told(&traded);
+  /* Cancelled: told by the call that cancels, or soon after. */
+  if (__atomic_load_n(&taken.count, __ATOMIC_SEQ_CST) == 0) OK(lses_ticket_cancel(feature.ticket));
+  until_told(&taken);
+  lses_ticket_free(options.ticket);
+  options.ticket = NULL;
+  /* A manager that closes tells who waits. */
+  OK(lses_manager_create_async(manager, &options, tell, &last));
+  lses_request_free(third.request);
+  OK(lses_manager_close(manager, 0, NULL));
+  until_told(&last);
+  CHECK(last.status == LSES_E_CLOSED || last.status == LSES_E_CLOSING);
+  lses_manager_free(manager);
+}
+
 static void every_status_has_a_name_and_a_message(void) {
-  for (int32_t status = -21; status <= 3; status++) {
+  for (int32_t status = -22; status <= 3; status++) {
     CHECK(strcmp(lses_status_name(status), "unknown") != 0 && lses_status_message(status)[0] != '\0');
   }
   uint32_t random = 1;
@@ -514,6 +686,8 @@ int main(void) {
   sizes_tell_versions();
   pools_have_policies();
   features_are_taken_and_returned();
+  tickets_cancel_and_may_be_freed();
+  who_waits_by_callback_has_no_thread();
   every_status_has_a_name_and_a_message();
   puts("contract: ok");
   return 0;

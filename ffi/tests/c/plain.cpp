@@ -24,7 +24,17 @@ int main() {
   if (begun->request->try_return_feature("cad") || begun->request->try_features().value() != "[]") return 10;
   if (!begun->request->try_set("k", std::string("v")) || !begun->request->try_finish()) return 6;
   if (manager.try_touch("nobody")->status != LSES_ABSENT) return 7;
+  // Nobody waits where there is no pool.
+  auto ticket = ls::ticket::try_make();
+  if (!ticket || ticket->try_waits().value() || ticket->try_position().value() || !ticket->try_cancel()) return 11;
+  ls::create_options waits;
+  waits.wait = std::chrono::seconds(600);
+  waits.priority = 3;
+  waits.ticket = &*ticket;
+  bool told = false;
+  if (!manager.try_create_async(waits, [&told](ls::result<ls::created> it) { told = it && !it->token.empty(); }) || !told) return 12;
+  if (manager.try_queue("cad").code() != LSES_E_INVALID) return 13;
   auto closed = manager.try_close(std::chrono::seconds(1));
-  if (!closed || closed->ended != 1) return 8;
+  if (!closed || closed->ended != 2) return 8;
   std::puts("plain: ok");
 }

@@ -154,6 +154,7 @@ static answer pool(const words *words) {
     else if (IS("max_sessions_per_holder")) pool.max_sessions_per_holder = number;
     else if (IS("anonymous_cap")) pool.anonymous_cap = number;
     else if (IS("anonymous_per_client")) pool.anonymous_per_client = number;
+    else if (IS("queue")) pool.queue = number;
     else if (IS("low")) pool.low = number;
     else if (IS("audit_records")) pool.audit_records = number;
     else return wrong("a pool has no option '%s'", name);

@@ -23,14 +23,14 @@ static void *run_started(void *argument) {
   return NULL;
 }
 
-static uint64_t lock_waiters(void) {
+static uint64_t waiters_now(void) {
   lses_stats stats = LSES_STATS_INIT;
-  return lses_manager_stats(the->manager, &stats, NULL) == LSES_OK ? stats.lock_waiters : 0;
+  return lses_manager_stats(the->manager, &stats, NULL) == LSES_OK ? stats.lock_waiters + stats.license_waiters : 0;
 }
 
 static answer start(char **rest, size_t count) {
   if (count < 2) return wrong("start wants a name and a line");
-  uint64_t waiters = lock_waiters(), hung = __atomic_load_n(&the->hung, __ATOMIC_SEQ_CST);
+  uint64_t waiters = waiters_now(), hung = __atomic_load_n(&the->hung, __ATOMIC_SEQ_CST);
   started *it = keep(sizeof *it);
   it->name = rest[0];
   it->items = rest + 1;
@@ -39,7 +39,7 @@ static answer start(char **rest, size_t count) {
   it->next = the->started;
   the->started = it;
   int64_t until = real_ms() + PATIENCE_MS;
-  while (!__atomic_load_n(&it->finished, __ATOMIC_SEQ_CST) && lock_waiters() <= waiters &&
+  while (!__atomic_load_n(&it->finished, __ATOMIC_SEQ_CST) && waiters_now() <= waiters &&
          __atomic_load_n(&the->hung, __ATOMIC_SEQ_CST) <= hung) {
     if (real_ms() > until) return wrong("'%s' neither returned nor waits", it->name);
     nanosleep(&(struct timespec){0, 200000}, NULL);
@@ -176,8 +176,8 @@ answer do_words(char **items, size_t count) {
   words words = sorted_words(items + 1, count - 1);
   const char *verb = items[0];
   if (manage_verb(verb, items + 1, count - 1, &words, &out) || session_verb(verb, &words, &out) ||
-      request_verb(verb, &words, &out) || look_verb(verb, &words, &out) ||
-      pool_verb(verb, &words, &out))
+      request_verb(verb, &words, &out) || look_verb(verb, &words, &out) || pool_verb(verb, &words, &out) ||
+      queue_verb(verb, &words, &out))
     return out;
   return wrong("there is no verb '%s'", verb);
 }

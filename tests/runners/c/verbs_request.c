@@ -260,8 +260,15 @@ static answer features(lses_request *request, const char *verb, const words *wor
   lses_feature_options options = LSES_FEATURE_OPTIONS_INIT;
   options.groups = names(named(words, "groups") == NULL ? "" : named(words, "groups"), &options.group_count);
   options.count = count;
+  const char *why = read_queue(words, &options.wait_ms, &options.priority, &options.ticket);
+  if (why != NULL) return wrong("%s", why);
   OR_FAILED(lses_request_take_feature(request, LEN(pool), &options));
   return says("ok");
+}
+
+static const char *read_login(const words *words, lses_login_options *options) {
+  options->groups = names(named(words, "groups") == NULL ? "" : named(words, "groups"), &options->group_count);
+  return read_queue(words, &options->wait_ms, &options->priority, &options->ticket);
 }
 
 static answer on_request(lses_request *request, const char *session, const char *verb, const words *words) {
@@ -271,9 +278,10 @@ static answer on_request(lses_request *request, const char *session, const char 
   else if (strcmp(verb, "discard") == 0) OR_FAILED(lses_request_discard(request));
   else if (strcmp(verb, "unlock") == 0) OR_FAILED(lses_request_unlock(request, has_plain(words, "save")));
   else if (strcmp(verb, "trade") == 0) {
-    size_t count = 0;
-    const lses_str *groups = names(named(words, "groups") == NULL ? "" : named(words, "groups"), &count);
-    OR_FAILED(lses_request_trade_as(request, groups, count));
+    lses_login_options options = LSES_LOGIN_OPTIONS_INIT;
+    const char *why = read_login(words, &options);
+    if (why != NULL) return wrong("%s", why);
+    OR_FAILED(lses_request_trade_with(request, &options));
   }
   else if (strcmp(verb, "request_end") == 0) OR_FAILED(lses_request_request_end(request, !has_plain(words, "false")));
   else if (strcmp(verb, "lock") == 0) {
@@ -291,9 +299,10 @@ static answer on_request(lses_request *request, const char *session, const char 
   } else if (strcmp(verb, "login") == 0) {
     lses_status trade = LSES_OK;
     lses_str user = text_of(at(words, 1));
-    size_t count = 0;
-    const lses_str *groups = names(named(words, "groups") == NULL ? "" : named(words, "groups"), &count);
-    OR_FAILED(lses_request_login_as(request, LEN(user), groups, count, token, &trade));
+    lses_login_options options = LSES_LOGIN_OPTIONS_INIT;
+    const char *why = read_login(words, &options);
+    if (why != NULL) return wrong("%s", why);
+    OR_FAILED(lses_request_login_with(request, LEN(user), &options, token, &trade));
     renewed(session, token);
     if (trade != LSES_OK) return says("ok trade_denied %s", lses_deny_reason_name(lses_last_error_deny_reason()));
   } else if (strcmp(verb, "logout") == 0) {

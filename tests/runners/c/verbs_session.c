@@ -25,7 +25,7 @@ static const char *read_create(const words *words, lses_create_options *options)
   NUMBER("idle_timeout_ms", &options->idle_timeout_ms);
   NUMBER("absolute_timeout_ms", &options->absolute_timeout_ms);
   CODE("license", &options->license_class, lses_license_class_name);
-  return NULL;
+  return read_queue(words, &options->wait_ms, &options->priority, &options->ticket);
 }
 
 static const char *read_begin(const words *words, lses_begin_options *options) {

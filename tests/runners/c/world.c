@@ -81,6 +81,7 @@ void world_end(void) {
   if (the->manager != NULL) lses_manager_close(the->manager, 0, NULL);
   for (named_thing *it = the->requests; it != NULL; it = it->next) lses_request_free(it->request);
   for (started *it = the->started; it != NULL; it = it->next) pthread_join(it->thread, NULL);
+  for (named_thing *it = the->tickets; it != NULL; it = it->next) lses_ticket_free(it->ticket);
   lses_manager_free(the->manager);
   /* What hung goes on, and must not outlive the script. */
   while (callbacks_running() > 0) sched_yield();

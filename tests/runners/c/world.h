@@ -72,6 +72,7 @@ typedef struct named_thing {
   char *name;
   char *text;             /* a token; the session label of a request */
   lses_request *request;
+  lses_ticket *ticket;
   uint64_t number;        /* a version, a cursor, a count */
   size_t hanging;         /* callbacks of this class that hang */
 } named_thing;
@@ -100,7 +101,7 @@ typedef struct world {
   texts classes;         /* `class` lines of the setup, as arrays of words */
   session *sessions, *sessions_end;
   known_id *ids;
-  named_thing *tokens, *requests, *versions, *calls, *told_audit, *cursors, *releases;
+  named_thing *tokens, *requests, *versions, *calls, *told_audit, *cursors, *releases, *tickets;
   char *creating;
   struct entry *entries;
   size_t entry_count, entry_room, told_log;
@@ -160,12 +161,15 @@ int session_verb(const char *verb, const words *words, answer *out);
 int request_verb(const char *verb, const words *words, answer *out);
 int look_verb(const char *verb, const words *words, answer *out);
 int pool_verb(const char *verb, const words *words, answer *out);
+int queue_verb(const char *verb, const words *words, answer *out);
 int manage_verb(const char *verb, char **rest, size_t count, const words *words, answer *out);
 
 /* A value as JSON, or `none`. */
 char *value_text(const lses_value *value);
 /* What an end says. */
 char *receipt_text(const json *receipt);
+/* The options of a call that waits for units. NULL: fine, else why not. */
+const char *read_queue(const words *words, int64_t *wait_ms, int64_t *priority, lses_ticket **ticket);
 /* A filter; texts last as long as the script. NULL: fine, else why not. */
 const char *read_filter(const words *words, lses_filter *filter);
 
