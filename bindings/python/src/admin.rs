@@ -101,6 +101,12 @@ impl Manager {
         records::usage(py, &detached(py, || self.shared.usage(pool))?)
     }
 
+    /// Those who wait for units of a pool.
+    #[pyo3(signature = (pool, *, skip=0, limit=1000))]
+    fn queue<'py>(&self, py: Python<'py>, pool: &str, skip: usize, limit: usize) -> PyResult<Bound<'py, PyList>> {
+        records::queue(py, &detached(py, || self.shared.queue(pool, skip, limit))?)
+    }
+
     /// The names of the license pools.
     fn pools(&self, py: Python<'_>) -> PyResult<Vec<String>> {
         Ok(attached(py, || self.shared.pools())?.iter().map(|pool| pool.to_string()).collect())

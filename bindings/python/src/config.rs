@@ -138,6 +138,7 @@ fn pool(pair: &Bound<'_, PyAny>) -> PyResult<Pool> {
     pool.anonymous_cap = number("anonymous_cap", &field("anonymous_cap")?)?;
     pool.anonymous_per_client = number("anonymous_per_client", &field("anonymous_per_client")?)?;
     pool.holder_per_client = field("holder_per_client")?.extract()?;
+    pool.queue = count("queue", &field("queue")?)?;
     pool.low = count("low", &field("low")?)?;
     pool.recovered = number("recovered", &field("recovered")?)?;
     pool.linger = duration("linger", &field("linger")?)?;

@@ -2,15 +2,20 @@
 
 use std::sync::Arc;
 
-use libsession_core::Result;
 use libsession_core::manager::Then;
+use libsession_core::session::{EndOptions, QueueOptions};
 use libsession_core::sync::Mutex;
+use libsession_core::{Result, Ticket};
 use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
 use pyo3::prelude::*;
 
 use crate::errors::raise;
 use crate::guard::{attached, detached, is_attached};
+use crate::manager::Created;
 use crate::service::{Job, push};
+use crate::session::Session;
+use crate::shared::Shared;
+use crate::ticket::GiveUp;
 use crate::wait::running_loop;
 
 /// How a result becomes a Python object.
@@ -19,7 +24,7 @@ type Convert<T> = Box<dyn FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send>;
 enum Stage<T> {
     Starting,
     Answered(Result<T>),
-    Waiting { event_loop: Py<PyAny>, future: Py<PyAny>, convert: Convert<T> },
+    Waiting { event_loop: Py<PyAny>, future: Py<PyAny>, convert: Convert<T>, owner: Option<Arc<Shared>> },
     Over,
 }
 
@@ -30,6 +35,34 @@ enum Stage<T> {
 pub fn future<'py, T: Send + 'static>(
     py: Python<'py>,
     asks: bool,
+    convert: impl FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
+    start: impl FnOnce(Then<T>) + Send,
+) -> PyResult<Bound<'py, PyAny>> {
+    patient_future(py, asks, GivenUp::default(), convert, start)
+}
+
+/// What becomes of a call that waits for units when its future is cancelled.
+#[derive(Default)]
+pub struct GivenUp {
+    /// Gives up the place.
+    ticket: Option<Ticket>,
+    /// The manager that ends the session if it was made at that very moment.
+    owner: Option<Arc<Shared>>,
+}
+
+impl GivenUp {
+    /// Of a call with these options, and the manager if it makes a session.
+    pub fn new(queue: &QueueOptions, owner: Option<&Arc<Shared>>) -> Self {
+        let ticket = queue.ticket.clone().filter(|_| !queue.wait.is_zero());
+        Self { owner: owner.filter(|_| ticket.is_some()).cloned(), ticket }
+    }
+}
+
+/// As [`future`], of a call that may wait for units.
+pub fn patient_future<'py, T: Send + 'static>(
+    py: Python<'py>,
+    asks: bool,
+    given_up: GivenUp,
     convert: impl FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
     start: impl FnOnce(Then<T>) + Send,
 ) -> PyResult<Bound<'py, PyAny>> {
@@ -55,18 +88,26 @@ pub fn future<'py, T: Send + 'static>(
         return Ok(Bound::new(py, Ready(Mutex::new(Some(value))))?.into_any());
     }
     let future = event_loop.call_method0("create_future")?;
-    let waiting =
-        Stage::Waiting { event_loop: event_loop.unbind(), future: future.clone().unbind(), convert: Box::new(convert) };
+    if let Some(ticket) = given_up.ticket {
+        future.call_method1("add_done_callback", (GiveUp(ticket),))?;
+    }
+    let waiting = Stage::Waiting {
+        event_loop: event_loop.unbind(),
+        future: future.clone().unbind(),
+        convert: Box::new(convert),
+        owner: given_up.owner,
+    };
     // The answer may have come in between: then it is in `stage`, as `Over` was.
     let mut now = stage.lock();
     match std::mem::replace(&mut *now, waiting) {
         Stage::Answered(result) => {
-            let Stage::Waiting { event_loop, future: inner, convert } = std::mem::replace(&mut *now, Stage::Over)
+            let Stage::Waiting { event_loop, future: inner, convert, owner } =
+                std::mem::replace(&mut *now, Stage::Over)
             else {
                 return Ok(future);
             };
             drop(now);
-            deliver(py, event_loop, inner, convert, result);
+            deliver(py, event_loop, inner, convert, owner, result);
         }
         _ => drop(now),
     }
@@ -76,9 +117,9 @@ pub fn future<'py, T: Send + 'static>(
 fn answer<T: Send + 'static>(stage: &Mutex<Stage<T>>, result: Result<T>) {
     let mut now = stage.lock();
     match std::mem::replace(&mut *now, Stage::Over) {
-        Stage::Waiting { event_loop, future, convert } => {
+        Stage::Waiting { event_loop, future, convert, owner } => {
             drop(now);
-            let job: Job = Box::new(move |py| deliver(py, event_loop, future, convert, result));
+            let job: Job = Box::new(move |py| deliver(py, event_loop, future, convert, owner, result));
             if is_attached() {
                 let _ = Python::try_attach(job);
             } else {
@@ -90,8 +131,15 @@ fn answer<T: Send + 'static>(stage: &Mutex<Stage<T>>, result: Result<T>) {
 }
 
 /// Gives a future its result, in its own loop's thread. If the loop is closed or the future cancelled the result is
-/// dropped: a request finishes by that.
-fn deliver<T>(py: Python<'_>, event_loop: Py<PyAny>, future: Py<PyAny>, convert: Convert<T>, result: Result<T>) {
+/// dropped: a request finishes by that, and a session that nobody knows is ended.
+fn deliver<T>(
+    py: Python<'_>,
+    event_loop: Py<PyAny>,
+    future: Py<PyAny>,
+    convert: Convert<T>,
+    owner: Option<Arc<Shared>>,
+    result: Result<T>,
+) {
     let value = result.map_err(|error| raise(py, &error)).and_then(|value| convert(py, value));
     let (ok, value) = match value {
         Ok(value) => (true, value),
@@ -100,21 +148,42 @@ fn deliver<T>(py: Python<'_>, event_loop: Py<PyAny>, future: Py<PyAny>, convert:
     let delivered = (|| {
         let here = running_loop(py)?.is_some_and(|running| running.is(&event_loop));
         if here {
-            return settle(future.bind(py), ok, value.bind(py));
+            return give(future.bind(py), ok, value.bind(py), owner.as_deref());
         }
+        let owner = owner.map(|owner| Bound::new(py, Owner(owner))).transpose()?;
         let settle = pyo3::wrap_pyfunction!(settle, py)?;
-        event_loop.bind(py).call_method1("call_soon_threadsafe", (settle, future, ok, value)).map(drop)
+        event_loop.bind(py).call_method1("call_soon_threadsafe", (settle, future, ok, value, owner)).map(drop)
     })();
     if let Err(error) = delivered {
         log::debug!(target: "libsession", "an event loop was closed before its answer came: {error}");
     }
 }
 
+/// The manager of a session that ends if nobody takes it.
+#[pyclass(frozen, module = "libsession._native")]
+struct Owner(Arc<Shared>);
+
 /// Sets a future's result or exception unless it is done (cancelled) already.
 #[pyfunction]
-fn settle(future: &Bound<'_, PyAny>, ok: bool, value: &Bound<'_, PyAny>) -> PyResult<()> {
+#[pyo3(signature = (future, ok, value, owner))]
+fn settle(
+    future: &Bound<'_, PyAny>,
+    ok: bool,
+    value: &Bound<'_, PyAny>,
+    owner: Option<&Bound<'_, Owner>>,
+) -> PyResult<()> {
+    give(future, ok, value, owner.map(|owner| &*owner.get().0))
+}
+
+fn give(future: &Bound<'_, PyAny>, ok: bool, value: &Bound<'_, PyAny>, owner: Option<&Shared>) -> PyResult<()> {
     if future.call_method0("done")?.extract()? {
-        return Ok(());
+        let Some(owner) = owner.filter(|_| ok) else { return Ok(()) };
+        let id = match (value.cast::<Created>(), value.cast::<Session>()) {
+            (Ok(created), _) => created.get().0.id,
+            (_, Ok(session)) => session.get().request.id(),
+            _ => return Ok(()),
+        };
+        return detached(value.py(), || owner.end(id, EndOptions::default()).map(drop));
     }
     future.call_method1(if ok { "set_result" } else { "set_exception" }, (value,)).map(drop)
 }

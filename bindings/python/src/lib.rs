@@ -22,6 +22,7 @@ mod records;
 mod service;
 mod session;
 mod shared;
+mod ticket;
 mod value;
 mod wait;
 mod words;
@@ -47,6 +48,8 @@ mod _native {
     use crate::service::{forked, stop};
     #[pymodule_export]
     use crate::session::Session;
+    #[pymodule_export]
+    use crate::ticket::Ticket;
     #[pymodule_export]
     use crate::words::vocabularies;
 

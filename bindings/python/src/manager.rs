@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use libsession_core::session::{Created as CoreCreated, Touched};
-use libsession_core::{Begin, Manager as CoreManager, TouchKind};
+use libsession_core::session::{Created as CoreCreated, EndOptions, Touched};
+use libsession_core::{Begin, Manager as CoreManager, Request, TouchKind};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -12,13 +12,13 @@ use pyo3::types::PyDict;
 use crate::config;
 use crate::duration::{shared_delta, timeout};
 use crate::errors::raise;
-use crate::future::future;
+use crate::future::{GivenUp, future, patient_future};
 use crate::guard::{asking, attached, contain, detached};
 use crate::options::{self, Given, session_id};
 use crate::records;
 use crate::session::{Session, may_wait};
 use crate::shared::Shared;
-use crate::wait::wait;
+use crate::wait::{may_queue, wait, wait_for_units};
 use crate::words::parse_option;
 
 /// What the front room's `Manager` inherits.
@@ -30,7 +30,7 @@ pub struct Manager {
 
 /// A session that was made.
 #[pyclass(frozen, module = "libsession._native")]
-pub struct Created(CoreCreated);
+pub struct Created(pub CoreCreated);
 
 #[pymethods]
 impl Created {
@@ -62,8 +62,8 @@ impl Manager {
 
     /// Makes a session; starts no request.
     #[pyo3(
-        signature = (application=None, *, client=None, data=None, license_class=None, idle_timeout=Given(None), absolute_timeout=None),
-        text_signature = "($self, application=None, *, client=None, data=None, license_class=None, idle_timeout=..., absolute_timeout=None)"
+        signature = (application=None, *, client=None, data=None, license_class=None, idle_timeout=Given(None), absolute_timeout=None, wait=None, priority=None, ticket=None),
+        text_signature = "($self, application=None, *, client=None, data=None, license_class=None, idle_timeout=..., absolute_timeout=None, wait=None, priority=None, ticket=None)"
     )]
     #[allow(clippy::too_many_arguments)]
     fn create(
@@ -75,16 +75,26 @@ impl Manager {
         license_class: Object<'_, '_>,
         idle_timeout: Given<'_>,
         absolute_timeout: Object<'_, '_>,
+        wait: Object<'_, '_>,
+        priority: Object<'_, '_>,
+        ticket: Object<'_, '_>,
     ) -> PyResult<Created> {
-        let create =
-            options::create(application, client, data, license_class, idle_timeout.0.as_ref(), absolute_timeout)?;
-        asking(py, self.shared.deciders(), || self.shared.create(create)).map(Created)
+        let queue = options::queue(wait, priority, ticket)?;
+        let idle_timeout = idle_timeout.0.as_ref();
+        let mut create =
+            options::create(application, client, data, license_class, idle_timeout, absolute_timeout, queue)?;
+        if !may_queue(py, &mut create.queue)? {
+            return asking(py, self.shared.deciders(), || self.shared.create(create)).map(Created);
+        }
+        let ticket = create.queue.ticket.clone();
+        let undo = |created: CoreCreated| drop(self.shared.end(created.id, EndOptions::default()));
+        wait_for_units(py, ticket, |then| self.shared.create_async(create, then), undo).map(Created)
     }
 
     /// As `create`; an awaitable.
     #[pyo3(
-        signature = (application=None, *, client=None, data=None, license_class=None, idle_timeout=Given(None), absolute_timeout=None),
-        text_signature = "($self, application=None, *, client=None, data=None, license_class=None, idle_timeout=..., absolute_timeout=None)"
+        signature = (application=None, *, client=None, data=None, license_class=None, idle_timeout=Given(None), absolute_timeout=None, wait=None, priority=None, ticket=None),
+        text_signature = "($self, application=None, *, client=None, data=None, license_class=None, idle_timeout=..., absolute_timeout=None, wait=None, priority=None, ticket=None)"
     )]
     #[allow(clippy::too_many_arguments)]
     fn acreate<'py>(
@@ -96,12 +106,18 @@ impl Manager {
         license_class: Object<'_, 'py>,
         idle_timeout: Given<'py>,
         absolute_timeout: Object<'_, 'py>,
+        wait: Object<'_, 'py>,
+        priority: Object<'_, 'py>,
+        ticket: Object<'_, 'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let create =
-            options::create(application, client, data, license_class, idle_timeout.0.as_ref(), absolute_timeout)?;
-        future(
+        let queue = options::queue(wait, priority, ticket)?;
+        let idle_timeout = idle_timeout.0.as_ref();
+        let create = options::create(application, client, data, license_class, idle_timeout, absolute_timeout, queue)?;
+        let given_up = GivenUp::new(&create.queue, Some(&self.shared));
+        patient_future(
             py,
             self.shared.deciders(),
+            given_up,
             |py, created| Ok(Py::new(py, Created(created))?.into_any()),
             |then| self.shared.create_async(create, then),
         )
@@ -109,8 +125,8 @@ impl Manager {
 
     /// Makes a session and begins its first request, in one step.
     #[pyo3(
-        signature = (application=None, *, client=None, data=None, license_class=None, idle_timeout=Given(None), absolute_timeout=None, touch=None, lock=None),
-        text_signature = "($self, application=None, *, client=None, data=None, license_class=None, idle_timeout=..., absolute_timeout=None, touch=None, lock=None)"
+        signature = (application=None, *, client=None, data=None, license_class=None, idle_timeout=Given(None), absolute_timeout=None, touch=None, lock=None, wait=None, priority=None, ticket=None),
+        text_signature = "($self, application=None, *, client=None, data=None, license_class=None, idle_timeout=..., absolute_timeout=None, touch=None, lock=None, wait=None, priority=None, ticket=None)"
     )]
     #[allow(clippy::too_many_arguments)]
     fn begin_new(
@@ -124,17 +140,28 @@ impl Manager {
         absolute_timeout: Object<'_, '_>,
         touch: Object<'_, '_>,
         lock: Object<'_, '_>,
+        wait: Object<'_, '_>,
+        priority: Object<'_, '_>,
+        ticket: Object<'_, '_>,
     ) -> PyResult<Session> {
-        let create =
-            options::create(application, client, data, license_class, idle_timeout.0.as_ref(), absolute_timeout)?;
+        let queue = options::queue(wait, priority, ticket)?;
+        let idle_timeout = idle_timeout.0.as_ref();
+        let mut create =
+            options::create(application, client, data, license_class, idle_timeout, absolute_timeout, queue)?;
         let begin = options::begin(touch, lock, None, None)?;
-        let request = asking(py, self.shared.deciders(), || self.shared.begin_new(create, begin))?;
+        let request = if may_queue(py, &mut create.queue)? {
+            let ticket = create.queue.ticket.clone();
+            let undo = |request: Request| drop(request.end(EndOptions::default()));
+            wait_for_units(py, ticket, |then| self.shared.begin_new_async(create, begin, then), undo)?
+        } else {
+            asking(py, self.shared.deciders(), || self.shared.begin_new(create, begin))?
+        };
         Ok(Session::owned(request, self.shared.clone()))
     }
 
     #[pyo3(
         name = "_abegin_new",
-        signature = (application, client, data, license_class, idle_timeout, absolute_timeout, touch, lock)
+        signature = (application, client, data, license_class, idle_timeout, absolute_timeout, touch, lock, wait, priority, ticket)
     )]
     #[allow(clippy::too_many_arguments)]
     fn abegin_new<'py>(
@@ -148,14 +175,20 @@ impl Manager {
         absolute_timeout: Object<'_, 'py>,
         touch: Object<'_, 'py>,
         lock: Object<'_, 'py>,
+        wait: Object<'_, 'py>,
+        priority: Object<'_, 'py>,
+        ticket: Object<'_, 'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let create =
-            options::create(application, client, data, license_class, idle_timeout.0.as_ref(), absolute_timeout)?;
+        let queue = options::queue(wait, priority, ticket)?;
+        let idle_timeout = idle_timeout.0.as_ref();
+        let create = options::create(application, client, data, license_class, idle_timeout, absolute_timeout, queue)?;
         let begin = options::begin(touch, lock, None, None)?;
         let shared = self.shared.clone();
-        future(
+        let given_up = GivenUp::new(&create.queue, Some(&self.shared));
+        patient_future(
             py,
             self.shared.deciders(),
+            given_up,
             |py, request| Ok(Py::new(py, Session::owned(request, shared))?.into_any()),
             |then| self.shared.begin_new_async(create, begin, then),
         )

@@ -1,7 +1,8 @@
 //! Options of calls, read from keyword arguments.
 
 use libsession_core::{
-    BeginOptions, Client, CreateOptions, EndOptions, EndReason, FeatureOptions, Filter, LoginOptions, State,
+    BeginOptions, Client, CreateOptions, EndOptions, EndReason, FeatureOptions, Filter, LoginOptions, QueueOptions,
+    State, Ticket as CoreTicket,
 };
 use libsession_core::{EndLevel, SessionId};
 use pyo3::Borrowed;
@@ -10,6 +11,7 @@ use pyo3::types::{PyDict, PyMapping, PyString};
 
 use crate::duration::{duration, given_timeout, optional};
 use crate::errors::{invalid, raise};
+use crate::ticket::Ticket;
 use crate::value;
 use crate::words::parse_option;
 
@@ -59,6 +61,7 @@ pub fn session_id(py: Python<'_>, text: &str) -> PyResult<SessionId> {
 }
 
 /// How a session is made.
+#[allow(clippy::too_many_arguments)]
 pub fn create(
     application: Argument<'_, '_>,
     client: Argument<'_, '_>,
@@ -66,8 +69,10 @@ pub fn create(
     license_class: Argument<'_, '_>,
     idle_timeout: Argument<'_, '_>,
     absolute_timeout: Argument<'_, '_>,
+    queue: QueueOptions,
 ) -> PyResult<CreateOptions> {
-    let mut options = CreateOptions { application: text("application", application)?, ..CreateOptions::default() };
+    let mut options =
+        CreateOptions { application: text("application", application)?, queue, ..CreateOptions::default() };
     if let Some(client) = client.filter(|client| !client.is_none()) {
         options.client = Client {
             address: text("address", Some(&client.getattr("address")?))?,
@@ -123,6 +128,25 @@ pub fn end(
     })
 }
 
+/// Whether it waits for license units: a wait always has a ticket, so that it can be given up.
+pub fn queue(wait: Argument<'_, '_>, priority: Argument<'_, '_>, ticket: Argument<'_, '_>) -> PyResult<QueueOptions> {
+    let mut queue = QueueOptions { wait: optional("wait", wait)?.unwrap_or_default(), ..QueueOptions::default() };
+    if let Some(priority) = priority.filter(|priority| !priority.is_none()) {
+        queue.priority = priority
+            .extract()
+            .map_err(|_| invalid(priority.py(), format!("priority {priority} is not between -9 and 9")))?;
+    }
+    queue.ticket = match ticket.filter(|ticket| !ticket.is_none()) {
+        Some(ticket) => match ticket.cast::<Ticket>() {
+            Ok(ticket) => Some(ticket.get().0.clone()),
+            Err(_) => return Err(invalid(ticket.py(), format!("ticket is a Ticket, not {}", ticket.get_type()))),
+        },
+        None if queue.wait.is_zero() => None,
+        None => Some(CoreTicket::new()),
+    };
+    Ok(queue)
+}
+
 fn groups(groups: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<String>> {
     match groups {
         Some(groups) => groups.try_iter()?.map(|group| required_text("a group", &group?)).collect(),
@@ -130,16 +154,20 @@ fn groups(groups: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<String>> {
     }
 }
 
-/// The groups of who logs in.
-pub fn login(of: Option<&Bound<'_, PyAny>>) -> PyResult<LoginOptions> {
-    Ok(LoginOptions { groups: groups(of)?, ..LoginOptions::default() })
+/// The groups of who logs in, and whether it waits.
+pub fn login(of: Option<&Bound<'_, PyAny>>, queue: QueueOptions) -> PyResult<LoginOptions> {
+    Ok(LoginOptions { groups: groups(of)?, queue })
 }
 
 /// How a feature is taken.
-pub fn feature(times: Option<&Bound<'_, PyAny>>, of: Option<&Bound<'_, PyAny>>) -> PyResult<FeatureOptions> {
+pub fn feature(
+    times: Option<&Bound<'_, PyAny>>,
+    of: Option<&Bound<'_, PyAny>>,
+    queue: QueueOptions,
+) -> PyResult<FeatureOptions> {
     let default = FeatureOptions::default();
     let count = times.map_or(Ok(default.count), |times| count("count", times))?;
-    Ok(FeatureOptions { count, groups: groups(of)?, ..FeatureOptions::default() })
+    Ok(FeatureOptions { count, groups: groups(of)?, queue })
 }
 
 /// Which sessions are meant; an unknown name is `Invalid` and named.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use libsession_core::license::{Audit, AuditRecord, HolderUsage, Usage};
+use libsession_core::license::{Audit, AuditRecord, HolderUsage, Usage, Waiter};
 use libsession_core::{
     Client, CloseReport, DeadLetter, EndOutcome, Explain, Feature, LogEntry, Page, Progress, Receipt, RequestInfo,
     SessionInfo, Stats, UnitExplain,
@@ -10,7 +10,7 @@ use libsession_core::{
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyDict, PyList, PyTuple};
 
 use crate::errors::{build, raise};
 use crate::words::word;
@@ -248,6 +248,7 @@ pub fn stats<'py>(py: Python<'py>, stats: &Stats) -> PyResult<Bound<'py, PyAny>>
         ended: ended,
         in_flight: stats.in_flight,
         lock_waiters: stats.lock_waiters,
+        license_waiters: stats.license_waiters,
         tombstones: stats.tombstones,
         damaged: stats.damaged,
         reaper: stats.reaper,
@@ -277,6 +278,8 @@ pub fn usage<'py>(py: Python<'py>, usage: &Usage) -> PyResult<Bound<'py, PyAny>>
         lingering: usage.lingering,
         overdrawn: usage.overdrawn,
         excess: usage.excess,
+        waiting: usage.waiting,
+        offered: usage.offered,
         high_water: usage.high_water,
         high_water_at: instant(py, usage.high_water_at)?,
         denials: usage.denials,
@@ -309,6 +312,23 @@ pub fn unit_explain<'py>(py: Python<'py>, it: &UnitExplain) -> PyResult<Bound<'p
         sessions: tuple(py, &it.sessions, |info| session_info(py, info))?,
         text: it.text.as_str(),
     })
+}
+
+/// Those who wait for units of a pool.
+pub fn queue<'py>(py: Python<'py>, waiting: &[Waiter]) -> PyResult<Bound<'py, PyList>> {
+    let waiter = |one: &Waiter| {
+        record!(py, "Waiter" {
+            position: one.position,
+            holder: &*one.holder,
+            session_id: one.session_id.to_string(),
+            priority: one.priority,
+            waited: one.waited,
+            left: one.left,
+            offered: one.offered,
+            process: one.process,
+        })
+    };
+    PyList::new(py, waiting.iter().map(waiter).collect::<PyResult<Vec<_>>>()?)
 }
 
 /// A recount of a pool.

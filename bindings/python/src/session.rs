@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use libsession_core::manager::Then;
 use libsession_core::sync::Mutex;
 use libsession_core::{Begin, EndOutcome, Error, ErrorKind, LockMode, Request, Result, Subscript, Value};
 use pyo3::exceptions::PyTypeError;
@@ -11,12 +12,12 @@ use pyo3::types::{PyTuple, PyWeakrefMethods, PyWeakrefReference};
 
 use crate::duration::{duration, optional, timeout};
 use crate::errors::{invalid, raise};
-use crate::future::{Ready, future};
+use crate::future::{GivenUp, Ready, future, patient_future};
 use crate::guard::{asking, attached, detached};
 use crate::options;
 use crate::records;
 use crate::shared::Shared;
-use crate::wait::{on_event_loop, wait};
+use crate::wait::{may_queue, on_event_loop, wait, wait_for_units};
 use crate::words::{parse, word};
 
 /// A list or dict of this session that was handed out: where it is, the object, and what it was when last in step.
@@ -288,53 +289,122 @@ impl Session {
     }
 
     /// The host has authenticated `user`.
-    #[pyo3(signature = (user, *, groups=None))]
+    #[pyo3(signature = (user, *, groups=None, wait=None, priority=None, ticket=None))]
     fn login<'py>(
         &self,
         py: Python<'py>,
         user: &Bound<'py, PyAny>,
         groups: Option<&Bound<'py, PyAny>>,
+        wait: Option<&Bound<'py, PyAny>>,
+        priority: Option<&Bound<'py, PyAny>>,
+        ticket: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let (user, groups) = (options::required_text("user", user)?, options::login(groups)?);
-        let login = asking(py, self.manager.deciders(), || self.request.login_with(&user, groups))?;
+        let user = options::required_text("user", user)?;
+        let mut options = options::login(groups, options::queue(wait, priority, ticket)?)?;
+        let login = if may_queue(py, &mut options.queue)? {
+            let ticket = options.queue.ticket.clone();
+            wait_for_units(py, ticket, |then| self.request.login_async(&user, options, then), drop)?
+        } else {
+            asking(py, self.manager.deciders(), || self.request.login_with(&user, options))?
+        };
         records::login(py, &login)
     }
 
     /// As `login`; an awaitable.
-    #[pyo3(signature = (user, *, groups=None))]
+    #[pyo3(signature = (user, *, groups=None, wait=None, priority=None, ticket=None))]
     fn alogin<'py>(
         &self,
         py: Python<'py>,
         user: &Bound<'py, PyAny>,
         groups: Option<&Bound<'py, PyAny>>,
+        wait: Option<&Bound<'py, PyAny>>,
+        priority: Option<&Bound<'py, PyAny>>,
+        ticket: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let (user, groups) = (options::required_text("user", user)?, options::login(groups)?);
-        future(
+        let user = options::required_text("user", user)?;
+        let options = options::login(groups, options::queue(wait, priority, ticket)?)?;
+        patient_future(
             py,
             self.manager.deciders(),
+            GivenUp::new(&options.queue, None),
             |py, login| records::login(py, &login).map(Bound::unbind),
-            |then| self.request.login_async(&user, groups, then),
+            |then| self.request.login_async(&user, options, then),
         )
     }
 
     /// Tries the license trade again.
-    #[pyo3(signature = (*, groups=None))]
-    fn trade(&self, py: Python<'_>, groups: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-        let groups = options::login(groups)?;
-        attached(py, || self.request.trade_with(groups))
+    #[pyo3(signature = (*, groups=None, wait=None, priority=None, ticket=None))]
+    fn trade(
+        &self,
+        py: Python<'_>,
+        groups: Option<&Bound<'_, PyAny>>,
+        wait: Option<&Bound<'_, PyAny>>,
+        priority: Option<&Bound<'_, PyAny>>,
+        ticket: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let mut options = options::login(groups, options::queue(wait, priority, ticket)?)?;
+        if !may_queue(py, &mut options.queue)? {
+            return attached(py, || self.request.trade_with(options));
+        }
+        let ticket = options.queue.ticket.clone();
+        wait_for_units(py, ticket, |then| self.request.trade_async(options, then), drop)
+    }
+
+    /// As `trade`; an awaitable.
+    #[pyo3(signature = (*, groups=None, wait=None, priority=None, ticket=None))]
+    fn atrade<'py>(
+        &self,
+        py: Python<'py>,
+        groups: Option<&Bound<'py, PyAny>>,
+        wait: Option<&Bound<'py, PyAny>>,
+        priority: Option<&Bound<'py, PyAny>>,
+        ticket: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let options = options::login(groups, options::queue(wait, priority, ticket)?)?;
+        let given_up = GivenUp::new(&options.queue, None);
+        patient_future(py, false, given_up, |py, ()| Ok(py.None()), |then| self.request.trade_async(options, then))
     }
 
     /// Takes a feature.
-    #[pyo3(signature = (pool, count=None, *, groups=None))]
+    #[pyo3(signature = (pool, count=None, *, groups=None, wait=None, priority=None, ticket=None))]
+    #[allow(clippy::too_many_arguments)]
     fn take_feature(
         &self,
         py: Python<'_>,
         pool: &Bound<'_, PyAny>,
         count: Option<&Bound<'_, PyAny>>,
         groups: Option<&Bound<'_, PyAny>>,
+        wait: Option<&Bound<'_, PyAny>>,
+        priority: Option<&Bound<'_, PyAny>>,
+        ticket: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        let (pool, options) = (options::required_text("pool", pool)?, options::feature(count, groups)?);
-        attached(py, || self.request.take_feature(&pool, options))
+        let pool = options::required_text("pool", pool)?;
+        let mut options = options::feature(count, groups, options::queue(wait, priority, ticket)?)?;
+        if !may_queue(py, &mut options.queue)? {
+            return attached(py, || self.request.take_feature(&pool, options));
+        }
+        let ticket = options.queue.ticket.clone();
+        wait_for_units(py, ticket, |then| self.request.take_feature_async(&pool, options, then), drop)
+    }
+
+    /// As `take_feature`; an awaitable.
+    #[pyo3(signature = (pool, count=None, *, groups=None, wait=None, priority=None, ticket=None))]
+    #[allow(clippy::too_many_arguments)]
+    fn atake_feature<'py>(
+        &self,
+        py: Python<'py>,
+        pool: &Bound<'py, PyAny>,
+        count: Option<&Bound<'py, PyAny>>,
+        groups: Option<&Bound<'py, PyAny>>,
+        wait: Option<&Bound<'py, PyAny>>,
+        priority: Option<&Bound<'py, PyAny>>,
+        ticket: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let pool = options::required_text("pool", pool)?;
+        let options = options::feature(count, groups, options::queue(wait, priority, ticket)?)?;
+        let given_up = GivenUp::new(&options.queue, None);
+        let take = |then: Then<()>| self.request.take_feature_async(&pool, options, then);
+        patient_future(py, false, given_up, |py, ()| Ok(py.None()), take)
     }
 
     /// Returns a feature; how often.

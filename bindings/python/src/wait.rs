@@ -1,22 +1,65 @@
 //! Synchronous waits that Ctrl-C ends: the wait goes on in the core, this thread looks for signals in between.
 
-use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
 use libsession_core::manager::Then;
-use libsession_core::{Error, ErrorKind};
+use libsession_core::session::QueueOptions;
+use libsession_core::{Error, ErrorKind, Result, Ticket};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
 use crate::errors::raise;
-use crate::guard::{contain, knowing};
+use crate::guard::{contain, detached, knowing};
 
 /// How long a signal may go unseen.
 const SLICE: Duration = Duration::from_millis(50);
+/// How long a cancelled wait for units may take to end.
+const GIVEN_UP: Duration = Duration::from_secs(5);
 
 /// Starts an asynchronous call and waits for its result. When a signal handler raises, the wait is given up: a result
 /// that comes later is dropped (a request finishes at once).
 pub fn wait<T: Send + 'static>(py: Python<'_>, start: impl FnOnce(Then<T>) + Send) -> PyResult<T> {
+    wait_until(py, start, |_| Ok(()))
+}
+
+/// Whether a synchronous call may wait for units: as for a lock, not on an event loop's thread, where it does not wait.
+pub fn may_queue(py: Python<'_>, queue: &mut QueueOptions) -> PyResult<bool> {
+    if queue.wait.is_zero() {
+        return Ok(false);
+    }
+    if on_event_loop(py)? {
+        queue.wait = Duration::ZERO;
+        return Ok(false);
+    }
+    Ok(true)
+}
+
+/// As [`wait`], of a call that waits for units with this ticket. When the wait is given up, its place is, too; what was given
+/// at that very moment is handed to `undo`.
+pub fn wait_for_units<T: Send + 'static>(
+    py: Python<'_>,
+    ticket: Option<Ticket>,
+    start: impl FnOnce(Then<T>) + Send,
+    undo: impl FnOnce(T) + Send,
+) -> PyResult<T> {
+    wait_until(py, start, |late| {
+        let Some(ticket) = ticket else { return Ok(()) };
+        detached(py, move || {
+            ticket.cancel();
+            if let Ok(Ok(given)) = late.recv_timeout(GIVEN_UP) {
+                undo(given);
+            }
+            Ok(())
+        })
+    })
+}
+
+fn wait_until<T: Send + 'static>(
+    py: Python<'_>,
+    start: impl FnOnce(Then<T>) + Send,
+    give_up: impl FnOnce(Receiver<Result<T>>) -> PyResult<()>,
+) -> PyResult<T> {
     let (sender, receiver) = sync_channel(1);
     let then: Then<T> = Box::new(move |result| drop(sender.try_send(result)));
     py.detach(|| {
@@ -40,7 +83,12 @@ pub fn wait<T: Send + 'static>(py: Python<'_>, start: impl FnOnce(Then<T>) + Sen
         });
         match outcome {
             Ok(result) => return result.map_err(|error| raise(py, &error)),
-            Err(RecvTimeoutError::Timeout) => py.check_signals()?,
+            Err(RecvTimeoutError::Timeout) => {
+                if let Err(raised) = py.check_signals() {
+                    give_up(waiting)?;
+                    return Err(raised);
+                }
+            }
             Err(RecvTimeoutError::Disconnected) => {
                 return Err(raise(py, &Error::new(ErrorKind::Internal, "a call ended without an answer")));
             }

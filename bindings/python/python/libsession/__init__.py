@@ -43,7 +43,7 @@ from ._errors import (
 )
 from ._events import MISSING, Callback, Deny, EventClass, Extend, Missing, Verdict
 from ._manager import Manager
-from ._native import Created, Event, Session, __version__
+from ._native import Created, Event, Session, Ticket, __version__
 from ._records import (
     Audit,
     AuditRecord,
@@ -73,6 +73,7 @@ from ._records import (
     Stats,
     UnitExplain,
     Usage,
+    Waiter,
 )
 from ._words import (
     ApplicationTimeout,
@@ -165,6 +166,7 @@ __all__ = [
     "Stats",
     "StoreError",
     "ThreadKind",
+    "Ticket",
     "Timeout",
     "TouchKind",
     "Unavailable",
@@ -173,6 +175,7 @@ __all__ = [
     "UnitRule",
     "Usage",
     "Verdict",
+    "Waiter",
     "WrongProcess",
     "__version__",
 ]

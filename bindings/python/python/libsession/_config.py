@@ -138,6 +138,8 @@ class Pool:
     """Users that are not let in, even if `include` names them."""
     trade_failure: Literal["keep", "refuse"] = "keep"
     """What becomes of a login whose license can't be traded."""
+    queue: int = 0
+    """Most who may wait for units of the pool (`wait=`); the next is refused at once. 0: nobody waits."""
     audit_records: int = 10_000
     """How many audit records are kept."""
 

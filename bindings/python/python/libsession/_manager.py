@@ -17,6 +17,7 @@ from ._words import EndLevel, EndReason, LicenseClass, LockMode, State, TouchKin
 
 if TYPE_CHECKING:
     from ._clock import ManualClock
+    from ._native import Ticket
     from ._records import Client
 
 _H = TypeVar("_H")
@@ -146,10 +147,25 @@ class Manager(_native.Manager):
         absolute_timeout: Duration | None = None,
         touch: TouchKind | Literal["activity", "keepalive", "none"] | None = None,
         lock: LockMode | Literal["exclusive", "shared", "none"] | None = None,
+        wait: Duration | None = None,
+        priority: int | None = None,
+        ticket: Ticket | None = None,
     ) -> Opening:
         """As `begin_new`; asynchronous callbacks are awaited."""
         return Opening(
-            self._abegin_new(application, client, data, license_class, idle_timeout, absolute_timeout, touch, lock)
+            self._abegin_new(
+                application,
+                client,
+                data,
+                license_class,
+                idle_timeout,
+                absolute_timeout,
+                touch,
+                lock,
+                wait,
+                priority,
+                ticket,
+            )
         )
 
     # --- bulk ---

@@ -31,6 +31,7 @@ from ._records import (
     HighWater,
     UnitExplain,
     Usage,
+    Waiter,
 )
 from ._words import EndLevel, EndReason, EventKind, LicenseClass, LockMode, ThreadKind, TouchKind
 
@@ -45,6 +46,7 @@ __all__ = [
     "_forked",
     "_stop",
     "Session",
+    "Ticket",
     "vocabularies",
     "__version__",
 ]
@@ -313,31 +315,88 @@ class Session(MutableMapping[str, Any]):
     def rotate(self) -> str:
         """A new token for the same session; the old one works for the grace."""
 
-    def login(self, user: str, *, groups: Iterable[str] | None = None) -> Login:
+    def login(
+        self,
+        user: str,
+        *,
+        groups: Iterable[str] | None = None,
+        wait: Duration | None = None,
+        priority: int | None = None,
+        ticket: Ticket | None = None,
+    ) -> Login:
         """The host has authenticated `user`: asks `on_login`, then changes user and holder and rotates the token.
 
         `groups` are those that the user belongs to, at most 256: reservations and lists of a pool may name them.
 
-        Raises `Denied` if a callback refuses, `Invalid`; nothing changed.
+        `wait`, `priority`, `ticket` as in `Manager.create`: when the time is over it does what it would without a wait.
+
+        Raises `Denied` if a callback refuses, `Cancelled`, `Invalid`; nothing changed.
         """
 
-    def alogin(self, user: str, *, groups: Iterable[str] | None = None) -> Awaitable[Login]:
+    def alogin(
+        self,
+        user: str,
+        *,
+        groups: Iterable[str] | None = None,
+        wait: Duration | None = None,
+        priority: int | None = None,
+        ticket: Ticket | None = None,
+    ) -> Awaitable[Login]:
         """As `login`; asynchronous callbacks are awaited."""
 
-    def trade(self, *, groups: Iterable[str] | None = None) -> None:
+    def trade(
+        self,
+        *,
+        groups: Iterable[str] | None = None,
+        wait: Duration | None = None,
+        priority: int | None = None,
+        ticket: Ticket | None = None,
+    ) -> None:
         """Tries the license trade again after a login whose trade was denied. Raises `LicenseDenied`.
 
-        `groups` as in `login`: they are not remembered from there.
+        `groups` as in `login`: they are not remembered from there. `wait`, `priority`, `ticket` as in `Manager.create`.
         """
 
-    def take_feature(self, pool: str, count: int | None = None, *, groups: Iterable[str] | None = None) -> None:
+    def atrade(
+        self,
+        *,
+        groups: Iterable[str] | None = None,
+        wait: Duration | None = None,
+        priority: int | None = None,
+        ticket: Ticket | None = None,
+    ) -> Awaitable[None]:
+        """As `trade`, never blocking."""
+
+    def take_feature(
+        self,
+        pool: str,
+        count: int | None = None,
+        *,
+        groups: Iterable[str] | None = None,
+        wait: Duration | None = None,
+        priority: int | None = None,
+        ticket: Ticket | None = None,
+    ) -> None:
         """Takes a feature: units of a pool beside the session's license, 1 (the default) to 1000 at once, all or none.
 
         They are charged to the user who is logged in now, or else to the session, until they are returned or the session
         ends, however that ends. `groups` as in `login`. At most 64 features a session.
+        `wait`, `priority`, `ticket` as in `Manager.create`.
 
-        Raises `LicenseDenied`, `Invalid`; nothing changed.
+        Raises `LicenseDenied`, `Cancelled`, `Invalid`; nothing changed.
         """
+
+    def atake_feature(
+        self,
+        pool: str,
+        count: int | None = None,
+        *,
+        groups: Iterable[str] | None = None,
+        wait: Duration | None = None,
+        priority: int | None = None,
+        ticket: Ticket | None = None,
+    ) -> Awaitable[None]:
+        """As `take_feature`, never blocking."""
 
     def return_feature(self, pool: str, count: int | None = None) -> int:
         """Returns a feature so often (default 1), or as often as it is taken, what was taken last first. Tells how often."""
@@ -447,6 +506,28 @@ class Session(MutableMapping[str, Any]):
     def _write(self, path: tuple[Any, ...], object: Any) -> bool: ...
     def _read(self, path: tuple[Any, ...]) -> Any: ...
 
+@final
+class Ticket:
+    """Stands for one wait in the queue of a pool: tells the position, and cancels, from any thread.
+
+    It serves one wait after the other; of two at once it knows the later one.
+    """
+
+    def __new__(cls) -> Self: ...
+    def cancel(self) -> None:
+        """Cancels the wait, which then raises `Cancelled`; one that has not begun yet does so as soon as it would wait.
+
+        A wait whose units are being given at this moment may still succeed.
+        """
+
+    @property
+    def position(self) -> int | None:
+        """How many come first, plus one; None if nothing waits with this ticket."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether a call waits with this ticket now."""
+
 @disjoint_base
 class Manager:
     def __new__(cls, options: dict[str, Any]) -> Self: ...
@@ -459,10 +540,18 @@ class Manager:
         license_class: _Class = None,
         idle_timeout: Timeout | EllipsisType = ...,
         absolute_timeout: Duration | None = None,
+        wait: Duration | None = None,
+        priority: int | None = None,
+        ticket: Ticket | None = None,
     ) -> Created:
         """Makes a session; starts no request. A refused creation leaves nothing behind.
 
-        Raises `Denied` (by `on_start`), `LicenseDenied`, `SessionLimit`, `Invalid`, `QuotaExceeded`.
+        Where there is no license unit it waits for one, at most `wait` (a timedelta or seconds on the manager's clock; none is not
+        at all), in the queue of the pool, in the order of `priority` (-9 to 9, higher first, default 0), then of coming. Other
+        threads run meanwhile; a signal handler that raises ends the wait, and so does `ticket.cancel()`. On an event loop's
+        thread it does not wait: use `acreate`. A task that is cancelled while it awaits that leaves no place and no session.
+
+        Raises `Denied` (by `on_start`), `LicenseDenied`, `Cancelled`, `SessionLimit`, `Invalid`, `QuotaExceeded`.
         """
 
     def acreate(
@@ -474,6 +563,9 @@ class Manager:
         license_class: _Class = None,
         idle_timeout: Timeout | EllipsisType = ...,
         absolute_timeout: Duration | None = None,
+        wait: Duration | None = None,
+        priority: int | None = None,
+        ticket: Ticket | None = None,
     ) -> Awaitable[Created]:
         """As `create`; asynchronous `on_start` callbacks are awaited."""
 
@@ -488,6 +580,9 @@ class Manager:
         absolute_timeout: Duration | None = None,
         touch: _Touch = None,
         lock: _Lock = None,
+        wait: Duration | None = None,
+        priority: int | None = None,
+        ticket: Ticket | None = None,
     ) -> Session:
         """Makes a session and begins its first request, in one step: what servers use."""
 
@@ -595,6 +690,12 @@ class Manager:
     def usage(self, pool: str) -> Usage:
         """The use of a license pool. Raises `Invalid` for an unknown one."""
 
+    def queue(self, pool: str, *, skip: int = 0, limit: int = 1000) -> list[Waiter]:
+        """Those who wait for units of a pool, after the first `skip`, at most `limit`, in the order of their turns.
+
+        Raises `Invalid` for an unknown pool.
+        """
+
     def explain_unit(self, pool: str, holder: str) -> UnitExplain | None:
         """Why a holder (a user, or a session's id) has units of a pool, and when they come back. None: it has none.
 
@@ -680,6 +781,9 @@ class Manager:
         absolute_timeout: Duration | None,
         touch: _Touch,
         lock: _Lock,
+        wait: Duration | None,
+        priority: int | None,
+        ticket: Ticket | None,
     ) -> Awaitable[Session]: ...
     def _end_where(
         self,

@@ -248,6 +248,8 @@ class Stats:
     ended: dict[EndReason, int]
     in_flight: int
     lock_waiters: int
+    license_waiters: int
+    """Calls of this manager that wait for license units."""
     tombstones: int
     damaged: int
     reaper: str
@@ -304,6 +306,10 @@ class Usage:
     """Units in use beyond the capacity that were given as overdraft."""
     excess: int
     """Units in use beyond the capacity because it was lowered meanwhile: they stay with who has them and drain."""
+    waiting: int
+    """How many wait for units."""
+    offered: int
+    """Units among those in use that are set aside for who waits, to be fetched within half a second."""
     high_water: int
     high_water_at: datetime
     denials: int
@@ -329,6 +335,25 @@ class PoolDifference:
     named: Any
     """What this manager was opened with; durations in milliseconds."""
     in_force: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Waiter:
+    """One who waits for units of a pool."""
+
+    position: int
+    """How many come first, plus one."""
+    holder: str
+    """Who is to be charged: a session id or a user."""
+    session_id: str
+    """The session that waits, or is to be made."""
+    priority: int
+    waited: timedelta
+    left: timedelta
+    """How long it will wait still."""
+    offered: bool
+    """Whether units are set aside for it, which it is about to take."""
+    process: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,7 +388,8 @@ class AuditRecord:
     seq: int
     at_ms: int
     kind: str
-    """`grant`, `denial`, `trade`, `release`, `linger`, `reclaim`, `change` (of the pool)."""
+    """`grant`, `denial`, `trade`, `release`, `linger`, `reclaim`, `change` (of the pool), `queue`, `offer`, `withdraw`,
+    `leave`."""
     session_id: str
     holder: str
     """Who is charged afterwards; for a release, who was; for a change of the pool, who changed it, or empty."""
@@ -374,7 +400,8 @@ class AuditRecord:
     reason: DenyReason | None
     """For a denial."""
     why: str | None
-    """What made it possible, or brought it about: `lingering`, `reclaimed`, `reserved`, `break_glass`, `overdraft`, `lingered`."""
+    """What made it possible, or brought it about: `lingering`, `reclaimed`, `reserved`, `break_glass`, `overdraft`, `lingered`,
+    `waited`, `cancelled`, `died`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -452,6 +479,7 @@ CLASSES: Final[dict[str, Any]] = {
         HolderUsage,
         Usage,
         HighWater,
+        Waiter,
         UnitExplain,
         Audit,
         AuditRecord,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .world import World
 
 STATS = {
-    "live", "peak", "created", "refused", "in_flight", "lock_waiters", "tombstones", "damaged", "callbacks_delivered",
+    "live", "peak", "created", "refused", "in_flight", "lock_waiters", "license_waiters", "tombstones", "damaged", "callbacks_delivered",
     "callbacks_failed", "callbacks_overrun", "dead_letters", "stuck_workers", "replaced_token_uses", "reaper",
 }  # fmt: skip
 
@@ -97,7 +97,9 @@ def usage_field(world: World, found: ls.Usage, name: str) -> str:
             if one.release_in is not None
         )
         return answer.join(left, ",")
-    if name not in ("capacity", "in_use", "available", "high_water", "denials", "lingering", "overdrawn", "excess"):
+    if name not in (
+        "capacity", "in_use", "available", "high_water", "denials", "lingering", "overdrawn", "excess", "waiting", "offered",
+    ):  # fmt: skip
         raise Script(f"a usage has no field '{name}'")
     return str(getattr(found, name))
 
@@ -145,6 +147,23 @@ def accounts(world: World, words: Words) -> str:
 
 def reset_high_water(world: World, words: Words) -> str:
     world.manager.reset_high_water(words.text_at(0), words.text_at(1))
+    return "ok"
+
+
+def queue(world: World, words: Words) -> str:
+    def line(one: ls.Waiter) -> str:
+        holder = world.label_of(one.session_id) if one.holder == one.session_id else answer.word(one.holder)
+        return f"{one.position}:{holder}:{one.priority}:{answer.millis(one.left)}{'!' if one.offered else ''}"
+
+    return answer.join((line(one) for one in world.manager.queue(words.text_at(0), limit=10_000)), ",")
+
+
+def position(world: World, words: Words) -> str:
+    return answer.or_none(world.tickets[words.at(0)].position)
+
+
+def cancel(world: World, words: Words) -> str:
+    world.tickets[words.at(0)].cancel()
     return "ok"
 
 
@@ -244,6 +263,9 @@ LOOKS: dict[str, Callable[[World, Words], str]] = {
         world.manager.forget_high_water(words.text_at(0), words.text_at(1))
     ),
     "accounts": accounts,
+    "queue": queue,
+    "position": position,
+    "cancel": cancel,
     "audit": audit,
     "audit_records": audit_records,
     "dead_letters": dead_letters,

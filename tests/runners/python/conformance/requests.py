@@ -95,17 +95,29 @@ def groups(words: Words) -> list[str]:
     return [group for group in (words.text("groups") or "").split(",") if group]
 
 
-def trade(session: ls.Session, words: Words) -> str:
-    session.trade(groups=groups(words))
+def queue_options(world: World, words: Words) -> dict[str, Any]:
+    """What `wait_ms= priority= ticket=` say of who waits for units."""
+    return {
+        "wait": words.duration("wait_ms"),
+        "priority": words.number("priority"),
+        "ticket": world.tickets[words.named["ticket"]] if "ticket" in words.named else None,
+    }
+
+
+def trade(world: World, words: Words) -> str:
+    session, _ = world.request(words.at(0))
+    session.trade(groups=groups(words), **queue_options(world, words))
     return "ok"
 
 
 # --- features ---
 
 
-def take(session: ls.Session, words: Words) -> str:
+def take(world: World, words: Words) -> str:
+    session, _ = world.request(words.at(0))
     count = words.number("count")
-    session.take_feature(words.text_at(1), 1 if count is None else count, groups=groups(words))
+    options = queue_options(world, words)
+    session.take_feature(words.text_at(1), 1 if count is None else count, groups=groups(words), **options)
     return "ok"
 
 
@@ -152,8 +164,6 @@ SIMPLE: dict[str, Callable[[ls.Session, Words], str]] = {
     "finish": done(ls.Session.finish),
     "save": done(ls.Session.save),
     "discard": done(ls.Session.discard),
-    "trade": trade,
-    "take": take,
     "give_back": give_back,
     "features": features,
     "class_clear": done(ls.Session.event_class_clear),
@@ -209,7 +219,7 @@ def rotate(world: World, words: Words) -> str:
 
 def login(world: World, words: Words) -> str:
     session, label = world.request(words.at(0))
-    login = session.login(words.text_at(1), groups=groups(words))
+    login = session.login(words.text_at(1), groups=groups(words), **queue_options(world, words))
     world.tokens[label] = login.token
     if isinstance(login.trade_denied, ls.LicenseDenied):
         return f"ok trade_denied {login.trade_denied.reason}"
@@ -248,6 +258,8 @@ REQUESTS: dict[str, Callable[[World, Words], str]] = {
     "get_versioned": get_versioned,
     "expect": expect,
     "rotate": rotate,
+    "trade": trade,
+    "take": take,
     "login": login,
     "logout": logout,
     "attach": attach,

@@ -14,7 +14,7 @@ import libsession as ls
 from . import answer
 from .line import Script, Words, json_of, ms, yes
 from .look import LOOKS
-from .requests import REQUESTS
+from .requests import REQUESTS, queue_options
 from .setup import event_class
 
 if TYPE_CHECKING:
@@ -52,7 +52,8 @@ def start(world: World, rest: list[str]) -> str:
 
     def waiting() -> tuple[int, int]:
         try:
-            return manager.stats().lock_waiters, world.hung
+            stats = manager.stats()
+            return stats.lock_waiters + stats.license_waiters, world.hung
         except ls.SessionError:
             return 0, world.hung
 
@@ -118,16 +119,17 @@ def release(world: World, words: Words) -> str:
 # --- sessions ---
 
 
-def create_options(words: Words) -> dict[str, Any]:
+def create_options(world: World, words: Words) -> dict[str, Any]:
     words.only(
         "app", "license", "idle_timeout_ms", "absolute_timeout_ms", "address", "user_agent", "referrer", "data",
-        "touch", "lock", "lock_timeout_ms",
+        "touch", "lock", "lock_timeout_ms", "wait_ms", "priority", "ticket",
     )  # fmt: skip
     options: dict[str, Any] = {
         "application": words.text("app"),
         "client": ls.Client(words.text("address"), words.text("user_agent"), words.text("referrer")),
         "license_class": words.text("license"),
         "absolute_timeout": words.duration("absolute_timeout_ms"),
+        **queue_options(world, words),
     }
     if "data" in words.named:
         options["data"] = json_of(words.named["data"])
@@ -139,7 +141,7 @@ def create_options(words: Words) -> dict[str, Any]:
 def create(world: World, words: Words) -> str:
     label, manager = words.at(0), world.manager
     world.creating(label)
-    created = manager.create(**create_options(words))
+    created = manager.create(**create_options(world, words))
     world.created(label, created.id, created.token)
     return "ok"
 
@@ -147,7 +149,7 @@ def create(world: World, words: Words) -> str:
 def begin_new(world: World, words: Words) -> str:
     (request, label), manager = words.plain[:2], world.manager
     world.creating(label)
-    begun = manager.begin_new(**create_options(words), touch=words.text("touch"), lock=words.text("lock"))  # type: ignore[arg-type]
+    begun = manager.begin_new(**create_options(world, words), touch=words.text("touch"), lock=words.text("lock"))  # type: ignore[arg-type]
     world.created(label, begun.id, begun.token)
     return new_or_ok(world, request, begun, label)
 

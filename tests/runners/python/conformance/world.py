@@ -53,6 +53,7 @@ class World:
         self.tokens: dict[str, str] = {}
         self.requests: dict[str, tuple[ls.Session, str]] = {}
         self.versions: dict[str, int] = {}
+        self.tickets: dict[str, ls.Ticket] = defaultdict(ls.Ticket)
         self.making: str | None = None
         self.told: dict[Any, int] = defaultdict(int)
         self.started: dict[str, Started] = {}
