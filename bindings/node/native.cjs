@@ -840,6 +840,7 @@ module.exports.Loop = nativeBinding.Loop
 module.exports.NativeClock = nativeBinding.NativeClock
 module.exports.NativeManager = nativeBinding.NativeManager
 module.exports.NativeRequest = nativeBinding.NativeRequest
+module.exports.NativeTicket = nativeBinding.NativeTicket
 module.exports.Snapshot = nativeBinding.Snapshot
 module.exports.connect = nativeBinding.connect
 module.exports.setLogLevel = nativeBinding.setLogLevel

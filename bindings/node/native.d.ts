@@ -37,6 +37,8 @@ export declare class Loop {
   pause(ms: number): void
   /** Opens a manager, or joins the one of this name. `canonical` is the text of the options, empty if there are none. */
   open(options: ManagerOptions, canonical: string, clock?: NativeClock | undefined | null): NativeManager
+  /** A ticket that nothing waits with. */
+  ticket(): NativeTicket
 }
 
 /** A clock that stands still until it is told. */
@@ -83,6 +85,8 @@ export declare class NativeManager {
   explainUnit(pool: string, holder: string): UnitExplain | null
   /** The use of a pool. */
   usage(pool: string): Usage
+  /** Those who wait for units of a pool. */
+  queue(pool: string, skip: number, limit: number): Array<Waiter>
   /** The pools' names. */
   pools(): Array<string>
   /** The definition of a pool that is in force, as JSON. */
@@ -134,11 +138,11 @@ export declare class NativeManager {
   /** Makes a session. */
   create(session: NewSession): Created
   /** As `create`, for the promise `id`. */
-  createLater(id: number, session: NewSession): unknown | null
+  createLater(id: number, session: NewSession, how?: HowToWait | undefined | null, ticket?: NativeTicket | undefined | null): unknown | null
   /** Makes a session and begins its first request. */
   beginNew(session: NewSession, touch: number, lock: number): NativeRequest
   /** As `beginNew`, for the promise `id`. */
-  beginNewLater(id: number, session: NewSession, touch: number, lock: number): unknown | null
+  beginNewLater(id: number, session: NewSession, touch: number, lock: number, how?: HowToWait | undefined | null, ticket?: NativeTicket | undefined | null): unknown | null
   /** Begins a request; never waits for a lock. */
   begin(token: string, touch: number, lock: number, application?: string | undefined | null): NativeRequest | number
   /** As `begin`, for the promise `id`; waits for the lock up to `wait_ms`. */
@@ -235,11 +239,15 @@ export declare class NativeRequest {
   /** The host has authenticated `user`. */
   login(user: string, groups: Array<string>): Login
   /** As `login`, for the promise `id`. */
-  loginLater(id: number, user: string, groups: Array<string>): unknown | null
+  loginLater(id: number, user: string, groups: Array<string>, how?: HowToWait | undefined | null, ticket?: NativeTicket | undefined | null): unknown | null
   /** Tries the license trade again. */
   trade(groups: Array<string>): void
+  /** As `trade`, for the promise `id`. */
+  tradeLater(id: number, groups: Array<string>, how?: HowToWait | undefined | null, ticket?: NativeTicket | undefined | null): unknown | null
   /** Takes a feature. */
   takeFeature(pool: string, count: number, groups: Array<string>): void
+  /** As `takeFeature`, for the promise `id`. */
+  takeFeatureLater(id: number, pool: string, count: number, groups: Array<string>, how?: HowToWait | undefined | null, ticket?: NativeTicket | undefined | null): unknown | null
   /** Returns a feature; how often. */
   returnFeature(pool: string, count: number): number
   /** What the session has taken. */
@@ -270,6 +278,16 @@ export declare class NativeRequest {
   finishLater(id: number): void
   /** As `end`, for the promise `id`. */
   endLater(id: number, how?: HowToEnd | undefined | null): void
+}
+
+/** One wait in the queue of a pool, seen from outside. */
+export declare class NativeTicket {
+  /** Cancels the wait. */
+  cancel(): void
+  /** How many come first, plus one. */
+  position(): number | null
+  /** Whether a call waits with it. */
+  waits(): boolean
 }
 
 /** A session's data as it was when something happened: it stays so. */
@@ -478,6 +496,12 @@ export interface HowToEnd {
   waitMs?: number
 }
 
+/** How long a call waits for units, and how important it is. */
+export interface HowToWait {
+  waitMs: number
+  priority: number
+}
+
 /** An event class in a session's list. */
 export interface ListedClass {
   namespace: string
@@ -598,6 +622,7 @@ export interface PoolOptions {
   exclude?: Array<string>
   tradeFailure?: string
   auditRecords?: number
+  queue?: number
 }
 
 /** A pool's state in an event. */
@@ -707,6 +732,7 @@ export interface Stats {
   ended: Record<string, number>
   inFlight: number
   lockWaiters: number
+  licenseWaiters: number
   tombstones: number
   damaged: number
   reaper: string
@@ -742,10 +768,24 @@ export interface Usage {
   lingering: number
   overdrawn: number
   excess: number
+  waiting: number
+  offered: number
   highWater: number
   highWaterAt: number
   denials: number
   holders: Array<HolderUsage>
+}
+
+/** One who waits for units of a pool. */
+export interface Waiter {
+  position: number
+  holder: string
+  sessionId: string
+  priority: number
+  waitedMs: number
+  leftMs: number
+  offered: boolean
+  process: number
 }
 
 /** A word and its number. */

@@ -5,6 +5,7 @@ const { ManualClock } = require('./clock.cjs')
 const { invalid, shown, SessionError } = require('./errors.cjs')
 const { EventClass } = require('./event.cjs')
 const { Manager } = require('./manager.cjs')
+const { Ticket } = require('./ticket.cjs')
 const words = require('./words.cjs')
 
 /** Opens a manager, or joins the one of this name in another thread of this process. */
@@ -24,6 +25,7 @@ exports.Manager = Manager
 exports.ManualClock = ManualClock
 exports.EventClass = EventClass
 exports.SessionError = SessionError
+exports.Ticket = Ticket
 exports.setLogLevel = setLogLevel
 exports.errorKinds = words.errorKinds.names
 exports.eventKinds = words.kinds.names

@@ -180,6 +180,48 @@ export interface LoginOptions {
   groups?: string[]
 }
 
+/** How a call waits for license units. Only promises wait: what is synchronous never does. */
+export interface QueueOptions {
+  /**
+   * How long it waits in the queue of the pool if there is no unit, on the manager's clock; default 0. It costs no thread. Who waits
+   * is served in the order of `priority`, then of coming.
+   */
+  waitMs?: number
+  /** -9 to 9, higher first; default 0. */
+  priority?: number
+  /** Tells the position, and cancels: then it rejects with `cancelled`. */
+  ticket?: Ticket
+  /** An abort rejects with its reason and leaves no place; what was given at that moment is given back. */
+  signal?: AbortSignal
+}
+
+/** Stands for one wait in the queue of a pool. It serves one wait after the other; of two at once it knows the later one. */
+export class Ticket {
+  constructor()
+  /** Cancels the wait, or the next one as soon as it would wait. One whose units are just given may still succeed. */
+  cancel(): void
+  /** How many come first, plus one; null if nothing waits with this ticket. */
+  readonly position: number | null
+  /** Whether a call waits with this ticket now. */
+  readonly waits: boolean
+}
+
+/** One who waits for units of a pool. */
+export interface Waiter {
+  /** How many come first, plus one. */
+  position: number
+  /** Who is to be charged: a session id or a user. */
+  holder: string
+  /** The session that waits, or is to be made. */
+  sessionId: string
+  priority: number
+  waitedMs: number
+  leftMs: number
+  /** Whether units are set aside for it, which it is about to take. */
+  offered: boolean
+  process: number
+}
+
 export interface PoolOptions {
   name: string
   /** Units there are. */
@@ -230,6 +272,8 @@ export interface PoolOptions {
   /** What becomes of a login whose license can't be traded. Default `keep`. */
   tradeFailure?: 'keep' | 'refuse'
   auditRecords?: number
+  /** Most who may wait for units of the pool (`waitMs`); the next is refused at once. Default 0: nobody waits. */
+  queue?: number
 }
 
 export interface ManagerOptions {
@@ -474,6 +518,8 @@ export interface Stats {
   ended: { [reason in EndReason]?: number }
   inFlight: number
   lockWaiters: number
+  /** Calls of this manager that wait for license units. */
+  licenseWaiters: number
   tombstones: number
   damaged: number
   reaper: 'running' | 'degraded' | 'none' | 'closed'
@@ -516,6 +562,10 @@ export interface Usage {
   overdrawn: number
   /** Units in use beyond the capacity because it was lowered meanwhile: they stay with who has them and drain. */
   excess: number
+  /** How many wait for units. */
+  waiting: number
+  /** Units among those in use that are set aside for who waits, to be fetched within half a second. */
+  offered: number
   highWater: number
   highWaterAt: number
   denials: number
@@ -556,14 +606,14 @@ export interface Audit { pool: string; counted: number; recounted: number; diffe
 export interface AuditRecord {
   seq: number
   atMs: number
-  kind: 'grant' | 'denial' | 'trade' | 'release' | 'linger' | 'reclaim'
+  kind: 'grant' | 'denial' | 'trade' | 'release' | 'linger' | 'reclaim' | 'change' | 'queue' | 'offer' | 'withdraw' | 'leave'
   sessionId: string
   holder: string
   before: number
   after: number
   reason: DenyReason | null
   /** What made it possible, or brought it about. */
-  why: 'lingering' | 'reclaimed' | 'reserved' | 'break_glass' | 'overdraft' | 'lingered' | null
+  why: 'lingering' | 'reclaimed' | 'reserved' | 'break_glass' | 'overdraft' | 'lingered' | 'waited' | 'cancelled' | 'died' | null
 }
 
 export interface LogEntry { seq: number; atMs: number; sessionId: string; what: string; detail: string }
@@ -756,7 +806,9 @@ export class Session implements Disposable, AsyncDisposable {
   readonly async: {
     finish(): Promise<void>
     lock(mode?: LockMode, options?: WaitOptions): Promise<void>
-    login(user: string, options?: LoginOptions): Promise<Login>
+    login(user: string, options?: LoginOptions & QueueOptions): Promise<Login>
+    trade(options?: LoginOptions & QueueOptions): Promise<void>
+    takeFeature(pool: string, options?: FeatureOptions & QueueOptions): Promise<void>
     logout(options?: { force?: boolean }): Promise<Logout>
     end(options?: EndOptions & { waitMs?: number }): Promise<EndOutcome>
   }
@@ -815,6 +867,8 @@ export class Manager implements Disposable, AsyncDisposable {
    * sessions.
    */
   explainUnit(pool: string, holder: string): UnitExplain | null
+  /** Those who wait for units of a pool, after the first `skip` (default 0), at most `limit` (default 1,000), as they are served. */
+  queue(pool: string, page?: { skip?: number; limit?: number }): Waiter[]
   pools(): string[]
   /** The definition of a pool that is in force: on a table of several processes the same for all. */
   pool(name: string): PoolDefinition
@@ -865,8 +919,8 @@ export class Manager implements Disposable, AsyncDisposable {
 
   /** The calls that may wait. */
   readonly async: {
-    create(options?: CreateOptions & { signal?: AbortSignal }): Promise<Created>
-    beginNew(options?: CreateOptions & BeginOptions & { signal?: AbortSignal }): Promise<Session>
+    create(options?: CreateOptions & QueueOptions): Promise<Created>
+    beginNew(options?: CreateOptions & BeginOptions & QueueOptions): Promise<Session>
     begin(token: string | null | undefined, options?: BeginOptions & WaitOptions): Promise<Session | NotLive>
     end(id: string, options?: EndOptions & { waitMs?: number }): Promise<EndOutcome>
   }

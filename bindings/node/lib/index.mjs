@@ -3,6 +3,7 @@ export {
   Manager,
   ManualClock,
   SessionError,
+  Ticket,
   endReasons,
   errorKinds,
   eventKinds,

@@ -145,9 +145,9 @@ function settlePromise(id, done, value) {
 
 /**
  * A promise of a call whose result may come later. `start` gets the promise's number and returns the result if it is
- * there at once, else null. After an abort a result that still comes goes to `undo`.
+ * there at once, else null. An abort calls `cancel`, which has the call end soon; a result that still comes goes to `undo`.
  */
-function later(start, convert, { signal, undo } = {}) {
+function later(start, convert, { signal, undo, cancel } = {}) {
   if (signal?.aborted) return Promise.reject(signal.reason)
   const id = nextPromise++
   let early
@@ -167,6 +167,7 @@ function later(start, convert, { signal, undo } = {}) {
       pending.resolve = undo ?? (() => {})
       pending.reject = () => {}
       reject(signal.reason)
+      cancel?.()
     }
     signal.addEventListener('abort', abort, { once: true })
     pending.resolve = (value) => (signal.removeEventListener('abort', abort), settle(value))

@@ -9,6 +9,7 @@ const { big, count, flag, ms, schemas, take, text, timeout } = require('./option
 const { Paced } = require('./paced.cjs')
 const { accounts, differenceOf, optionsOf, poolOf } = require('./pool.cjs')
 const { Session } = require('./session.cjs')
+const { waiting } = require('./ticket.cjs')
 const words = require('./words.cjs')
 
 let nextManager = 1
@@ -225,6 +226,11 @@ class Manager {
     return this.#native.usage(text(pool, 'pool'))
   }
 
+  queue(pool, page) {
+    const { skip = 0, limit = 1000 } = take({ skip: count, limit: count }, page, 'queue')
+    return this.#native.queue(text(pool, 'pool'), skip, limit)
+  }
+
   pools() {
     return this.#native.pools()
   }
@@ -365,15 +371,17 @@ class AsyncManager {
   }
 
   async create(options) {
-    const [{ signal }, session] = split(options, { signal: true })
+    const [queue, session] = split(options, schemas.queue)
+    const { how, giveUp } = waiting(take(schemas.queue, queue, 'create'))
     const given = newSession(session)
     const undo = (created) => this.#end(created.id)
-    return loop.later((id) => this.#native.createLater(id, given), (created) => created, { signal, undo })
+    return loop.later((id) => this.#native.createLater(id, given, ...how), (created) => created, { ...giveUp, undo })
   }
 
   async beginNew(options) {
-    const [how, session] = split(options, { ...schemas.begin, signal: true })
-    const { touch, lock, application } = take({ ...schemas.begin, signal: schemas.wait.signal }, how, 'begin')
+    const [own, session] = split(options, { ...schemas.begin, ...schemas.queue })
+    const { touch, lock, application, ...queue } = take({ ...schemas.begin, ...schemas.queue }, own, 'beginNew')
+    const { how, giveUp } = waiting(queue)
     const given = newSession({ ...session, application })
     const codes = [words.codeOf(words.touches, 'touch', touch), words.codeOf(words.locks, 'lock', lock)]
     const undo = (request) => {
@@ -381,9 +389,9 @@ class AsyncManager {
       this.#end(request.id())
     }
     return loop.later(
-      (id) => this.#native.beginNewLater(id, given, ...codes),
+      (id) => this.#native.beginNewLater(id, given, ...codes, ...how),
       (native) => new Session(native),
-      { signal: how.signal, undo },
+      { ...giveUp, undo },
     )
   }
 

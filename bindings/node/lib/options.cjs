@@ -132,6 +132,7 @@ const pool = {
   exclude: list(text),
   tradeFailure: oneOf('keep', 'refuse'),
   auditRecords: count,
+  queue: count,
 }
 
 const manager = {
@@ -177,6 +178,13 @@ const create = {
 }
 
 const begin = { touch: word(words.touches), lock: word(words.locks), application: text }
+const priority = (value, name) => {
+  if (!Number.isInteger(value) || value < -9 || value > 9) throw invalid(`${name} is ${shown(value)}, not an integer from -9 to 9`)
+  return value
+}
+
+/** Of the calls that may wait for license units: only promises. */
+const queue = { waitMs: ms, priority, ticket: (value) => value, signal: (value) => value }
 const wait = { lockTimeoutMs: ms, signal: (value) => value }
 
 const end = {
@@ -218,6 +226,7 @@ module.exports = {
     pool,
     create,
     begin,
+    queue,
     wait,
     end,
     login,

@@ -3,6 +3,7 @@
 const { Data } = require('./data.cjs')
 const { attached, keepObject, later, setSessionOf, takeObject } = require('./loop.cjs')
 const { big, flag, ms, schemas, take, text, timeout } = require('./options.cjs')
+const { waiting } = require('./ticket.cjs')
 const words = require('./words.cjs')
 
 const name = (value) => (value === undefined || value === null ? null : text(value, 'name'))
@@ -221,10 +222,25 @@ class AsyncSession {
     return later((id) => this.#native.lockLater(id, code, lockTimeoutMs), () => undefined, { signal, undo })
   }
 
-  login(user, options) {
+  async login(user, options) {
     const given = text(user, 'user')
-    const all = groups(options, 'login')
-    return later((id) => this.#native.loginLater(id, given, all), (login) => login)
+    const { groups = [], ...queue } = take({ ...schemas.login, ...schemas.queue }, options, 'login')
+    const { how, giveUp } = waiting(queue)
+    return later((id) => this.#native.loginLater(id, given, groups, ...how), (login) => login, giveUp)
+  }
+
+  async trade(options) {
+    const { groups = [], ...queue } = take({ ...schemas.login, ...schemas.queue }, options, 'trade')
+    const { how, giveUp } = waiting(queue)
+    return later((id) => this.#native.tradeLater(id, groups, ...how), () => undefined, giveUp)
+  }
+
+  async takeFeature(pool, options) {
+    const given = text(pool, 'pool')
+    const { count = 1, groups = [], ...queue } = take({ ...schemas.feature, ...schemas.queue }, options, 'takeFeature')
+    const { how, giveUp } = waiting(queue)
+    const undo = () => this.#native.returnFeature(given, count)
+    return later((id) => this.#native.takeFeatureLater(id, given, count, groups, ...how), () => undefined, { ...giveUp, undo })
   }
 
   logout({ force = false } = {}) {

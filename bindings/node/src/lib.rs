@@ -23,6 +23,7 @@ mod manage;
 mod manager;
 mod options;
 mod outcome;
+mod queue;
 mod registry;
 mod request;
 mod snapshot;

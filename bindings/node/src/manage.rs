@@ -11,6 +11,7 @@ use crate::error::call;
 use crate::handler::{Handler, Member};
 use crate::manager::{HowToEnd, NativeManager};
 use crate::outcome;
+use crate::queue;
 use crate::registry;
 use crate::value::{duration, ms, timeout, unknown};
 use crate::wait::blocking;
@@ -177,6 +178,15 @@ impl NativeManager {
     #[napi]
     pub fn usage(&self, env: &Env, pool: String) -> napi::Result<account::Usage> {
         call(env, &self.isolate, || self.shared.manager.usage(&pool).map(Into::into))
+    }
+
+    /// Those who wait for units of a pool.
+    #[napi]
+    pub fn queue(&self, env: &Env, pool: String, skip: u32, limit: u32) -> napi::Result<Vec<queue::Waiter>> {
+        call(env, &self.isolate, || {
+            let waiting = self.shared.manager.queue(&pool, skip as usize, limit as usize)?;
+            Ok(waiting.into_iter().map(Into::into).collect())
+        })
     }
 
     /// The pools' names.

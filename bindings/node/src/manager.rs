@@ -9,7 +9,7 @@ use libsession_core::id::SessionId;
 use libsession_core::manager::Manager;
 use libsession_core::reason::{EndLevel, EndReason, LicenseClass, LockMode, TouchKind};
 use libsession_core::request::Request;
-use libsession_core::session::{Begin, BeginOptions, Client, CreateOptions, EndOptions, Touched};
+use libsession_core::session::{Begin, BeginOptions, Client, CreateOptions, EndOptions, QueueOptions, Touched};
 use napi::Env;
 use napi::bindgen_prelude::{Either, Unknown};
 use napi_derive::napi;
@@ -19,6 +19,7 @@ use crate::error::{call, guard};
 use crate::isolate::{Isolate, Loop, Outcome};
 use crate::options::ManagerOptions;
 use crate::outcome;
+use crate::queue::{HowToWait, NativeTicket, queue_options};
 use crate::registry::{self, Shared};
 use crate::request::NativeRequest;
 use crate::value::{duration, ms, timeout, unknown};
@@ -57,7 +58,7 @@ pub struct HowToEnd {
 }
 
 impl NewSession {
-    fn options(self) -> Result<CreateOptions> {
+    fn options(self, queue: QueueOptions) -> Result<CreateOptions> {
         let data = match self.data.as_deref().map(from_json).transpose()? {
             None => Vec::new(),
             Some(Value::Map(entries)) => entries,
@@ -76,7 +77,7 @@ impl NewSession {
                 .transpose()?,
             idle_timeout: self.idle_timeout_ms.map(timeout),
             absolute_timeout: self.absolute_timeout_ms.map(duration),
-            ..CreateOptions::default()
+            queue,
         })
     }
 }
@@ -178,7 +179,9 @@ impl NativeManager {
     /// Makes a session.
     #[napi]
     pub fn create(&self, env: &Env, session: NewSession) -> napi::Result<outcome::Created> {
-        guard(env, &self.isolate, false, || self.shared.manager.create(session.options()?).map(Into::into))
+        guard(env, &self.isolate, false, || {
+            self.shared.manager.create(session.options(QueueOptions::default())?).map(Into::into)
+        })
     }
 
     /// As `create`, for the promise `id`.
@@ -188,9 +191,11 @@ impl NativeManager {
         env: &'env Env,
         id: u32,
         session: NewSession,
+        how: Option<HowToWait>,
+        ticket: Option<&NativeTicket>,
     ) -> napi::Result<Option<Unknown<'env>>> {
         later(env, &self.isolate, id, created_later, |then| {
-            self.shared.manager.create_async(session.options()?, then);
+            self.shared.manager.create_async(session.options(queue_options(how, ticket))?, then);
             Ok(())
         })
     }
@@ -200,13 +205,14 @@ impl NativeManager {
     pub fn begin_new(&self, env: &Env, session: NewSession, touch: u32, lock: u32) -> napi::Result<NativeRequest> {
         let request = guard(env, &self.isolate, false, || {
             let begin = begin_options(touch, lock, None, Some(Duration::ZERO));
-            self.shared.manager.begin_new(session.options()?, begin)
+            self.shared.manager.begin_new(session.options(QueueOptions::default())?, begin)
         })?;
         Ok(NativeRequest::new(self.isolate.clone(), request))
     }
 
     /// As `beginNew`, for the promise `id`.
     #[napi]
+    #[allow(clippy::too_many_arguments)]
     pub fn begin_new_later<'env>(
         &self,
         env: &'env Env,
@@ -214,10 +220,13 @@ impl NativeManager {
         session: NewSession,
         touch: u32,
         lock: u32,
+        how: Option<HowToWait>,
+        ticket: Option<&NativeTicket>,
     ) -> napi::Result<Option<Unknown<'env>>> {
         later(env, &self.isolate, id, request_later, |then| {
             let begin = begin_options(touch, lock, None, None);
-            self.shared.manager.begin_new_async(session.options()?, begin, then);
+            let options = session.options(queue_options(how, ticket))?;
+            self.shared.manager.begin_new_async(options, begin, then);
             Ok(())
         })
     }

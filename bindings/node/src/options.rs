@@ -63,6 +63,7 @@ pub struct PoolOptions {
     pub exclude: Option<Vec<String>>,
     pub trade_failure: Option<String>,
     pub audit_records: Option<u32>,
+    pub queue: Option<u32>,
 }
 
 /// Units of a pool that are set apart for some.
@@ -190,6 +191,7 @@ impl PoolOptions {
             pool.include => self.include;
             pool.exclude => self.exclude;
             pool.trade_failure => word("tradeFailure", self.trade_failure, trade_failure)?;
+            pool.queue => self.queue.map(|most| most as _);
             pool.audit_records => self.audit_records.map(|records| records as usize);
         }
         pool.anonymous_per_client = self.anonymous_per_client;

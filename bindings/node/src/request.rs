@@ -18,6 +18,7 @@ use crate::error::call;
 use crate::isolate::{Isolate, Outcome};
 use crate::manager::{HowToEnd, end_later};
 use crate::outcome;
+use crate::queue::{HowToWait, NativeTicket, queue_options};
 use crate::value::{duration, timeout, unknown};
 use crate::wait::{blocking, later};
 
@@ -237,9 +238,11 @@ impl NativeRequest {
         id: u32,
         user: String,
         groups: Vec<String>,
+        how: Option<HowToWait>,
+        ticket: Option<&NativeTicket>,
     ) -> napi::Result<Option<Unknown<'env>>> {
         later(env, &self.isolate, id, login_later, |then| {
-            self.request.login_async(&user, LoginOptions { groups, ..LoginOptions::default() }, then);
+            self.request.login_async(&user, LoginOptions { groups, queue: queue_options(how, ticket) }, then);
             Ok(())
         })
     }
@@ -250,12 +253,48 @@ impl NativeRequest {
         self.call(env, || self.request.trade_with(LoginOptions { groups, ..LoginOptions::default() }))
     }
 
+    /// As `trade`, for the promise `id`.
+    #[napi]
+    pub fn trade_later<'env>(
+        &self,
+        env: &'env Env,
+        id: u32,
+        groups: Vec<String>,
+        how: Option<HowToWait>,
+        ticket: Option<&NativeTicket>,
+    ) -> napi::Result<Option<Unknown<'env>>> {
+        later(env, &self.isolate, id, nothing_later, |then| {
+            self.request.trade_async(LoginOptions { groups, queue: queue_options(how, ticket) }, then);
+            Ok(())
+        })
+    }
+
     /// Takes a feature.
     #[napi]
     pub fn take_feature(&self, env: &Env, pool: String, count: f64, groups: Vec<String>) -> napi::Result<()> {
         self.call(env, || {
             self.request
                 .take_feature(&pool, FeatureOptions { count: count as u64, groups, ..FeatureOptions::default() })
+        })
+    }
+
+    /// As `takeFeature`, for the promise `id`.
+    #[napi]
+    #[allow(clippy::too_many_arguments)]
+    pub fn take_feature_later<'env>(
+        &self,
+        env: &'env Env,
+        id: u32,
+        pool: String,
+        count: f64,
+        groups: Vec<String>,
+        how: Option<HowToWait>,
+        ticket: Option<&NativeTicket>,
+    ) -> napi::Result<Option<Unknown<'env>>> {
+        later(env, &self.isolate, id, nothing_later, |then| {
+            let options = FeatureOptions { count: count as u64, groups, queue: queue_options(how, ticket) };
+            self.request.take_feature_async(&pool, options, then);
+            Ok(())
         })
     }
 

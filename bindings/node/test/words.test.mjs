@@ -19,7 +19,7 @@ function union(name) {
 const method = (kind) => kind.replace(/_(.)/g, (_, letter) => letter.toUpperCase())
 
 test('every error kind has its code, its class and its type', () => {
-  assert.equal(errorKinds.length, 21)
+  assert.equal(errorKinds.length, 22)
   for (const kind of errorKinds) {
     const error = new SessionError(kind, 'text')
     assert.equal(error.code, `ERR_SESSION_${kind.toUpperCase()}`)

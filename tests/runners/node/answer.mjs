@@ -97,6 +97,7 @@ const EXPLAIN = {
 
 const STATS = {
   live: 'live', peak: 'peak', created: 'created', refused: 'refused', in_flight: 'inFlight', lock_waiters: 'lockWaiters',
+  license_waiters: 'licenseWaiters',
   tombstones: 'tombstones', damaged: 'damaged', reaper: 'reaper', callbacks_delivered: 'callbacksDelivered',
   callbacks_failed: 'callbacksFailed', callbacks_overrun: 'callbacksOverrun', dead_letters: 'deadLetters',
   stuck_workers: 'stuckWorkers', replaced_token_uses: 'replacedTokenUses',

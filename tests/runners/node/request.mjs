@@ -2,6 +2,7 @@
 
 import { className, list } from './answer.mjs'
 import { ScriptError, names, textOf } from './line.mjs'
+import { queueOptions } from './sessions.mjs'
 import { json, path, subscript, subscriptText } from './json.mjs'
 
 const orNone = (text) => text ?? 'none'
@@ -35,12 +36,13 @@ export function onRequest(world, verb, words, inside) {
     case 'rotate':
       return ok(renew(session.rotate()))
     case 'login':
-      return then(inside ? session.login(words.textAt(1), groups(words)) : session.async.login(words.textAt(1), groups(words)), (login) => {
+      return then(inside ? session.login(words.textAt(1), groups(words)) : session.async.login(words.textAt(1), { ...groups(words), ...queueOptions(world, words) }), (login) => {
         renew(login.token)
         return login.tradeDenied === null ? 'ok' : `ok trade_denied ${login.tradeDenied.reason}`
       })
     case 'trade':
-      return ok(session.trade(groups(words)))
+      if (inside) return ok(session.trade(groups(words)))
+      return session.async.trade({ ...groups(words), ...queueOptions(world, words) }).then(ok)
     case 'logout': {
       const options = { force: words.has('force') }
       return then(inside ? session.logout(options) : session.async.logout(options), (logout) => {
@@ -48,8 +50,11 @@ export function onRequest(world, verb, words, inside) {
         return ok(renew(logout.token))
       })
     }
-    case 'take':
-      return ok(session.takeFeature(words.textAt(1), { count: words.number('count') ?? 1, ...groups(words) }))
+    case 'take': {
+      const options = { count: words.number('count') ?? 1, ...groups(words) }
+      if (inside) return ok(session.takeFeature(words.textAt(1), options))
+      return session.async.takeFeature(words.textAt(1), { ...options, ...queueOptions(world, words) }).then(ok)
+    }
     case 'give_back':
       return `${session.returnFeature(words.textAt(1), words.number('count') ?? 1)}`
     case 'features':

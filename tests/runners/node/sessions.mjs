@@ -5,7 +5,7 @@ import { given } from './line.mjs'
 import { plain } from './json.mjs'
 
 const CREATE = ['app', 'license', 'idle_timeout_ms', 'absolute_timeout_ms', 'address', 'user_agent', 'referrer', 'data', 'touch',
-  'lock', 'lock_timeout_ms']
+  'lock', 'lock_timeout_ms', 'wait_ms', 'priority', 'ticket']
 const FILTER = ['user', 'app', 'state', 'overdue', 'pool', 'holder', 'older_than_ms', 'idle_for_ms', 'damaged', 'immortal', 'limit',
   'level', 'reason', 'actor', 'note', 'idle_ms']
 
@@ -22,6 +22,14 @@ function createOptions(words) {
     absoluteTimeoutMs: words.number('absolute_timeout_ms'),
   })
 }
+
+/** What `wait_ms= priority= ticket=` say of who waits for units. */
+export const queueOptions = (world, words) =>
+  given({
+    waitMs: words.number('wait_ms'),
+    priority: words.number('priority'),
+    ticket: words.get('ticket') === undefined ? undefined : world.ticket(words.get('ticket')),
+  })
 
 const beginOptions = (words) => given({ touch: words.get('touch'), lock: words.get('lock') })
 
@@ -55,7 +63,7 @@ const newOrOk = (session) => (session.isNew ? 'ok new' : 'ok')
 function create(world, words, inside) {
   const label = words.at(0)
   const { manager } = world
-  const options = createOptions(words)
+  const options = { ...createOptions(words), ...queueOptions(world, words) }
   world.create(label)
   return then(inside ? manager.create(options) : manager.async.create(options), (created) => {
     world.created(label, created.id, created.token)
@@ -66,7 +74,7 @@ function create(world, words, inside) {
 function beginNew(world, words, inside) {
   const [request, label] = [words.at(0), words.at(1)]
   const { manager } = world
-  const options = { ...createOptions(words), ...beginOptions(words) }
+  const options = { ...createOptions(words), ...beginOptions(words), ...queueOptions(world, words) }
   world.create(label)
   return then(inside ? manager.beginNew(options) : manager.async.beginNew(options), (session) => {
     world.created(label, session.id, session.token)

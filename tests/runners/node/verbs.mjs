@@ -38,7 +38,8 @@ async function start(world, [name, ...line]) {
   if (name === undefined || line.length === 0) throw new ScriptError('start wants a name and a line')
   const waiting = () => {
     try {
-      return world.manager.stats().lockWaiters
+      const { lockWaiters, licenseWaiters } = world.manager.stats()
+      return lockWaiters + licenseWaiters
     } catch {
       return 0
     }
@@ -111,6 +112,8 @@ function usage(world, words) {
       case 'lingering':
       case 'overdrawn':
       case 'excess':
+      case 'waiting':
+      case 'offered':
         return used[name]
       case 'release_ms': {
         const left = used.holders.filter((one) => one.releaseMs !== null)
@@ -130,6 +133,19 @@ function usage(world, words) {
 }
 
 const holder = (world, one) => `${word(world.withLabels(one.holder))}:${one.kind}:${one.connections}:${one.units}`
+
+function queue(world, words) {
+  const line = (one) => {
+    const name = one.holder === one.sessionId ? world.labelOf(one.sessionId) : word(one.holder)
+    return `${one.position}:${name}:${one.priority}:${one.leftMs}${one.offered ? '!' : ''}`
+  }
+  return list(world.manager.queue(words.textAt(0)).map(line), ',')
+}
+
+function cancel(world, words) {
+  world.ticket(words.at(0)).cancel()
+  return 'ok'
+}
 
 const camelled = (options) => Object.fromEntries(Object.entries(options).map(([name, value]) => [camel(name), value]))
 
@@ -274,6 +290,9 @@ const VERBS = {
   unit,
   unit_says: unitSays,
   usage,
+  queue,
+  cancel,
+  position: (world, words) => `${world.ticket(words.at(0)).position ?? 'none'}`,
   change_pool: changePool,
   definition,
   differences,

@@ -1,6 +1,6 @@
 // What a running script knows: labels, deliveries, hanging callbacks, the lifecycle log so far.
 
-import { ManualClock, open } from '../../../bindings/node/lib/index.mjs'
+import { ManualClock, Ticket, open } from '../../../bindings/node/lib/index.mjs'
 import { entry } from './verbs.mjs'
 import { scripted } from './behavior.mjs'
 import { Setup } from './setup.mjs'
@@ -29,6 +29,7 @@ export class World {
   started = new Map()
   /** How many callbacks said that they hang. */
   hung = 0
+  tickets = new Map()
   #opened = null
   #deliveries = new Map()
   #calls = new Map()
@@ -48,6 +49,12 @@ export class World {
       for (const words of classes) this.register(words)
     }
     return this.#opened
+  }
+
+  /** The ticket of a name. */
+  ticket(name) {
+    if (!this.tickets.has(name)) this.tickets.set(name, new Ticket())
+    return this.tickets.get(name)
   }
 
   register(words) {
