@@ -20,6 +20,15 @@ forum() { # forum LANGUAGE COMMAND…: exits with 0 if all units were free in ti
     echo "examples: forum in $language: $(tail -n 1 "$work/forum.$language")"
 }
 
+license_pool() { # license_pool LANGUAGE COMMAND…: prints the story
+    language=$1
+    shift
+    timeout 120 "$@" < examples/license_pool/story.txt > "$work/license_pool.$language"
+    diff -u examples/license_pool/expected.txt "$work/license_pool.$language" ||
+        { echo "examples: license_pool in $language differs" >&2; exit 1; }
+    echo "examples: license_pool in $language"
+}
+
 compiled() { # compiled SOURCE OUTPUT COMPILER…
     source=$1 output=$2
     shift 2
@@ -29,6 +38,7 @@ compiled() { # compiled SOURCE OUTPUT COMPILER…
 compiled examples/hello/hello.c "$work/hello-c" cc -std=c11
 compiled examples/hello/hello.cpp "$work/hello-cpp" c++ -std=c++17
 compiled examples/forum/forum.c "$work/forum-c" cc -std=gnu11
+compiled examples/license_pool/license_pool.c "$work/license_pool-c" cc -std=c11
 
 hello rust cargo run -q -p libsession-examples --bin hello
 hello c "$work/hello-c"
@@ -38,3 +48,6 @@ hello node node examples/hello/hello.mjs
 forum c "$work/forum-c"
 forum python "$PYTHON" examples/forum/forum.py
 forum node node examples/forum/forum.mjs
+license_pool c "$work/license_pool-c"
+license_pool python "$PYTHON" examples/license_pool/license_pool.py
+license_pool node node examples/license_pool/license_pool.mjs
