@@ -508,7 +508,7 @@ pub struct Stats {
     pub in_flight: u64,
     /// Requests that wait for a lock.
     pub lock_waiters: u64,
-    /// Calls of this manager that wait for license units.
+    /// Calls that wait for license units, of all processes that share the table.
     pub license_waiters: u64,
     /// Tombstones that stand.
     pub tombstones: u64,

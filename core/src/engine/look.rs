@@ -172,7 +172,7 @@ impl Engine {
             ended: table.ended,
             in_flight: table.in_flight,
             lock_waiters: table.lock_waiters,
-            license_waiters: self.license_waiters(),
+            license_waiters: table.license_waiters.max(self.license_waiters()),
             tombstones: table.tombstones,
             damaged: table.damaged,
             reaper: health.state,

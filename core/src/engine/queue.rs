@@ -348,6 +348,7 @@ impl<T: Send + 'static> Queued<T> {
                 self.engine.timers.cancel(timer);
             }
         }
+        self.engine.table.waited(self.pool, self.place.load(Ordering::Acquire));
         if let Some(ticket) = &self.queue.ticket {
             ticket.end(self.place.load(Ordering::Acquire));
         }

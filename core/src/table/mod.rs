@@ -163,6 +163,11 @@ pub trait Table: Send + Sync {
     /// Stops waiting; what was set aside is the next one's. `false` if it does not wait any more. One transaction, one script.
     fn leave_queue(&self, at: At, pool: u32, place: u64, how: Leaving) -> Result<bool>;
 
+    /// A wait is over, and its wake-up is not called any more. *Hot.*
+    fn waited(&self, pool: u32, place: u64) {
+        let _all_that_is_known = (pool, place);
+    }
+
     /// How many come before a place of the queue, plus one. One read.
     fn position(&self, pool: u32, place: u64) -> Result<Option<u64>>;
 

@@ -794,6 +794,8 @@ pub struct TableStats {
     pub in_flight: u64,
     /// Waiting for locks.
     pub lock_waiters: u64,
+    /// Calls that wait for license units, of all processes; 0 in memory, where the manager knows.
+    pub license_waiters: u64,
     /// Tombstones that stand.
     pub tombstones: u64,
     /// Unreadable sessions ended or live so far.

@@ -259,6 +259,7 @@ impl Table for Seat {
         fn note(&self, at: At, session: SessionId, what: &'static str, detail: &str);
         fn stats(&self) -> TableStats;
         fn call_waiters(&self);
+        fn waited(&self, pool: u32, place: u64);
     }
 
     fn begin(&self, at: At, token: &Token, spec: &BeginSpec) -> Found<Began> {

@@ -237,6 +237,7 @@ impl MemoryTable {
                 .map(|reason| (*reason, counters.ended[*reason as usize - 1].load(Ordering::Relaxed)))
                 .collect(),
             in_flight: u64::try_from(in_flight).unwrap_or(0),
+            license_waiters: 0,
             lock_waiters: counters.waiters.load(Ordering::Relaxed),
             tombstones: self.graves.len() as u64,
             damaged: counters.damaged.load(Ordering::Relaxed),

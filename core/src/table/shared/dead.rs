@@ -113,6 +113,7 @@ impl SharedTable {
         if outcome.is_ok() {
             participant.in_flight.store(0, Relaxed);
             participant.waiting.store(0, Relaxed);
+            participant.queued.store(0, Relaxed);
             participant.instance.store(0, Relaxed);
             participant.state.store(0, Release);
         }

@@ -162,7 +162,9 @@ pub(super) struct Participant {
     pub label: [AtomicU64; 8],
     /// Raised when units were set aside for one who waits there.
     pub called: AtomicU64,
-    _room: [AtomicU64; 17],
+    /// How many of its calls wait for license units.
+    pub queued: AtomicU64,
+    _room: [AtomicU64; 16],
 }
 
 impl Participant {

@@ -306,6 +306,7 @@ impl SharedTable {
                 .map(|reason| (*reason, counters.ended[*reason as usize - 1].load(Relaxed)))
                 .collect(),
             in_flight: u64::try_from(in_flight).unwrap_or(0),
+            license_waiters: participants.iter().map(|participant| participant.queued.load(Relaxed)).sum(),
             lock_waiters: participants.iter().map(|participant| u64::from(participant.waiting.load(Relaxed))).sum(),
             tombstones: counters.tombstones.load(Relaxed),
             damaged: counters.damaged.load(Relaxed),

@@ -372,6 +372,10 @@ impl Table for SharedTable {
         self.stop_waiting(at, pool, place, how)
     }
 
+    fn waited(&self, pool: u32, place: u64) {
+        self.forget_wake(pool, place);
+    }
+
     fn position(&self, pool: u32, place: u64) -> Result<Option<u64>> {
         self.books.read(|pages| pages.position(pool, place))
     }

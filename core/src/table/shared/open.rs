@@ -110,6 +110,7 @@ impl SharedTable {
                 participant.state.store(0, Relaxed);
                 participant.in_flight.store(0, Relaxed);
                 participant.waiting.store(0, Relaxed);
+                participant.queued.store(0, Relaxed);
                 participant.instance.store(0, Relaxed);
             }
         }
@@ -163,6 +164,7 @@ impl SharedTable {
         participant.started_ms.store(self.clock.now().ms, Relaxed);
         participant.in_flight.store(0, Relaxed);
         participant.waiting.store(0, Relaxed);
+        participant.queued.store(0, Relaxed);
         let mut label = [0; 64];
         let length = self.options.label.len().min(label.len());
         label[..length].copy_from_slice(&self.options.label.as_bytes()[..length]);

@@ -27,19 +27,27 @@ impl SharedTable {
         if let Ok(Ok(place)) = joined {
             // Before anybody else can call it.
             self.local.wakes.lock().insert((pool, place), wake);
+            self.participant(self.me).queued.fetch_add(1, AcqRel);
         }
         self.done(writer, false)?;
         joined
     }
 
     pub(super) fn stop_waiting(&self, at: At, pool: u32, place: u64, how: Leaving) -> Result<bool> {
-        self.local.wakes.lock().remove(&(pool, place));
         let writer = self.writer()?;
         let left = writer.commit(|ledger| {
             self.with_pool(ledger, pool, |books, defined| queue::leave(books, &defined.rules, at, place, how))
         });
         self.done(writer, false)?;
         left
+    }
+
+    pub(super) fn forget_wake(&self, pool: u32, place: u64) {
+        // Dropped after the lock is released.
+        let forgotten = self.local.wakes.lock().remove(&(pool, place));
+        if forgotten.is_some() {
+            self.participant(self.me).queued.fetch_sub(1, AcqRel);
+        }
     }
 
     /// Forgets who waits in processes that are not there any more. The caller has the writer's word.

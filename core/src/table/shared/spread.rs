@@ -169,6 +169,12 @@ impl Table for Spread {
         self.next().1.join_queue(at, waiter, wake)
     }
 
+    fn waited(&self, pool: u32, place: u64) {
+        for table in &self.tables {
+            table.waited(pool, place);
+        }
+    }
+
     fn call_waiters(&self) {
         for table in &self.tables {
             table.call_waiters();

@@ -32,6 +32,7 @@ impl Table for Broken {
         fn position(&self, pool: u32, place: u64) -> Result<Option<u64>>;
         fn queue(&self, pool: u32, skip: usize, limit: usize) -> Result<Vec<Waiting>>;
         fn call_waiters(&self);
+        fn waited(&self, pool: u32, place: u64);
         fn request_end(&self, at: At, session: SessionRef, end: bool) -> Found<()>;
         fn find_token(&self, at: At, token: &Token) -> Found<SessionRef>;
         fn find(&self, at: At, id: SessionId) -> Found<SessionRef>;
