@@ -9,7 +9,7 @@ use super::damage::copy;
 use super::*;
 
 /// The format that this version writes.
-const FORMAT: &str = "v3";
+const FORMAT: &str = "v4";
 
 fn golden() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden"))
