@@ -55,8 +55,8 @@ pub use id::{SessionId, Token};
 pub use license::{Accounts, Audit, AuditKind, AuditRecord, AuditWhy, HolderUsage, Usage, Waiter};
 pub use manager::{Manager, Then};
 pub use reason::{
-    ApplicationTimeout, DenyReason, EndLevel, EndReason, EventKind, LazyUntil, LicenseClass, LockMode, ThreadKind,
-    TouchKind, UnitRule,
+    ApplicationTimeout, AtSessionLimit, DenyReason, EndLevel, EndReason, EventKind, Evict, LazyUntil, LicenseClass,
+    LockMode, ThreadKind, TouchKind, UnitRule,
 };
 pub use request::Request;
 pub use session::{

@@ -4,8 +4,10 @@ use std::fmt::Write as _;
 
 use super::Engine;
 use super::look::line;
+use crate::config::Pool;
 use crate::error::Result;
 use crate::license::HolderUsage;
+use crate::reason::Evict;
 use crate::session::{Filter, SessionInfo, UnitExplain};
 
 /// So many sessions of a holder are told one by one.
@@ -76,6 +78,9 @@ impl Engine {
         if found.connections > 0 {
             let returning = if takes > 0 { ", or returning what they took" } else { "" };
             line(&mut text, "sooner", &format!("by ending its sessions{returning}"));
+            if let Some(evicted) = evicted(rules) {
+                line(&mut text, "sooner", &evicted);
+            }
             if !rules.linger.is_zero() && found.kind != "session" {
                 line(&mut text, "afterwards", &format!("it lingers for {} ms", rules.linger.as_millis()));
             }
@@ -84,6 +89,22 @@ impl Engine {
         }
         Ok(Some(UnitExplain { pool: pool.into(), holder: found, sessions, text }))
     }
+}
+
+/// When the pool itself ends its sessions.
+fn evicted(rules: &Pool) -> Option<String> {
+    let soft = rules.reservations.iter().any(|reservation| !reservation.hard);
+    let whom = match rules.evict {
+        Evict::Any => "when somebody finds no other unit",
+        _ if soft => "when somebody who has units reserved finds no other",
+        Evict::Anonymous => "when somebody finds no other unit and it is anonymous",
+        _ => return None,
+    };
+    let idle = match rules.evict_idle.as_millis() {
+        0 => "no request is in flight".to_owned(),
+        idle => format!("it has been idle for {idle} ms"),
+    };
+    Some(format!("{whom}: then it may be evicted once {idle} and its minimal time is over"))
 }
 
 fn units(holder: &HolderUsage, takes: u64) -> String {

@@ -1,5 +1,7 @@
 //! The arithmetic of a pool over books that count what is written into them.
 
+mod party;
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 

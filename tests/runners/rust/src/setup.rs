@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use libsession_core::{
-    Application, ApplicationTimeout, Clock, Config, DispatchMode, Durability, EventClass, LazyUntil, LicenseClass,
-    LockMode, Manager, ManualClock, Overdraft, Pool, Profile, Reservation, TradeFailure, UnitRule,
+    Application, ApplicationTimeout, AtSessionLimit, Clock, Config, DispatchMode, Durability, EventClass, Evict,
+    LazyUntil, LicenseClass, LockMode, Manager, ManualClock, Overdraft, Pool, Profile, Reservation, TradeFailure,
+    UnitRule,
 };
 
 use crate::answer::Fail;
@@ -194,6 +195,9 @@ fn pool(words: &Words) -> Result<Pool, Fail> {
                     None => Overdraft::Units(number(value)?),
                 };
             }
+            "evict" => pool.evict = member(value, Evict::from_name)?,
+            "evict_idle_ms" => pool.evict_idle = duration(value)?,
+            "at_session_limit" => pool.at_session_limit = member(value, AtSessionLimit::from_name)?,
             "overdraft_time_ms" => pool.overdraft_time = Some(duration(value)?),
             "reserve" => pool.reservations = reservations(value, true)?,
             "reserve_soft" => pool.reservations = reservations(value, false)?,

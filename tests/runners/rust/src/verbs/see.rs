@@ -148,6 +148,7 @@ fn usage(world: &Arc<World>, words: &Words) -> Answer {
             "available" => usage.available.to_string(),
             "high_water" => usage.high_water.to_string(),
             "denials" => usage.denials.to_string(),
+            "evicted" => usage.evicted.to_string(),
             "lingering" => usage.lingering.to_string(),
             "waiting" => usage.waiting.to_string(),
             "offered" => usage.offered.to_string(),
