@@ -439,6 +439,36 @@
 #define LSES_LAZY_UNTIL_FIRST_WRITE 3
 
 /**
+ * Which sessions may be ended for a unit that somebody needs: `none`. None.
+ */
+#define LSES_EVICT_NONE 1
+
+/**
+ * Which sessions may be ended for a unit that somebody needs: `anonymous`. Anonymous ones.
+ */
+#define LSES_EVICT_ANONYMOUS 2
+
+/**
+ * Which sessions may be ended for a unit that somebody needs: `any`. Anonymous ones first, then others.
+ */
+#define LSES_EVICT_ANY 3
+
+/**
+ * What becomes of a login when its user has as many sessions as a holder may: `deny`. It is denied: `holder_limit`.
+ */
+#define LSES_AT_SESSION_LIMIT_DENY 1
+
+/**
+ * What becomes of a login when its user has as many sessions as a holder may: `evict_oldest`. The user's session that was created first is ended for it.
+ */
+#define LSES_AT_SESSION_LIMIT_EVICT_OLDEST 2
+
+/**
+ * What becomes of a login when its user has as many sessions as a holder may: `evict_longest_idle`. The one that has been idle longest is.
+ */
+#define LSES_AT_SESSION_LIMIT_EVICT_LONGEST_IDLE 3
+
+/**
  * How many units a holder with n sessions is charged: `session`. n.
  */
 #define LSES_UNIT_RULE_SESSION 1
@@ -1043,6 +1073,23 @@ typedef struct lses_pool {
    * Most who may wait for units of the pool; the next is refused at once. Default 0: nobody waits.
    */
   int64_t queue;
+  /**
+   * Which sessions are ended, with reason `evicted`, for a unit that somebody needs and nothing else gives
+   * (LSES_EVICT_...): the longest idle first. Never one with a request in flight or within `min_hold_ms`, one of the same
+   * user, or one whose unit counts as reserved; for an anonymous session only other anonymous ones; for a feature none. Of a
+   * user all sessions go that it takes to free a unit, or none. 0: `none`.
+   */
+  uint32_t evict;
+  /**
+   * What becomes of a login beyond `max_sessions_per_holder`, or beyond the limit of `hard` (LSES_AT_SESSION_LIMIT_...). Where
+   * one of the user's own sessions is ended for it, that is one step with the login, and that session may have a request in
+   * flight. 0: `deny`.
+   */
+  uint32_t at_session_limit;
+  /**
+   * How long in ms a session must have been idle to be evicted for somebody else. Default 0.
+   */
+  int64_t evict_idle_ms;
 } lses_pool;
 
 /**
@@ -1101,6 +1148,10 @@ typedef struct lses_usage {
    * Units among those in use that are set aside for who waits, to be fetched within half a second.
    */
   uint64_t offered;
+  /**
+   * Sessions evicted so far, for others or for one more of their user.
+   */
+  uint64_t evicted;
 } lses_usage;
 
 /**
@@ -2026,6 +2077,20 @@ LSES_API const char *lses_license_class_name(uint32_t code);
 LSES_API const char *lses_lazy_until_name(uint32_t code);
 
 /**
+ * The word of which sessions may be ended for others (LSES_EVICT_...), for example "anonymous"; "unknown" for a number that this library does not know. Static; never NULL.
+ *
+ * Threads: any. Never fails, does not block, may be called from a callback. Since 0.1.0.
+ */
+LSES_API const char *lses_evict_name(uint32_t code);
+
+/**
+ * The word of what becomes of a login at the limit of its user's sessions (LSES_AT_SESSION_LIMIT_...), for example "evict_oldest"; "unknown" for a number that this library does not know. Static; never NULL.
+ *
+ * Threads: any. Never fails, does not block, may be called from a callback. Since 0.1.0.
+ */
+LSES_API const char *lses_at_session_limit_name(uint32_t code);
+
+/**
  * The word of a unit rule (LSES_UNIT_RULE_...), for example "staircase"; "unknown" for a number that this library does not know. Static; never NULL.
  *
  * Threads: any. Never fails, does not block, may be called from a callback. Since 0.1.0.
@@ -2326,7 +2391,7 @@ LSES_API lses_status lses_config_add_pool(struct lses_config *config, const stru
 /**
  * The use of a pool. `out_usage` takes the numbers, `out_json` (a buffer to free) all of it; either may be NULL:
  * `{"pool","capacity","in_use","available","lingering","overdrawn","excess","waiting","offered","high_water","high_water_at",
- * "denials","holders":
+ * "denials","evicted","holders":
  * [{"holder","kind" ("user"; "session", one that is its own holder; "lingering", one whose units all linger; "mixed", one
  * some of whose units linger),"connections","units","active_ms","lingering","release_ms" (null if none lingers)}]}`.
  *
@@ -3428,7 +3493,7 @@ LSES_API lses_status lses_request_take_feature_async(struct lses_request *reques
 #define LSES_POOL_INIT \
   { sizeof(lses_pool), LSES_STR_NONE, 0, LSES_UNSET, LSES_UNSET, LSES_UNSET, LSES_UNSET, LSES_UNSET, 0, 0, 0, 0, \
     LSES_UNSET, LSES_UNSET, LSES_UNSET, LSES_UNSET, LSES_UNSET, LSES_UNSET, LSES_UNSET, LSES_UNSET, \
-    NULL, 0, NULL, 0, NULL, 0, NULL, 0, LSES_UNSET, LSES_UNSET }
+    NULL, 0, NULL, 0, NULL, 0, NULL, 0, LSES_UNSET, LSES_UNSET, 0, 0, LSES_UNSET }
 #define LSES_RESERVATION_INIT { NULL, 0, 0, 0, 0 }
 #define LSES_CREATE_OPTIONS_INIT \
   { sizeof(lses_create_options), LSES_STR_NONE, LSES_STR_NONE, LSES_STR_NONE, LSES_STR_NONE, LSES_STR_NONE, \
@@ -3443,7 +3508,7 @@ LSES_API lses_status lses_request_take_feature_async(struct lses_request *reques
 #define LSES_RECEIPT_INIT { sizeof(lses_receipt), 0, 0, 0, LSES_UNSET, LSES_UNSET, LSES_UNSET, 0, 0 }
 #define LSES_PROGRESS_INIT { sizeof(lses_progress), 0, 0, 0, 0 }
 #define LSES_CLOSE_REPORT_INIT { sizeof(lses_close_report), 0, 0, 0, 0, 0, 0 }
-#define LSES_USAGE_INIT { sizeof(lses_usage), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define LSES_USAGE_INIT { sizeof(lses_usage), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 #define LSES_STATS_INIT \
   { sizeof(lses_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
     { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }, 0 }

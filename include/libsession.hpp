@@ -102,6 +102,12 @@ enum class lazy_until : std::uint32_t {
   second_request = LSES_LAZY_UNTIL_SECOND_REQUEST,
   first_write = LSES_LAZY_UNTIL_FIRST_WRITE
 };
+enum class evict : std::uint32_t { none = LSES_EVICT_NONE, anonymous = LSES_EVICT_ANONYMOUS, any = LSES_EVICT_ANY };
+enum class at_session_limit : std::uint32_t {
+  deny = LSES_AT_SESSION_LIMIT_DENY,
+  evict_oldest = LSES_AT_SESSION_LIMIT_EVICT_OLDEST,
+  evict_longest_idle = LSES_AT_SESSION_LIMIT_EVICT_LONGEST_IDLE
+};
 enum class unit_rule : std::uint32_t {
   session = LSES_UNIT_RULE_SESSION,
   user = LSES_UNIT_RULE_USER,
@@ -131,6 +137,8 @@ inline const char* name(touch_kind it) noexcept { return lses_touch_kind_name(st
 inline const char* name(lock_mode it) noexcept { return lses_lock_mode_name(static_cast<std::uint32_t>(it)); }
 inline const char* name(license_class it) noexcept { return lses_license_class_name(static_cast<std::uint32_t>(it)); }
 inline const char* name(lazy_until it) noexcept { return lses_lazy_until_name(static_cast<std::uint32_t>(it)); }
+inline const char* name(evict it) noexcept { return lses_evict_name(static_cast<std::uint32_t>(it)); }
+inline const char* name(at_session_limit it) noexcept { return lses_at_session_limit_name(static_cast<std::uint32_t>(it)); }
 inline const char* name(unit_rule it) noexcept { return lses_unit_rule_name(static_cast<std::uint32_t>(it)); }
 
 // === Errors ===
@@ -461,6 +469,9 @@ struct pool {
   std::optional<std::int64_t> overdraft;
   std::optional<std::int64_t> overdraft_percent;
   std::optional<milliseconds> overdraft_time;
+  std::optional<libsession::evict> evict;
+  std::optional<milliseconds> evict_idle;
+  std::optional<libsession::at_session_limit> at_session_limit;
   std::vector<reservation> reservations;
   std::optional<std::int64_t> break_glass;
   std::vector<std::string> administrators;
@@ -1439,6 +1450,9 @@ class config {
     raw.overdraft = it.overdraft.value_or(LSES_UNSET);
     raw.overdraft_percent = it.overdraft_percent.value_or(LSES_UNSET);
     raw.overdraft_time_ms = detail::ms(it.overdraft_time);
+    raw.evict = detail::code(it.evict);
+    raw.evict_idle_ms = detail::ms(it.evict_idle);
+    raw.at_session_limit = detail::code(it.at_session_limit);
     raw.break_glass = it.break_glass.value_or(LSES_UNSET);
     std::vector<std::vector<lses_str>> members;
     std::vector<lses_reservation> reservations;

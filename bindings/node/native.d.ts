@@ -615,6 +615,9 @@ export interface PoolOptions {
   reclaim?: boolean
   overdraft?: string
   overdraftTimeMs?: number
+  evict?: string
+  evictIdleMs?: number
+  atSessionLimit?: string
   reservations?: Array<ReservationOptions>
   breakGlass?: number
   administrators?: Array<string>
@@ -773,6 +776,7 @@ export interface Usage {
   highWater: number
   highWaterAt: number
   denials: number
+  evicted: number
   holders: Array<HolderUsage>
 }
 
@@ -813,6 +817,8 @@ export interface Words {
   lockModes: Array<Word>
   licenseClasses: Array<Word>
   lazyUntils: Array<Word>
+  evicts: Array<Word>
+  atSessionLimits: Array<Word>
   unitRules: Array<Word>
   applicationTimeouts: Array<Word>
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use libsession_core::config::{Overdraft, Pool, Reservation, TradeFailure};
 use libsession_core::license::{Audit, AuditRecord, HolderUsage, Usage};
-use libsession_core::{Error, Result, UnitRule};
+use libsession_core::{AtSessionLimit, Error, Evict, Result, UnitRule};
 
 use crate::bytes::{LSES_UNSET, Out, Sized32, SizedOut, lses_buf, lses_str, member, ms, optional_member, read, text};
 use crate::config::{choice, lses_config, optional_count, texts as text_list};
@@ -108,6 +108,17 @@ pub struct lses_pool {
     pub anonymous_per_client: i64,
     /// Most who may wait for units of the pool; the next is refused at once. Default 0: nobody waits.
     pub queue: i64,
+    /// Which sessions are ended, with reason `evicted`, for a unit that somebody needs and nothing else gives
+    /// (LSES_EVICT_...): the longest idle first. Never one with a request in flight or within `min_hold_ms`, one of the same
+    /// user, or one whose unit counts as reserved; for an anonymous session only other anonymous ones; for a feature none. Of a
+    /// user all sessions go that it takes to free a unit, or none. 0: `none`.
+    pub evict: u32,
+    /// What becomes of a login beyond `max_sessions_per_holder`, or beyond the limit of `hard` (LSES_AT_SESSION_LIMIT_...). Where
+    /// one of the user's own sessions is ended for it, that is one step with the login, and that session may have a request in
+    /// flight. 0: `deny`.
+    pub at_session_limit: u32,
+    /// How long in ms a session must have been idle to be evicted for somebody else. Default 0.
+    pub evict_idle_ms: i64,
 }
 
 // SAFETY: repr(C), ends on 8 bytes without padding (asserted in the layout test), and any bits are numbers or pointers.
@@ -147,6 +158,9 @@ unsafe impl Sized32 for lses_pool {
             exclude_count: 0,
             anonymous_per_client: LSES_UNSET,
             queue: LSES_UNSET,
+            evict: 0,
+            at_session_limit: 0,
+            evict_idle_ms: LSES_UNSET,
         }
     }
 }
@@ -195,6 +209,10 @@ impl lses_pool {
             }
         };
         pool.overdraft_time = time(self.overdraft_time_ms, "overdraft_time_ms")?;
+        pool.evict = optional_member(Evict::from_code, "evict", self.evict)?.unwrap_or(pool.evict);
+        let at_limit = optional_member(AtSessionLimit::from_code, "at_session_limit", self.at_session_limit)?;
+        pool.at_session_limit = at_limit.unwrap_or(pool.at_session_limit);
+        pool.evict_idle = time(self.evict_idle_ms, "evict_idle_ms")?.unwrap_or_default();
         pool.break_glass = optional_count(self.break_glass, "break_glass")?.unwrap_or(0);
         // SAFETY: as the caller says.
         unsafe {
@@ -276,6 +294,8 @@ pub struct lses_usage {
     pub waiting: u64,
     /// Units among those in use that are set aside for who waits, to be fetched within half a second.
     pub offered: u64,
+    /// Sessions evicted so far, for others or for one more of their user.
+    pub evicted: u64,
 }
 
 // SAFETY: repr(C), words only.
@@ -298,13 +318,14 @@ unsafe impl Sized32 for lses_usage {
             excess: 0,
             waiting: 0,
             offered: 0,
+            evicted: 0,
         }
     }
 }
 
 /// The use of a pool. `out_usage` takes the numbers, `out_json` (a buffer to free) all of it; either may be NULL:
 /// `{"pool","capacity","in_use","available","lingering","overdrawn","excess","waiting","offered","high_water","high_water_at",
-/// "denials","holders":
+/// "denials","evicted","holders":
 /// [{"holder","kind" ("user"; "session", one that is its own holder; "lingering", one whose units all linger; "mixed", one
 /// some of whose units linger),"connections","units","active_ms","lingering","release_ms" (null if none lingers)}]}`.
 ///
@@ -340,6 +361,7 @@ pub unsafe extern "C" fn lses_manager_usage(
             excess: usage.excess,
             waiting: usage.waiting,
             offered: usage.offered,
+            evicted: usage.evicted,
         });
         Ok(())
     })
@@ -403,6 +425,7 @@ fn usage_json(usage: &Usage) -> json::Value {
         ("high_water", uint(usage.high_water)),
         ("high_water_at", int(usage.high_water_at)),
         ("denials", uint(usage.denials)),
+        ("evicted", uint(usage.evicted)),
         ("holders", list(holders)),
     ])
 }

@@ -5,8 +5,8 @@ use std::ffi::{CString, c_char};
 use std::sync::OnceLock;
 
 use libsession_core::{
-    ApplicationTimeout, DenyReason, EndLevel, EndReason, ErrorKind, EventKind, LazyUntil, LicenseClass, LockMode,
-    ThreadKind, TouchKind, UnitRule,
+    ApplicationTimeout, AtSessionLimit, DenyReason, EndLevel, EndReason, ErrorKind, EventKind, Evict, LazyUntil,
+    LicenseClass, LockMode, ThreadKind, TouchKind, UnitRule,
 };
 
 /// Why a session ended: `ended`. By the program: logout with end, request_end, end.
@@ -118,6 +118,20 @@ pub const LSES_LAZY_UNTIL_SECOND_REQUEST: u32 = 2;
 /// When a session of license class `lazy` takes its unit: `first_write`. At the first write that changes something, or the login if that is earlier.
 pub const LSES_LAZY_UNTIL_FIRST_WRITE: u32 = 3;
 
+/// Which sessions may be ended for a unit that somebody needs: `none`. None.
+pub const LSES_EVICT_NONE: u32 = 1;
+/// Which sessions may be ended for a unit that somebody needs: `anonymous`. Anonymous ones.
+pub const LSES_EVICT_ANONYMOUS: u32 = 2;
+/// Which sessions may be ended for a unit that somebody needs: `any`. Anonymous ones first, then others.
+pub const LSES_EVICT_ANY: u32 = 3;
+
+/// What becomes of a login when its user has as many sessions as a holder may: `deny`. It is denied: `holder_limit`.
+pub const LSES_AT_SESSION_LIMIT_DENY: u32 = 1;
+/// What becomes of a login when its user has as many sessions as a holder may: `evict_oldest`. The user's session that was created first is ended for it.
+pub const LSES_AT_SESSION_LIMIT_EVICT_OLDEST: u32 = 2;
+/// What becomes of a login when its user has as many sessions as a holder may: `evict_longest_idle`. The one that has been idle longest is.
+pub const LSES_AT_SESSION_LIMIT_EVICT_LONGEST_IDLE: u32 = 3;
+
 /// How many units a holder with n sessions is charged: `session`. n.
 pub const LSES_UNIT_RULE_SESSION: u32 = 1;
 /// How many units a holder with n sessions is charged: `user`. 1.
@@ -177,6 +191,8 @@ pub(crate) fn word(word: &'static str) -> *const c_char {
         words.extend(LockMode::ALL.iter().map(|member| member.name()));
         words.extend(LicenseClass::ALL.iter().map(|member| member.name()));
         words.extend(LazyUntil::ALL.iter().map(|member| member.name()));
+        words.extend(Evict::ALL.iter().map(|member| member.name()));
+        words.extend(AtSessionLimit::ALL.iter().map(|member| member.name()));
         words.extend(UnitRule::ALL.iter().map(|member| member.name()));
         words.extend(ApplicationTimeout::ALL.iter().map(|member| member.name()));
         words.into_iter().map(|word| (word, CString::new(word).unwrap_or_default())).collect()
@@ -256,6 +272,22 @@ pub extern "C" fn lses_lazy_until_name(code: u32) -> *const c_char {
     word(LazyUntil::from_code(code).map_or("unknown", LazyUntil::name))
 }
 
+/// The word of which sessions may be ended for others (LSES_EVICT_...), for example "anonymous"; "unknown" for a number that this library does not know. Static; never NULL.
+///
+/// Threads: any. Never fails, does not block, may be called from a callback. Since 0.1.0.
+#[unsafe(no_mangle)]
+pub extern "C" fn lses_evict_name(code: u32) -> *const c_char {
+    word(Evict::from_code(code).map_or("unknown", Evict::name))
+}
+
+/// The word of what becomes of a login at the limit of its user's sessions (LSES_AT_SESSION_LIMIT_...), for example "evict_oldest"; "unknown" for a number that this library does not know. Static; never NULL.
+///
+/// Threads: any. Never fails, does not block, may be called from a callback. Since 0.1.0.
+#[unsafe(no_mangle)]
+pub extern "C" fn lses_at_session_limit_name(code: u32) -> *const c_char {
+    word(AtSessionLimit::from_code(code).map_or("unknown", AtSessionLimit::name))
+}
+
 /// The word of a unit rule (LSES_UNIT_RULE_...), for example "staircase"; "unknown" for a number that this library does not know. Static; never NULL.
 ///
 /// Threads: any. Never fails, does not block, may be called from a callback. Since 0.1.0.
@@ -297,6 +329,8 @@ mod tests {
         LockMode::ALL.iter().for_each(|it| constant("LOCK", it.name(), it.code()));
         LicenseClass::ALL.iter().for_each(|it| constant("LICENSE_CLASS", it.name(), it.code()));
         LazyUntil::ALL.iter().for_each(|it| constant("LAZY_UNTIL", it.name(), it.code()));
+        Evict::ALL.iter().for_each(|it| constant("EVICT", it.name(), it.code()));
+        AtSessionLimit::ALL.iter().for_each(|it| constant("AT_SESSION_LIMIT", it.name(), it.code()));
         UnitRule::ALL.iter().for_each(|it| constant("UNIT_RULE", it.name(), it.code()));
         ApplicationTimeout::ALL.iter().for_each(|it| constant("APPLICATION_TIMEOUT", it.name(), it.code()));
     }

@@ -17,6 +17,10 @@ export type TouchKind = 'activity' | 'keepalive' | 'none'
 export type LockMode = 'exclusive' | 'shared' | 'none'
 export type LicenseClass = 'named' | 'anonymous' | 'lazy' | 'none'
 /** When a session of class `lazy` takes its unit: at the login; the second request; the first write that changes something. */
+/** Which sessions may be ended for a unit that somebody needs: none, anonymous ones, or those first and then others. */
+export type Evict = 'none' | 'anonymous' | 'any'
+/** What becomes of a login when its user has as many sessions as a holder may. */
+export type AtSessionLimit = 'deny' | 'evict_oldest' | 'evict_longest_idle'
 export type LazyUntil = 'login' | 'second_request' | 'first_write'
 export type UnitRule = 'session' | 'user' | 'staircase' | 'iris' | 'hard'
 export type ThreadKind = 'request' | 'reaper' | 'admin' | 'recovery'
@@ -259,6 +263,20 @@ export interface PoolOptions {
   overdraft?: number | `${number}%`
   /** For how long units may be given beyond the capacity, from when it was passed until use is back within it. Default any time. */
   overdraftTimeMs?: number
+  /**
+   * Which sessions are ended, with reason `evicted`, for a unit that somebody needs and nothing else gives: the longest idle
+   * first. Never one with a request in flight or within `minHoldMs`, one of the same user, or one whose unit counts as reserved;
+   * for an anonymous session only other anonymous ones; for a feature none. Of a user all sessions go that it takes to free a
+   * unit, or none. Default `none`.
+   */
+  evict?: Evict
+  /** How long a session must have been idle to be evicted for somebody else. Default 0. */
+  evictIdleMs?: number
+  /**
+   * What becomes of a login beyond `maxSessionsPerHolder`, or beyond the limit of `hard`. Where one of the user's own sessions is
+   * ended for it, that is one step with the login, and that session may have a request in flight. Default `deny`.
+   */
+  atSessionLimit?: AtSessionLimit
   /** Units set apart for some: at most 64 reservations; with `breakGlass` no more units than the capacity. */
   reservations?: Reservation[]
   /** Units of the capacity that only `administrators` get, when they find no other. Default 0. */
@@ -569,6 +587,8 @@ export interface Usage {
   highWater: number
   highWaterAt: number
   denials: number
+  /** Sessions evicted so far, for others or for one more of their user. */
+  evicted: number
   holders: HolderUsage[]
 }
 

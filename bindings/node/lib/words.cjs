@@ -39,6 +39,8 @@ module.exports = {
   locks: vocabulary(lists.lockModes),
   licenseClasses: vocabulary(lists.licenseClasses),
   lazyUntils: vocabulary(lists.lazyUntils),
+  evicts: vocabulary(lists.evicts),
+  atSessionLimits: vocabulary(lists.atSessionLimits),
   unitRules: vocabulary(lists.unitRules),
   applicationTimeouts: vocabulary(lists.applicationTimeouts),
   denyReasons: vocabulary(lists.denyReasons),

@@ -143,6 +143,7 @@ pub struct Usage {
     pub high_water: f64,
     pub high_water_at: f64,
     pub denials: f64,
+    pub evicted: f64,
     pub holders: Vec<HolderUsage>,
 }
 
@@ -197,6 +198,7 @@ impl From<license::Usage> for Usage {
             high_water: usage.high_water as f64,
             high_water_at: usage.high_water_at as f64,
             denials: usage.denials as f64,
+            evicted: usage.evicted as f64,
             holders: usage.holders.into_iter().map(Into::into).collect(),
         }
     }

@@ -5,7 +5,7 @@ use libsession_core::clock::{Clock, ManualClock};
 use libsession_core::config::{Application, Config, Overdraft, Pool, Profile, Reservation, TradeFailure};
 use libsession_core::error::{Error, Result};
 use libsession_core::event::DispatchMode;
-use libsession_core::reason::{ApplicationTimeout, LazyUntil, LicenseClass, LockMode, UnitRule};
+use libsession_core::reason::{ApplicationTimeout, AtSessionLimit, Evict, LazyUntil, LicenseClass, LockMode, UnitRule};
 use napi_derive::napi;
 
 use crate::value::{duration, timeout};
@@ -56,6 +56,9 @@ pub struct PoolOptions {
     pub reclaim: Option<bool>,
     pub overdraft: Option<String>,
     pub overdraft_time_ms: Option<f64>,
+    pub evict: Option<String>,
+    pub evict_idle_ms: Option<f64>,
+    pub at_session_limit: Option<String>,
     pub reservations: Option<Vec<ReservationOptions>>,
     pub break_glass: Option<f64>,
     pub administrators: Option<Vec<String>>,
@@ -186,6 +189,9 @@ impl PoolOptions {
             pool.min_hold => self.min_hold_ms.map(duration);
             pool.reclaim => self.reclaim;
             pool.overdraft => self.overdraft.as_deref().map(Overdraft::parse).transpose()?;
+            pool.evict => word("evict", self.evict, Evict::from_name)?;
+            pool.evict_idle => self.evict_idle_ms.map(duration);
+            pool.at_session_limit => word("atSessionLimit", self.at_session_limit, AtSessionLimit::from_name)?;
             pool.break_glass => self.break_glass.map(|units| units as u64);
             pool.administrators => self.administrators;
             pool.include => self.include;

@@ -2,8 +2,8 @@
 
 use libsession_core::error::ErrorKind;
 use libsession_core::reason::{
-    ApplicationTimeout, DenyReason, EndLevel, EndReason, EventKind, LazyUntil, LicenseClass, LockMode, ThreadKind,
-    TouchKind, UnitRule,
+    ApplicationTimeout, AtSessionLimit, DenyReason, EndLevel, EndReason, EventKind, Evict, LazyUntil, LicenseClass,
+    LockMode, ThreadKind, TouchKind, UnitRule,
 };
 use napi_derive::napi;
 
@@ -31,6 +31,8 @@ pub struct Words {
     pub lock_modes: Vec<Word>,
     pub license_classes: Vec<Word>,
     pub lazy_untils: Vec<Word>,
+    pub evicts: Vec<Word>,
+    pub at_session_limits: Vec<Word>,
     pub unit_rules: Vec<Word>,
     pub application_timeouts: Vec<Word>,
 }
@@ -61,6 +63,8 @@ pub fn words() -> Words {
         lock_modes: list!(LockMode),
         license_classes: list!(LicenseClass),
         lazy_untils: list!(LazyUntil),
+        evicts: list!(Evict),
+        at_session_limits: list!(AtSessionLimit),
         unit_rules: list!(UnitRule),
         application_timeouts: list!(ApplicationTimeout),
     }

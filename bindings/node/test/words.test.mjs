@@ -50,6 +50,8 @@ test('every other vocabulary has its type', () => {
   assert.deepEqual(union('LockMode'), names(words.lockModes))
   assert.deepEqual(union('LicenseClass'), names(words.licenseClasses))
   assert.deepEqual(union('LazyUntil'), names(words.lazyUntils))
+  assert.deepEqual(union('Evict'), names(words.evicts))
+  assert.deepEqual(union('AtSessionLimit'), names(words.atSessionLimits))
   assert.deepEqual(union('UnitRule'), names(words.unitRules))
   assert.deepEqual(union('ThreadKind'), names(words.threadKinds))
   for (const word of names(words.applicationTimeouts)) assert.ok(types.includes(`'${word}'`))

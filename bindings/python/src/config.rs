@@ -149,6 +149,9 @@ fn pool(pair: &Bound<'_, PyAny>) -> PyResult<Pool> {
         Overdraft::parse(&field("overdraft")?.str()?.to_string()).map_err(|error| raise(pair.py(), &error))?;
     pool.overdraft_time = optional("overdraft_time", Some(&field("overdraft_time")?))?;
     pool.reservations = each(&field("reservations")?, reservation)?;
+    pool.evict = parse(&field("evict")?)?;
+    pool.evict_idle = duration("evict_idle", &field("evict_idle")?)?;
+    pool.at_session_limit = parse(&field("at_session_limit")?)?;
     pool.break_glass = count("break_glass", &field("break_glass")?)?;
     let members = |name: &str| each(&field(name)?, |member| required_text(name, member));
     pool.administrators = members("administrators")?;

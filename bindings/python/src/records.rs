@@ -283,6 +283,7 @@ pub fn usage<'py>(py: Python<'py>, usage: &Usage) -> PyResult<Bound<'py, PyAny>>
         high_water: usage.high_water,
         high_water_at: instant(py, usage.high_water_at)?,
         denials: usage.denials,
+        evicted: usage.evicted,
         holders: tuple(py, &usage.holders, |holder| holder_usage(py, holder))?,
     })
 }

@@ -1,8 +1,8 @@
 //! The closed vocabularies as the enums of `libsession._words`, and words that callers pass.
 
 use libsession_core::{
-    ApplicationTimeout, DenyReason, EndLevel, EndReason, ErrorKind, EventKind, LazyUntil, LicenseClass, LockMode,
-    ThreadKind, TouchKind, UnitRule,
+    ApplicationTimeout, AtSessionLimit, DenyReason, EndLevel, EndReason, ErrorKind, EventKind, Evict, LazyUntil,
+    LicenseClass, LockMode, ThreadKind, TouchKind, UnitRule,
 };
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -69,6 +69,8 @@ words! {
     LockMode: "lock mode",
     LicenseClass: "license class",
     LazyUntil: "lazy_until",
+    Evict: "evict",
+    AtSessionLimit: "at_session_limit",
     UnitRule: "unit rule",
     ApplicationTimeout: "timeout_on_application_change",
 }

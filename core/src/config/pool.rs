@@ -131,8 +131,8 @@ pub struct Pool {
     pub overdraft_time: Option<Duration>,
     /// Which sessions are ended, with reason `evicted`, for a unit that somebody needs and nothing else gives: the longest
     /// idle first. Never one with a request in flight or within `min_hold`, one of the same user, or one whose unit counts as
-    /// reserved; and for an anonymous session only other anonymous ones. Of a user all sessions go that it takes to free a
-    /// unit, or none. Default `none`.
+    /// reserved; for an anonymous session only other anonymous ones; for a feature none. Of a user all sessions go that it
+    /// takes to free a unit, or none. Default `none`.
     pub evict: Evict,
     /// How long a session must have been idle to be evicted for somebody else. Default 0.
     pub evict_idle: Duration,

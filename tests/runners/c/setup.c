@@ -131,6 +131,8 @@ static answer pool(const words *words) {
     int64_t number = 0;
     int good = number_of(value, &number);
     if (IS("unit_rule")) pool.unit_rule = code_of(value, lses_unit_rule_name);
+    else if (IS("evict")) pool.evict = code_of(value, lses_evict_name);
+    else if (IS("at_session_limit")) pool.at_session_limit = code_of(value, lses_at_session_limit_name);
     else if (IS("holder_per_client")) pool.holder_per_client = yes(value) ? LSES_YES : LSES_NO;
     else if (IS("trade_failure"))
       pool.trade_failure = strcmp(value, "refuse") == 0 ? LSES_TRADE_FAILURE_REFUSE : LSES_TRADE_FAILURE_KEEP;
@@ -149,6 +151,7 @@ static answer pool(const words *words) {
     else if (IS("overdraft")) pool.overdraft = number;
     else if (IS("overdraft_time_ms")) pool.overdraft_time_ms = number;
     else if (IS("break_glass")) pool.break_glass = number;
+    else if (IS("evict_idle_ms")) pool.evict_idle_ms = number;
     else if (IS("capacity")) pool.capacity = (uint64_t)number;
     else if (IS("max_connections")) pool.max_connections = number;
     else if (IS("max_sessions_per_holder")) pool.max_sessions_per_holder = number;

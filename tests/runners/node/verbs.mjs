@@ -109,6 +109,7 @@ function usage(world, words) {
       case 'capacity':
       case 'available':
       case 'denials':
+      case 'evicted':
       case 'lingering':
       case 'overdrawn':
       case 'excess':

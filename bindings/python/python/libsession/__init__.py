@@ -77,10 +77,12 @@ from ._records import (
 )
 from ._words import (
     ApplicationTimeout,
+    AtSessionLimit,
     DenyReason,
     EndLevel,
     EndReason,
     EventKind,
+    Evict,
     LazyUntil,
     LicenseClass,
     LockMode,
@@ -95,6 +97,7 @@ __all__ = [
     "Absent",
     "Application",
     "ApplicationTimeout",
+    "AtSessionLimit",
     "AsyncRequired",
     "Cancelled",
     "Audit",
@@ -120,6 +123,7 @@ __all__ = [
     "EventClass",
     "EventClassState",
     "EventKind",
+    "Evict",
     "Exists",
     "Explain",
     "Extend",

@@ -10,7 +10,7 @@ from math import isfinite
 from types import EllipsisType
 from typing import Any, Literal, TypeAlias
 
-from ._words import ApplicationTimeout, LazyUntil, LicenseClass, LockMode, UnitRule
+from ._words import ApplicationTimeout, AtSessionLimit, Evict, LazyUntil, LicenseClass, LockMode, UnitRule
 
 Duration: TypeAlias = timedelta | float
 """A timedelta or seconds. Negative, or over 100 years, is `Invalid`."""
@@ -126,6 +126,13 @@ class Pool:
     overdraft_time: Duration | None = None
     """For how long units may be given beyond the capacity, from when it was passed until use is back within it; who has one
     then keeps it. None is any time."""
+    evict: Evict | Literal["none", "anonymous", "any"] = Evict.NONE
+    """Which sessions are ended, with reason `evicted`, for a unit that somebody needs and nothing else gives: the longest idle
+    first. Never one with a request in flight or within `min_hold`, one of the same user, or one whose unit counts as reserved;
+    for an anonymous session only other anonymous ones; for a feature none. Of a user all sessions go that it takes to free a
+    unit, or none."""
+    evict_idle: Duration = 0
+    """How long a session must have been idle to be evicted for somebody else."""
     reservations: Sequence[Reservation] = ()
     """Units set apart for some: at most 64 reservations; with `break_glass` no more units than the capacity."""
     break_glass: int = 0
@@ -136,6 +143,9 @@ class Pool:
     """The only users that are let in, members as in a reservation. Empty: everybody."""
     exclude: Sequence[str] = ()
     """Users that are not let in, even if `include` names them."""
+    at_session_limit: AtSessionLimit | Literal["deny", "evict_oldest", "evict_longest_idle"] = AtSessionLimit.DENY
+    """What becomes of a login beyond `max_sessions_per_holder`, or beyond the limit of `hard`. Where one of the user's own
+    sessions is ended for it, that is one step with the login, and that session may have a request in flight."""
     trade_failure: Literal["keep", "refuse"] = "keep"
     """What becomes of a login whose license can't be traded."""
     queue: int = 0

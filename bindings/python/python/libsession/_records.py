@@ -313,6 +313,8 @@ class Usage:
     high_water: int
     high_water_at: datetime
     denials: int
+    evicted: int
+    """Sessions evicted so far, for others or for one more of their user."""
     holders: tuple[HolderUsage, ...]
 
 

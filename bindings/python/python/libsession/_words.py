@@ -147,6 +147,28 @@ class LazyUntil(StrEnum):
     """At the first write that changes something."""
 
 
+class Evict(StrEnum):
+    """Which sessions may be ended for a unit that somebody needs."""
+
+    NONE = "none"
+    """None."""
+    ANONYMOUS = "anonymous"
+    """Anonymous ones."""
+    ANY = "any"
+    """Anonymous ones first, then others."""
+
+
+class AtSessionLimit(StrEnum):
+    """What becomes of a login when its user has as many sessions as a holder may."""
+
+    DENY = "deny"
+    """It is denied: `holder_limit`."""
+    EVICT_OLDEST = "evict_oldest"
+    """The user's session that was created first is ended for it."""
+    EVICT_LONGEST_IDLE = "evict_longest_idle"
+    """The one that has been idle longest is."""
+
+
 class UnitRule(StrEnum):
     """How many units a holder with `n` sessions is charged."""
 
@@ -192,6 +214,8 @@ MEMBERS: Final[dict[str, dict[str, StrEnum]]] = {
         LockMode,
         LicenseClass,
         LazyUntil,
+        Evict,
+        AtSessionLimit,
         UnitRule,
         ApplicationTimeout,
         State,

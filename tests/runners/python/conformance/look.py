@@ -98,7 +98,8 @@ def usage_field(world: World, found: ls.Usage, name: str) -> str:
         )
         return answer.join(left, ",")
     if name not in (
-        "capacity", "in_use", "available", "high_water", "denials", "lingering", "overdrawn", "excess", "waiting", "offered",
+        "capacity", "in_use", "available", "high_water", "denials", "evicted", "lingering", "overdrawn", "excess", "waiting",
+        "offered",
     ):  # fmt: skip
         raise Script(f"a usage has no field '{name}'")
     return str(getattr(found, name))

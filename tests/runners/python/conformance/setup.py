@@ -26,7 +26,8 @@ _TRUTHS = {
 _LISTS = {"event_classes", "required_event_classes", "crawlers", "administrators", "include", "exclude"}
 _TEXTS = {
     "store", "durability", "profile", "dispatch", "namespace", "pool", "license_class", "lazy_until", "lock",
-    "timeout_on_application_change", "unit_rule", "trade_failure", "overdraft",
+    "timeout_on_application_change", "unit_rule", "trade_failure", "overdraft", "evict",
+    "at_session_limit",
 }  # fmt: skip
 
 
