@@ -35,7 +35,8 @@ pub struct Client {
 /// of its process: if the process dies it is free within a second.
 #[derive(Clone, Debug, Default)]
 pub struct QueueOptions {
-    /// How long, on the manager's clock: up to 100 years. Zero, the default, does not wait.
+    /// How long, on the manager's clock: up to 100 years. Zero, the default, does not wait. A login, trade or feature belongs
+    /// to its request, which counts as finished after `max_request` (1 h): who waits longer is `gone` then.
     pub wait: Duration,
     /// Who has a higher one is served first: -9 to 9, default 0.
     pub priority: i8,
