@@ -152,10 +152,7 @@ impl Engine {
         let draft = self.draft()?;
         let mut plan = plan;
         self.license(&mut plan);
-        match self.publish(draft, plan, &[])? {
-            Tried::Done(made) => Ok(made),
-            Tried::Refused(reason) => Err(untold(reason)),
-        }
+        self.publish(draft, plan, &[])?.told()
     }
 
     fn draft(&self) -> Result<Draft> {
@@ -224,11 +221,7 @@ impl Engine {
         let mut plan = plan;
         self.license(&mut plan);
         let Some(charge) = plan.new.charge.clone().filter(|_| !plan.queue.wait.is_zero()) else {
-            return then(match self.publish(draft, plan, &started) {
-                Ok(Tried::Done(made)) => Ok(made),
-                Ok(Tried::Refused(reason)) => Err(untold(reason)),
-                Err(error) => Err(error),
-            });
+            return then(self.publish(draft, plan, &started).and_then(Tried::told));
         };
         let queue = plan.queue.clone();
         let (session, priority) = (draft.session.id, queue.priority);
@@ -419,11 +412,6 @@ pub(super) fn change_draft_classes(classes: &mut Arc<[ClassRef]>, change: &Class
         }
         None => false,
     }
-}
-
-/// The last try tells its denial itself.
-fn untold(reason: DenyReason) -> Error {
-    Error::new(ErrorKind::Internal, format!("a denial for {} was not told", reason.name()))
 }
 
 fn check_client(client: &Client) -> Result<()> {

@@ -26,6 +26,18 @@ pub(super) enum Tried<T> {
     Refused(DenyReason),
 }
 
+impl<T> Tried<T> {
+    /// What the last try came to, which tells its denial itself.
+    pub fn told(self) -> Result<T> {
+        match self {
+            Self::Done(done) => Ok(done),
+            Self::Refused(reason) => {
+                Err(Error::new(ErrorKind::Internal, format!("a denial for {} was not told", reason.name())))
+            }
+        }
+    }
+}
+
 /// Tries once; the last try tells its denial itself.
 pub(super) type Attempt<T> = Box<dyn FnMut(Asking) -> Result<Tried<T>> + Send>;
 
@@ -149,12 +161,7 @@ pub(crate) struct Waits {
 
 /// The last try, which tells its denial itself.
 pub(super) fn last<T>(attempt: &mut Attempt<T>, priority: i8) -> Result<T> {
-    match attempt(Asking { last: true, place: None, priority })? {
-        Tried::Done(done) => Ok(done),
-        Tried::Refused(reason) => {
-            Err(Error::new(ErrorKind::Internal, format!("a denial for {} was not told", reason.name())))
-        }
-    }
+    attempt(Asking { last: true, place: None, priority })?.told()
 }
 
 fn cancelled() -> Error {
