@@ -133,6 +133,9 @@ impl Author {
             if self.one_in(3) {
                 pool += " max_sessions_per_holder=2";
             }
+            if self.one_in(3) {
+                let _ = write!(pool, " at_session_limit={}", self.pick(&["evict_oldest", "evict_longest_idle"]));
+            }
             if self.one_in(4) {
                 pool += " trade_failure=refuse";
             }
@@ -142,6 +145,9 @@ impl Author {
                 " min_hold_ms=3000 anonymous_min_hold_ms=500",
                 " overdraft=2 overdraft_time_ms=6000",
                 " overdraft=50%",
+                " evict=any",
+                " evict=anonymous",
+                " evict_idle_ms=1500",
                 " reserve=1:ann",
                 " reserve_soft=1:group:cad",
                 " break_glass=1 administrators=bob",
@@ -166,8 +172,13 @@ impl Author {
         }
         if self.one_in(2) {
             let rule = self.pick(&["session", "user", "staircase", "iris", "hard"]);
-            let policy =
-                self.pick(&["", " linger_ms=3000", " min_hold_ms=2000 anonymous_min_hold_ms=700", " anonymous_cap=1"]);
+            let policy = self.pick(&[
+                "",
+                " linger_ms=3000",
+                " min_hold_ms=2000 anonymous_min_hold_ms=700",
+                " anonymous_cap=1",
+                " evict=any",
+            ]);
             let capacity = self.between(1, 8);
             lines.push(format!("pool cad capacity={capacity} unit_rule={rule} max_connections=2{policy}"));
             self.pools.push("cad".into());
@@ -235,7 +246,7 @@ impl Author {
             }
             90..92 => "sessions".into(),
             92..94 if !self.pools.is_empty() => {
-                "usage main in_use high_water denials holders lingering release_ms".into()
+                "usage main in_use high_water denials evicted holders lingering release_ms".into()
             }
             94..95 => format!("suspend {}", self.pick(&["1", "1500", "30000"])),
             95..96 => "set_wall 1000000000000".into(),
