@@ -65,9 +65,9 @@ impl Counters {
     }
 }
 
-/// Adds one below a limit.
-fn add_below(counter: &AtomicU64, limit: u64) -> Option<u64> {
-    counter.try_update(Ordering::AcqRel, Ordering::Acquire, |count| (count < limit).then_some(count + 1)).ok()
+/// Adds one below a limit; tells whether it did.
+fn add_below(counter: &AtomicU64, limit: u64) -> bool {
+    counter.try_update(Ordering::AcqRel, Ordering::Acquire, |count| (count < limit).then_some(count + 1)).is_ok()
 }
 
 impl MemoryTable {
@@ -118,10 +118,10 @@ impl MemoryTable {
             return Err(Error::new(ErrorKind::Internal, "the draft was used already"));
         }
         let application = self.application(new.application);
-        let Some(live) = add_below(&self.counters.live, self.config.max_sessions) else {
+        if !add_below(&self.counters.live, self.config.max_sessions) {
             return Ok(Err(Refused::Sessions(None, self.config.max_sessions)));
-        };
-        if add_below(&self.counters.applications[new.application as usize], application.max_sessions).is_none() {
+        }
+        if !add_below(&self.counters.applications[new.application as usize], application.max_sessions) {
             self.counters.live.fetch_sub(1, Ordering::AcqRel);
             return Ok(Err(Refused::Sessions(Some(application.name.clone()), application.max_sessions)));
         }
@@ -139,7 +139,8 @@ impl MemoryTable {
             self.counters.applications[new.application as usize].fetch_sub(1, Ordering::AcqRel);
             return Ok(Err(Refused::License(reason)));
         }
-        self.counters.peak.fetch_max(live + 1, Ordering::Relaxed);
+        // Who was evicted for it never lived beside it.
+        self.counters.peak.fetch_max(self.counters.live.load(Ordering::Acquire), Ordering::Relaxed);
         self.counters.created.fetch_add(1, Ordering::Relaxed);
 
         let mut inner = Cold::new(draft.session.id, new.data);
