@@ -97,7 +97,7 @@ impl Engine {
             }
             Found::Live(Began::Unlicensed(pool, reason)) => {
                 self.pump_pools();
-                Err(Error::license_denied(&self.pool_config(pool).name, reason, self.retry_after(Some(pool), reason)))
+                Err(self.denial(Some(pool), reason))
             }
             Found::Live(Began::Busy(session, text)) => {
                 // An inline callback runs under the request that caused it: to wait for that would be to wait for itself.

@@ -1,35 +1,26 @@
 //! Making a session in its seven steps, with complete unwinding.
 
 use std::sync::Arc;
-use std::sync::atomic::{Ordering, fence};
 
 use super::Engine;
 use super::ask::{Answers, Wait, now, refusal};
-use super::queue::{Attempt, Tried};
 use super::requests::InFlight;
 use crate::config::{check_duration, check_timeout, timeout_ms};
 use crate::data::{Subscript, Tree, Value, Writes};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::handler::{Answer, Verdict};
-use crate::event::{ClassRef, Event, PoolState};
-use crate::id::SessionId;
-use crate::license::client::client_of;
-use crate::license::policy::Rank;
-use crate::license::queue::may_come;
+use crate::event::{ClassRef, Event};
 use crate::manager::Then;
-use crate::reason::{DenyReason, EndLevel, EndReason, EventKind, LicenseClass, LockMode, ThreadKind, TouchKind};
+use crate::reason::{EndReason, EventKind, LicenseClass, LockMode, ThreadKind, TouchKind};
 use crate::request::Request;
 use crate::session::{BeginOptions, Client, CreateOptions, Created, QueueOptions};
-use crate::table::{
-    Asking, Charge, ClassChange, Draft, EndSpec, Ended, Holder, Lazy, NewSession, NewWaiter, Refused, RequestKey,
-    SessionRef,
-};
+use crate::table::{Asking, ClassChange, Draft, NewSession, RequestKey};
 
 /// The bounds of a client's facts, in bytes.
 const FACTS: [(&str, usize); 3] = [("address", 256), ("user_agent", 1024), ("referrer", 2048)];
 
 /// A session that was made, and its first request if one was to begin.
-type Made = (Created, Option<RequestKey>);
+pub(super) type Made = (Created, Option<RequestKey>);
 
 /// A creation whose options were checked.
 #[derive(Clone)]
@@ -152,7 +143,7 @@ impl Engine {
         let draft = self.draft()?;
         let mut plan = plan;
         self.license(&mut plan);
-        self.publish(draft, plan, &[])?.told()
+        self.publish(draft, plan, &[])
     }
 
     fn draft(&self) -> Result<Draft> {
@@ -214,175 +205,6 @@ impl Engine {
             return Err(error);
         }
         Ok((plan, started))
-    }
-
-    /// The commit, once there is a unit for it.
-    fn publish_with(self: &Arc<Self>, wait: Wait, draft: Draft, plan: Plan, started: Vec<ClassRef>, then: Then<Made>) {
-        let mut plan = plan;
-        self.license(&mut plan);
-        let Some(charge) = plan.new.charge.clone().filter(|_| !plan.queue.wait.is_zero()) else {
-            return then(self.publish(draft, plan, &started).and_then(Tried::told));
-        };
-        let queue = plan.queue.clone();
-        let (session, priority) = (draft.session.id, queue.priority);
-        let waiter = NewWaiter { session, charge, from: None, count: 1, rank: Rank::Ordinary, priority, deadline: 0 };
-        let engine = self.clone();
-        let attempt: Attempt<Made> = Box::new(move |asking| {
-            engine.enter()?;
-            let mut again = plan.clone();
-            again.new.asking = asking;
-            engine.publish(draft, again, &started)
-        });
-        let engine = self.clone();
-        let then = move |made: Result<Made>| {
-            if made.is_err() {
-                // Whatever kept it from being made; a draft that was given back already is not touched.
-                engine.table.abandon(&draft);
-            }
-            then(made);
-        };
-        self.wait_for_units(wait, queue, waiter, attempt, Box::new(then));
-    }
-
-    /// The commit; `started` are the classes whose `on_start` returned.
-    fn publish(&self, draft: Draft, plan: Plan, started: &[ClassRef]) -> Result<Tried<Made>> {
-        let asking = plan.new.asking;
-        let (application, classes) = (plan.application, plan.new.classes.clone());
-        let charge = plan.new.charge.clone();
-        let pool = charge.as_ref().map(|charge| charge.pool);
-        let made = self.table.create(self.at(), &draft, plan.new).inspect_err(|_| self.table.abandon(&draft))?;
-        match made {
-            Ok(key) => {
-                self.pump_pools();
-                if let Some(error) = self.closed_meanwhile(draft.session) {
-                    return Err(error);
-                }
-                Ok(Tried::Done((Created { id: draft.session.id, token: draft.token }, key)))
-            }
-            Err(Refused::License(reason)) if !asking.last && may_come(&Err(reason)) => Ok(Tried::Refused(reason)),
-            Err(refused) => {
-                self.table.abandon(&draft);
-                let error = self.refusal_error(&refused, charge.as_ref());
-                if let (Refused::License(reason), Some(pool)) = (&refused, pool) {
-                    let told = (pool, *reason, classes);
-                    self.refuse(draft.session.id, application, started, EndReason::LicenseDenied, Some(told));
-                } else {
-                    self.refuse(draft.session.id, application, started, EndReason::StartDenied, None);
-                }
-                Err(error)
-            }
-        }
-    }
-
-    /// How the session is charged by its class, now or later.
-    fn license(&self, plan: &mut Plan) {
-        let app = self.app(plan.application);
-        let Some(pool) = app.pool else { return };
-        let (new, class) = (&mut plan.new, plan.license_class);
-        match class {
-            LicenseClass::None => {}
-            LicenseClass::Lazy => new.lazy = Some(Lazy { pool, until: app.lazy_until(&new.client) }),
-            class => new.charge = Some(Charge { pool, class, holder: Holder::Session, client: None }),
-        }
-        if let Some(charge) = new.charge.as_mut().filter(|_| class == LicenseClass::Anonymous) {
-            let bounded = self.known_pool(pool).pool.anonymous_per_client.is_some();
-            charge.client = new.client.address.as_deref().filter(|_| bounded).map(client_of);
-            if !plan.own_idle && app.anonymous_idle != app.idle {
-                (new.idle, new.brief) = (app.anonymous_idle, true);
-            }
-        }
-    }
-
-    /// Ends a session that was published after the manager began to close: nobody would have it.
-    fn closed_meanwhile(&self, session: SessionRef) -> Option<Error> {
-        if self.outlives {
-            // It lives on without this manager, and its creator has the token.
-            return None;
-        }
-        // The close looks at the count after it set the state; this looks at the state after it counted.
-        fence(Ordering::SeqCst);
-        let error = self.enter().err().filter(|_| !self.forked())?;
-        let spec = EndSpec {
-            reason: EndReason::Shutdown,
-            level: EndLevel::Force,
-            thread: ThreadKind::Request,
-            actor: None,
-            note: None,
-            here: false,
-        };
-        if let Ended::Failed(failure) = self.table.end(self.at(), session, &spec) {
-            log::error!(target: "libsession", "session {} was made while the manager closed: {failure}", session.id);
-        }
-        self.pump();
-        Some(error)
-    }
-
-    fn refusal_error(&self, refused: &Refused, charge: Option<&Charge>) -> Error {
-        match refused {
-            Refused::Sessions(None, limit) => {
-                Error::new(ErrorKind::SessionLimit, format!("the manager's limit of {limit} sessions is reached"))
-            }
-            Refused::Sessions(Some(name), limit) => Error::new(
-                ErrorKind::SessionLimit,
-                format!("the limit of {limit} sessions of the application '{name}' is reached"),
-            ),
-            Refused::License(reason) => {
-                let name = charge.map_or("", |charge| &self.pool_config(charge.pool).name);
-                let error =
-                    Error::license_denied(name, *reason, self.retry_after(charge.map(|charge| charge.pool), *reason));
-                match charge.and_then(|charge| charge.client.as_ref()) {
-                    Some(client) if *reason == DenyReason::HolderLimit => {
-                        error.because(&format!("the client {client} has as many anonymous sessions as it may"))
-                    }
-                    _ => error,
-                }
-            }
-        }
-    }
-
-    /// When a unit of the pool may be back, at the earliest in a second; `None` if nothing is known of that.
-    pub(super) fn retry_after(&self, pool: Option<u32>, reason: DenyReason) -> Option<std::time::Duration> {
-        if matches!(reason, DenyReason::HolderLimit | DenyReason::Excluded) {
-            return None;
-        }
-        // A store that can't tell is no reason to say something else than the denial.
-        let back = self.table.unit_back(self.at(), pool?).ok().flatten()?;
-        Some(self.until(back).max(std::time::Duration::from_secs(1)))
-    }
-
-    /// A refused creation: logged, told to those who were told of its start, and nothing else remains.
-    fn refuse(
-        &self,
-        session: SessionId,
-        application: u32,
-        started: &[ClassRef],
-        reason: EndReason,
-        license: Option<(u32, DenyReason, Arc<[ClassRef]>)>,
-    ) {
-        self.refused.fetch_add(1, Ordering::Relaxed);
-        self.table.note(self.at(), session, "refused", reason.name());
-        if let Some((pool, _, classes)) = &license {
-            let config = self.pool_config(*pool);
-            // It was refused for a pool that was full; a store that can't say more changes nothing about that.
-            let (in_use, capacity) = self.table.pool_state(*pool).unwrap_or((config.capacity, config.capacity));
-            let mut event = self.event(EventKind::LicenseDenied, application, session, ThreadKind::Request);
-            event.reason = Some(reason);
-            event.pool = Some(PoolState { pool: config.name.as_str().into(), in_use, capacity });
-            self.tell(classes.iter().cloned(), event);
-        }
-        if !started.is_empty() {
-            let mut event = self.event(EventKind::End, application, session, ThreadKind::Request);
-            event.reason = Some(reason);
-            event.level = Some(EndLevel::Force);
-            self.tell(started.iter().rev().cloned(), event);
-        }
-        self.pump_pools();
-    }
-
-    pub(super) fn pump_pools(&self) {
-        if !self.config.pools.is_empty() {
-            self.pump();
-        }
     }
 }
 

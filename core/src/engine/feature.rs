@@ -5,12 +5,11 @@ use std::sync::Arc;
 use super::Engine;
 use super::ask::Wait;
 use super::login::{TRIES, changed, name_in};
-use super::queue::{Attempt, Tried, last};
+use super::queue::Want;
 use crate::error::{Error, Result};
 use crate::license::policy::Rank;
-use crate::license::queue::may_come;
 use crate::manager::Then;
-use crate::reason::LicenseClass;
+use crate::reason::{DenyReason, LicenseClass};
 use crate::request::Request;
 use crate::session::{Feature, FeatureOptions};
 use crate::table::{Asking, Charge, Holder, MAX_TAKES, NewWaiter, Take, TakeRefused};
@@ -27,29 +26,28 @@ impl Engine {
         let asked = options.check().and_then(|()| request.0.in_flight()).and_then(|_| {
             let number = self.pool(pool)?;
             let waits = !options.queue.wait.is_zero();
-            Ok((number, if waits { Some(self.feature_waiter(request, number, &options)?) } else { None }))
+            Ok((number, if waits { self.feature_waiter(request, number, &options)? } else { None }))
         });
-        let (number, waiter) = match asked {
+        let (pool, waiter) = match asked {
             Ok(asked) => asked,
             Err(error) => return then(Err(error)),
         };
         let queue = options.queue.clone();
-        let (engine, request) = (self.clone(), request.clone());
-        let mut attempt: Attempt<()> = Box::new(move |asking| engine.try_to_take(&request, number, &options, asking));
-        match waiter.filter(|waiter| waiter.rank != Rank::Excluded) {
-            Some(waiter) => self.wait_for_units(wait, queue, waiter, attempt, then),
-            None => then(last(&mut attempt, queue.priority)),
-        }
+        let want = Taking { engine: self.clone(), request: request.clone(), pool, options };
+        self.wait_for_units(wait, queue, waiter, want, then);
     }
 
-    /// Who is to wait for a feature.
-    fn feature_waiter(&self, request: &Request, pool: u32, options: &FeatureOptions) -> Result<NewWaiter> {
+    /// Who is to wait for a feature; nobody if it can never be had.
+    fn feature_waiter(&self, request: &Request, pool: u32, options: &FeatureOptions) -> Result<Option<NewWaiter>> {
         let session = request.0.session.id;
         let take = self.take(request, pool, request.user()?, options)?;
+        if take.rank == Rank::Excluded {
+            return Ok(None);
+        }
         let card = request.0.resolve(self.table.card(self.at(), request.0.session))?;
         let class = card.charge.map_or(LicenseClass::Named, |charge| charge.class);
         let holder = take.holder.map_or_else(|| Holder::taker(session, class), Holder::User);
-        Ok(NewWaiter {
+        Ok(Some(NewWaiter {
             session,
             charge: Charge { pool, class: holder.class_of_takes(), holder, client: None },
             from: None,
@@ -57,32 +55,7 @@ impl Engine {
             rank: take.rank,
             priority: options.queue.priority,
             deadline: 0,
-        })
-    }
-
-    fn try_to_take(&self, request: &Request, pool: u32, options: &FeatureOptions, asking: Asking) -> Result<Tried<()>> {
-        for _ in 0..TRIES {
-            let take = Take { asking, ..self.take(request, pool, request.user()?, options)? };
-            let taken = request.0.resolve(self.table.take_feature(self.at(), request.0.session, &take))?;
-            self.pump_pools();
-            let name = &self.pool_config(pool).name;
-            match taken {
-                Ok(()) => return Ok(Tried::Done(())),
-                Err(TakeRefused::Changed | TakeRefused::Redefined) => {}
-                Err(TakeRefused::TooMany) => {
-                    return Err(Error::invalid(format!(
-                        "the session has taken {MAX_TAKES} features: return one before it takes pool '{name}'"
-                    )));
-                }
-                Err(TakeRefused::License(reason)) if !asking.last && may_come(&Err(reason)) => {
-                    return Ok(Tried::Refused(reason));
-                }
-                Err(TakeRefused::License(reason)) => {
-                    return Err(Error::license_denied(name, reason, self.retry_after(Some(pool), reason)));
-                }
-            }
-        }
-        Err(changed())
+        }))
     }
 
     fn take(&self, request: &Request, pool: u32, user: Option<Arc<str>>, options: &FeatureOptions) -> Result<Take> {
@@ -113,6 +86,43 @@ impl Engine {
 
     pub fn features(&self, request: &Request) -> Result<Vec<Feature>> {
         Ok(request.info()?.features)
+    }
+}
+
+/// A feature that is to be taken.
+struct Taking {
+    engine: Arc<Engine>,
+    request: Request,
+    pool: u32,
+    options: FeatureOptions,
+}
+
+impl Want for Taking {
+    type Got = ();
+
+    fn attempt(&mut self, asking: Asking) -> Result<Result<(), DenyReason>> {
+        let Self { engine, request, pool, options } = self;
+        for _ in 0..TRIES {
+            let take = Take { asking, ..engine.take(request, *pool, request.user()?, options)? };
+            let taken = request.0.resolve(engine.table.take_feature(engine.at(), request.0.session, &take))?;
+            engine.pump_pools();
+            match taken {
+                Ok(()) => return Ok(Ok(())),
+                Err(TakeRefused::License(reason)) => return Ok(Err(reason)),
+                Err(TakeRefused::Changed | TakeRefused::Redefined) => {}
+                Err(TakeRefused::TooMany) => {
+                    let name = &engine.pool_config(*pool).name;
+                    return Err(Error::invalid(format!(
+                        "the session has taken {MAX_TAKES} features: return one before it takes pool '{name}'"
+                    )));
+                }
+            }
+        }
+        Err(changed())
+    }
+
+    fn denied(&mut self, reason: DenyReason) -> Error {
+        self.engine.denial(Some(self.pool), reason)
     }
 }
 

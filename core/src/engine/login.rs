@@ -4,20 +4,18 @@ use std::sync::Arc;
 
 use super::Engine;
 use super::ask::{Wait, refusal};
-use super::queue::{Attempt, Tried};
+use super::queue::Want;
 use crate::clock::millis;
 use crate::config::{Pool, TradeFailure, check_user};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::Token;
 use crate::license::policy::Rank;
-use crate::license::queue::may_come;
 use crate::manager::Then;
-use crate::reason::{EndLevel, EndReason, EventKind, LicenseClass, ThreadKind};
+use crate::reason::{DenyReason, EndLevel, EndReason, EventKind, LicenseClass, ThreadKind};
 use crate::request::Request;
 use crate::session::{EndOptions, Login, LoginOptions, Logout, QueueOptions};
 use crate::table::{
-    Asking, Card, ChangeRefused, Charge, EndSpec, Ended, Found, Holder, HolderChange, HolderChanged, NewWaiter,
-    PoolInForce,
+    Asking, Card, ChangeRefused, Charge, EndSpec, Ended, Holder, HolderChange, HolderChanged, NewWaiter, PoolInForce,
 };
 
 /// How often a change is tried again when the user changed meanwhile.
@@ -57,10 +55,11 @@ impl Engine {
         Ok(looked.and_then(|(info, _)| info.client.address))
     }
 
+    /// The same user under a new token.
     pub fn rotate(&self, request: &Request) -> Result<Token> {
-        for _ in 0..TRIES {
+        let done = self.change_holder(request, || {
             let card = self.card_of(request)?;
-            let change = HolderChange {
+            Ok(HolderChange {
                 user: card.user.clone(),
                 expected: card.user.clone(),
                 holder: card.charge.as_ref().map_or(Holder::Session, |charge| charge.holder.clone()),
@@ -71,48 +70,39 @@ impl Engine {
                 trade_only: false,
                 idle: self.app(card.application).idle,
                 asking: Asking::default(),
-            };
-            if let Some(HolderChanged { token: Some(token), .. }) = self.change_holder(request, &change)? {
-                request.0.set_token(token);
-                return Ok(token);
+            })
+        })?;
+        let done = done.map_err(|reason| self.denial(None, reason))?;
+        self.new_token(request, &done)
+    }
+
+    fn new_token(&self, request: &Request, done: &HolderChanged) -> Result<Token> {
+        let token = done.token.ok_or_else(changed)?;
+        request.0.set_token(token);
+        Ok(token)
+    }
+
+    /// Worked out again if the user is another one meanwhile, or the pool was defined anew.
+    fn change_holder(
+        &self,
+        request: &Request,
+        work_out: impl Fn() -> Result<HolderChange>,
+    ) -> Result<Result<HolderChanged, DenyReason>> {
+        for _ in 0..TRIES {
+            let found = self.table.change_holder(self.at(), request.0.session, &work_out()?);
+            match request.0.resolve(found)? {
+                Ok(done) => {
+                    self.pump_pools();
+                    return Ok(Ok(done));
+                }
+                Err(ChangeRefused::License(reason)) => {
+                    self.pump_pools();
+                    return Ok(Err(reason));
+                }
+                Err(ChangeRefused::Changed | ChangeRefused::Redefined) => {}
             }
         }
         Err(changed())
-    }
-
-    /// As [`change_holder`](Self::change_holder), worked out again if the pool was defined anew meanwhile.
-    fn change_to_user(&self, request: &Request, work_out: impl Fn() -> HolderChange) -> Result<Option<HolderChanged>> {
-        for _ in 0..TRIES {
-            let change = work_out();
-            let found = self.table.change_holder(self.at(), request.0.session, &change);
-            if !matches!(found, Found::Live(Err(ChangeRefused::Redefined))) {
-                return self.changed_holder(request, found);
-            }
-        }
-        Ok(None)
-    }
-
-    /// `None` if the user was another one meanwhile, or the pool has another definition.
-    fn change_holder(&self, request: &Request, change: &HolderChange) -> Result<Option<HolderChanged>> {
-        let found = self.table.change_holder(self.at(), request.0.session, change);
-        self.changed_holder(request, found)
-    }
-
-    fn changed_holder(
-        &self,
-        request: &Request,
-        found: Found<Result<HolderChanged, ChangeRefused>>,
-    ) -> Result<Option<HolderChanged>> {
-        match request.0.resolve(found)? {
-            Ok(done) => Ok(Some(done)),
-            Err(ChangeRefused::Changed | ChangeRefused::Redefined) => Ok(None),
-            Err(ChangeRefused::License(reason)) => {
-                self.pump_pools();
-                let pool = self.card_of(request)?.pool();
-                let name = pool.map_or("", |pool| &self.pool_config(pool).name);
-                Err(Error::license_denied(name, reason, self.retry_after(pool, reason)))
-            }
-        }
     }
 
     pub fn login(
@@ -162,21 +152,14 @@ impl Engine {
         };
         let (engine, mine, pool) = (self.clone(), request.clone(), card.pool());
         let log_in = move |done: Result<HolderChanged>| {
-            let done = done.and_then(|done| Ok((done.token.ok_or_else(changed)?, done.trade_denied)));
-            then(done.map(|(token, denied)| {
-                mine.0.set_token(token);
-                engine.pump_pools();
-                let trade_denied = denied.map(|reason| {
-                    let name = pool.map_or("", |pool| &engine.pool_config(pool).name);
-                    Error::license_denied(name, reason, engine.retry_after(pool, reason))
-                });
-                Login { token, trade_denied }
+            then(done.and_then(|done| {
+                let token = engine.new_token(&mine, &done)?;
+                Ok(Login { token, trade_denied: done.trade_denied.map(|reason| engine.denial(pool, reason)) })
             }));
         };
-        let (engine, pool, queue) = (self.clone(), card.pool(), options.queue.clone());
-        let charge = card.charge.clone();
-        let work_out = move || engine.to_user(&card, &user, client.as_deref(), &options);
-        self.change_in_turn(wait, request, (pool, charge), queue, Box::new(work_out), Box::new(log_in));
+        let (engine, from, queue) = (self.clone(), (card.pool(), card.charge.clone()), options.queue.clone());
+        let work_out = Box::new(move || engine.to_user(&card, &user, client.as_deref(), &options));
+        self.change_in_turn(wait, request, from, queue, work_out, Box::new(log_in));
     }
 
     /// Changes the holder once there are units for the new one.
@@ -189,39 +172,23 @@ impl Engine {
         work_out: Box<dyn Fn() -> HolderChange + Send>,
         then: Then<HolderChanged>,
     ) {
-        let change = work_out();
-        let waits = !queue.wait.is_zero() && change.rank != Rank::Excluded;
-        let changes = from.as_ref().is_none_or(|from| from.holder != change.holder);
-        let Some(pool) = pool.filter(|_| waits && changes) else {
-            return then(self.change_to_user(request, work_out).and_then(|done| done.ok_or_else(changed)));
-        };
-        // One that has no unit yet takes its first.
-        let first = Charge { pool, class: LicenseClass::Named, holder: change.holder.clone(), client: None };
-        let waiter = NewWaiter {
-            session: request.0.session.id,
-            charge: from.as_ref().map_or(first, |from| from.with_holder(&change.holder)),
-            from,
-            count: 1,
-            rank: change.rank,
-            priority: queue.priority,
-            deadline: 0,
-        };
-        let (engine, request) = (self.clone(), request.clone());
-        let attempt: Attempt<HolderChanged> = Box::new(move |asking| {
-            let work_out = || {
-                let change = work_out();
-                // What is not the last word is not to be kept either.
-                HolderChange { asking, keep_on_denial: change.keep_on_denial && asking.last, ..change }
-            };
-            match engine.change_to_user(&request, work_out) {
-                Ok(done) => Ok(Tried::Done(done.ok_or_else(changed)?)),
-                Err(error) => match error.deny_reason().filter(|reason| !asking.last && may_come(&Err(*reason))) {
-                    Some(reason) => Ok(Tried::Refused(reason)),
-                    None => Err(error),
-                },
-            }
+        let waiter = pool.filter(|_| !queue.wait.is_zero()).and_then(|pool| {
+            let change = work_out();
+            let changes = from.as_ref().is_none_or(|from| from.holder != change.holder);
+            // One that has no unit yet takes its first.
+            let first = || Charge { pool, class: LicenseClass::Named, holder: change.holder.clone(), client: None };
+            (changes && change.rank != Rank::Excluded).then(|| NewWaiter {
+                session: request.0.session.id,
+                charge: from.as_ref().map_or_else(first, |from| from.with_holder(&change.holder)),
+                from,
+                count: 1,
+                rank: change.rank,
+                priority: queue.priority,
+                deadline: 0,
+            })
         });
-        self.wait_for_units(wait, queue, waiter, attempt, then);
+        let want = Changing { engine: self.clone(), request: request.clone(), pool, work_out };
+        self.wait_for_units(wait, queue, waiter, want, then);
     }
 
     pub fn trade(self: &Arc<Self>, wait: Wait, request: &Request, options: LoginOptions, then: Then<()>) {
@@ -235,20 +202,14 @@ impl Engine {
             Ok(asked) => asked,
             Err(error) => return then(Err(error)),
         };
-        let engine = self.clone();
-        let traded = move |done: Result<HolderChanged>| {
-            engine.pump_pools();
-            then(done.map(drop));
-        };
-        let (engine, pool, queue) = (self.clone(), card.pool(), options.queue.clone());
-        let charge = card.charge.clone();
-        let work_out = move || HolderChange {
+        let (engine, from, queue) = (self.clone(), (card.pool(), card.charge.clone()), options.queue.clone());
+        let work_out = Box::new(move || HolderChange {
             keep_on_denial: false,
             rotate: None,
             trade_only: true,
             ..engine.to_user(&card, &user, client.as_deref(), &options)
-        };
-        self.change_in_turn(wait, request, (pool, charge), queue, Box::new(work_out), Box::new(traded));
+        });
+        self.change_in_turn(wait, request, from, queue, work_out, Box::new(move |done| then(done.map(drop))));
     }
 
     pub fn logout(self: &Arc<Self>, wait: Wait, request: &Request, force: bool, then: Then<Logout>) {
@@ -276,9 +237,9 @@ impl Engine {
     }
 
     fn log_out(self: &Arc<Self>, request: &Request) -> Result<Logout> {
-        for _ in 0..TRIES {
+        let done = self.change_holder(request, || {
             let card = self.card_of(request)?;
-            let change = HolderChange {
+            Ok(HolderChange {
                 user: None,
                 expected: card.user.clone(),
                 holder: Holder::Session,
@@ -289,19 +250,12 @@ impl Engine {
                 trade_only: false,
                 idle: self.app(card.application).idle,
                 asking: Asking::default(),
-            };
-            match self.change_holder(request, &change) {
-                Ok(Some(HolderChanged { token: Some(token), .. })) => {
-                    request.0.set_token(token);
-                    self.pump_pools();
-                    return Ok(Logout::Done(token));
-                }
-                Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::LicenseDenied => return self.end_unlicensed(request),
-                Err(error) => return Err(error),
-            }
+            })
+        })?;
+        match done {
+            Ok(done) => self.new_token(request, &done).map(Logout::Done),
+            Err(_) => self.end_unlicensed(request),
         }
-        Err(changed())
     }
 
     /// A logout never fails for a license: without a unit of its own the session ends.
@@ -327,6 +281,31 @@ impl Engine {
         request.0.in_flight()?;
         let session = request.0.session;
         super::ask::now(|then| self.end_session(Wait::Blocking, session, ThreadKind::Request, options, then))
+    }
+}
+
+/// A holder that is to be another.
+struct Changing {
+    engine: Arc<Engine>,
+    request: Request,
+    pool: Option<u32>,
+    work_out: Box<dyn Fn() -> HolderChange + Send>,
+}
+
+impl Want for Changing {
+    type Got = HolderChanged;
+
+    fn attempt(&mut self, asking: Asking) -> Result<Result<HolderChanged, DenyReason>> {
+        let work_out = &self.work_out;
+        self.engine.change_holder(&self.request, || {
+            let change = work_out();
+            // What is not the last word is not to be kept either.
+            Ok(HolderChange { asking, keep_on_denial: change.keep_on_denial && asking.last, ..change })
+        })
+    }
+
+    fn denied(&mut self, reason: DenyReason) -> Error {
+        self.engine.denial(self.pool, reason)
     }
 }
 

@@ -13,6 +13,7 @@ mod look;
 mod open;
 mod own;
 mod pools;
+mod publish;
 mod queue;
 mod reaper;
 pub(crate) mod requests;

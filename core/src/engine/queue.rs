@@ -19,27 +19,22 @@ use crate::session::QueueOptions;
 use crate::sync::{Condvar, Mutex};
 use crate::table::{Asking, Leaving, NewWaiter};
 
-/// What a try came to.
-pub(super) enum Tried<T> {
-    Done(T),
-    /// There is no unit now. Never the answer to the last try.
-    Refused(DenyReason),
-}
+/// What is wanted of a pool, and how it is tried to be had.
+pub(super) trait Want: Send + 'static {
+    type Got: Send + 'static;
 
-impl<T> Tried<T> {
-    /// What the last try came to, which tells its denial itself.
-    pub fn told(self) -> Result<T> {
-        match self {
-            Self::Done(done) => Ok(done),
-            Self::Refused(reason) => {
-                Err(Error::new(ErrorKind::Internal, format!("a denial for {} was not told", reason.name())))
-            }
-        }
+    /// Tries once: there may be no unit now.
+    fn attempt(&mut self, asking: Asking) -> Result<Result<Self::Got, DenyReason>>;
+
+    /// Tells that it can't be had.
+    fn denied(&mut self, reason: DenyReason) -> Error;
+
+    /// The last try.
+    fn finally(&mut self, priority: i8) -> Result<Self::Got> {
+        let tried = self.attempt(Asking { last: true, place: None, priority })?;
+        tried.map_err(|reason| self.denied(reason))
     }
 }
-
-/// Tries once; the last try tells its denial itself.
-pub(super) type Attempt<T> = Box<dyn FnMut(Asking) -> Result<Tried<T>> + Send>;
 
 /// Units were set aside.
 const CALLED: u32 = 1;
@@ -54,13 +49,13 @@ const AGAIN: u64 = 1000;
 const SELDOM: u64 = 60;
 
 /// One call that waits.
-struct Queued<T> {
+struct Queued<W: Want> {
     engine: Arc<Engine>,
     number: u64,
     pool: u32,
     place: AtomicU64,
     queue: QueueOptions,
-    job: Mutex<Option<(Attempt<T>, Then<T>)>>,
+    job: Mutex<Option<(W, Then<W::Got>)>>,
     timer: Mutex<Option<TimerKey>>,
     /// When it is tried again whether somebody has to go for it.
     again: Mutex<Option<TimerKey>>,
@@ -75,24 +70,24 @@ struct Queued<T> {
 }
 
 impl Engine {
-    /// Tries; and if there is no unit now and the options say so, waits for one. The pool must be that of the waiter.
-    pub(super) fn wait_for_units<T: Send + 'static>(
+    /// Tries; and if there is no unit now and the options say so, waits for one. No waiter: it can't be waited for.
+    pub(super) fn wait_for_units<W: Want>(
         self: &Arc<Self>,
         wait: Wait,
         queue: QueueOptions,
-        waiter: NewWaiter,
-        mut attempt: Attempt<T>,
-        then: Then<T>,
+        waiter: Option<NewWaiter>,
+        mut want: W,
+        then: Then<W::Got>,
     ) {
-        let pool = waiter.charge.pool;
+        let waits = |waiter: &NewWaiter| !queue.wait.is_zero() && self.pool_config(waiter.charge.pool).queue > 0;
         let priority = queue.priority;
-        let waits = !queue.wait.is_zero() && self.pool_config(pool).queue > 0;
-        if !waits {
-            return then(last(&mut attempt, priority));
-        }
-        match attempt(Asking { last: false, place: None, priority }) {
-            Ok(Tried::Refused(_)) => {}
-            Ok(Tried::Done(done)) => return then(Ok(done)),
+        let Some(waiter) = waiter.filter(waits) else {
+            return then(want.finally(priority));
+        };
+        match want.attempt(Asking { last: false, place: None, priority }) {
+            Ok(Err(reason)) if may_come(&Err(reason)) => {}
+            Ok(Err(reason)) => return then(Err(want.denied(reason))),
+            Ok(Ok(got)) => return then(Ok(got)),
             Err(error) => return then(Err(error)),
         }
         if queue.ticket.as_ref().is_some_and(crate::ticket::Ticket::is_cancelled) {
@@ -102,10 +97,10 @@ impl Engine {
         let queued = Arc::new(Queued {
             engine: self.clone(),
             number: self.waits.number.fetch_add(1, Ordering::Relaxed),
-            pool,
+            pool: waiter.charge.pool,
             place: AtomicU64::new(0),
             queue,
-            job: Mutex::new(Some((attempt, then))),
+            job: Mutex::new(Some((want, then))),
             timer: Mutex::new(None),
             again: Mutex::new(None),
             signals: AtomicU32::new(0),
@@ -159,16 +154,11 @@ pub(crate) struct Waits {
     going_on: Mutex<std::collections::HashMap<u64, crate::table::Wake>>,
 }
 
-/// The last try, which tells its denial itself.
-pub(super) fn last<T>(attempt: &mut Attempt<T>, priority: i8) -> Result<T> {
-    attempt(Asking { last: true, place: None, priority })?.told()
-}
-
 fn cancelled() -> Error {
     Error::new(ErrorKind::Cancelled, "the wait for a license unit was cancelled; nothing was changed")
 }
 
-impl<T: Send + 'static> Queued<T> {
+impl<W: Want> Queued<W> {
     /// Takes a place.
     fn line_up(self: Arc<Self>, waiter: NewWaiter) {
         let engine = self.engine.clone();
@@ -189,7 +179,7 @@ impl<T: Send + 'static> Queued<T> {
             Ok(Ok(place)) => self.place.store(place, Ordering::Release),
             // The queue is full.
             Ok(Err(_)) => {
-                self.finish_with(|attempt, priority| last(attempt, priority));
+                self.finish_with(W::finally);
                 return;
             }
             Err(error) => return self.finish_with(|_, _| Err(error)),
@@ -292,19 +282,18 @@ impl<T: Send + 'static> Queued<T> {
             self.leave(Leaving::Cancelled);
             return self.finish_with(|_, _| Err(cancelled()));
         }
-        let Some((mut attempt, then)) = self.job.lock().take() else { return };
-        let tried = attempt(Asking { last: false, place: Some(place), priority });
-        match tried {
-            Ok(Tried::Refused(reason)) if may_come(&Err(reason)) && signals & EXPIRED == 0 => {
-                *self.job.lock() = Some((attempt, then));
+        let Some((mut want, then)) = self.job.lock().take() else { return };
+        match want.attempt(Asking { last: false, place: Some(place), priority }) {
+            Ok(Err(reason)) if may_come(&Err(reason)) && signals & EXPIRED == 0 => {
+                *self.job.lock() = Some((want, then));
                 self.try_again_later();
             }
-            Ok(Tried::Refused(_)) => {
+            Ok(Err(_)) => {
                 self.leave(Leaving::Denied);
-                let told = last(&mut attempt, priority);
+                let told = want.finally(priority);
                 self.end(then, told);
             }
-            Ok(Tried::Done(done)) => self.end(then, Ok(done)),
+            Ok(Ok(got)) => self.end(then, Ok(got)),
             Err(error) => {
                 self.leave(Leaving::Cancelled);
                 self.end(then, Err(error));
@@ -341,13 +330,13 @@ impl<T: Send + 'static> Queued<T> {
         self.engine.pump_pools();
     }
 
-    fn finish_with(&self, result: impl FnOnce(&mut Attempt<T>, i8) -> Result<T>) {
-        let Some((mut attempt, then)) = self.job.lock().take() else { return };
-        let result = result(&mut attempt, self.queue.priority);
+    fn finish_with(&self, result: impl FnOnce(&mut W, i8) -> Result<W::Got>) {
+        let Some((mut want, then)) = self.job.lock().take() else { return };
+        let result = result(&mut want, self.queue.priority);
         self.end(then, result);
     }
 
-    fn end(&self, then: Then<T>, result: Result<T>) {
+    fn end(&self, then: Then<W::Got>, result: Result<W::Got>) {
         // Dropped after the lock is released: it may be the last that knows of this wait.
         let _wake = self.engine.waits.going_on.lock().remove(&self.number);
         for timer in [&self.timer, &self.again] {
