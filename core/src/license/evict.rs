@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use super::books::{Ledger, Totals, UserHolder};
 use super::crowd::{Cause, Member, Victims};
-use super::ledger::{Desk, OWN};
+use super::desk::Desk;
+use super::ledger::OWN;
 use super::{policy, rules};
 use crate::id::SessionId;
 use crate::reason::{AtSessionLimit, Evict};

@@ -7,16 +7,22 @@ pub(crate) mod books;
 pub(crate) mod client;
 pub(crate) mod crawlers;
 pub(crate) mod crowd;
+mod desk;
 mod evict;
+mod join;
 pub(crate) mod ledger;
 mod line;
+mod places;
 pub mod policy;
 pub(crate) mod queue;
 pub(crate) mod recount;
 pub(crate) mod redefine;
 pub mod rules;
+pub(crate) mod state;
+mod statement;
 #[cfg(test)]
 mod tests;
+mod tidy;
 pub(crate) mod waiter;
 
 pub use audit::{Accounts, Audit, AuditKind, AuditRecord, AuditWhy, HolderUsage, Usage, Waiter};

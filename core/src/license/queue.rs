@@ -6,7 +6,9 @@
 use super::audit::{AuditKind, AuditWhy};
 use super::books::{Ledger, Totals};
 use super::crowd::Victims;
-use super::ledger::{Demand, Desk, Search, Verdict, expire, held, wanted};
+use super::desk::Desk;
+use super::join::Search;
+use super::ledger::{Demand, Verdict, expire, held, wanted};
 use super::policy;
 use super::waiter::{Awaits, Lane, OFFER, Offer, Waiter};
 use crate::reason::DenyReason;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::audit::{AuditKind, AuditWhy};
 use super::books::Ledger;
-use super::ledger::{Desk, expire};
+use super::desk::Desk;
+use super::ledger::expire;
 use super::policy::BREAK_GLASS;
 use super::queue;
 use super::rules;

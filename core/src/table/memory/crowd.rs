@@ -7,9 +7,9 @@ use std::time::Duration;
 use super::cold::Cold;
 use super::slot::{FREE, Place, Slot};
 use super::{MemoryTable, Waiters};
-use crate::license::account::{Decided, State};
 use crate::license::crowd::{Crowd, Member, Seen, Standing};
 use crate::license::ledger::{Demand, Verdict};
+use crate::license::state::{Decided, State};
 use crate::sync::MutexGuard;
 use crate::table::*;
 
