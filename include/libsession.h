@@ -715,6 +715,19 @@
 typedef struct lses_clock lses_clock;
 
 /**
+ * Where calls that do not block put what they came to, for the thread of the host that fetches it: usually one of these for each
+ * event loop. Calls of any manager may have one; each thread may use it at any time. The library's threads never call the host
+ * for such a call. In the child of a fork it answers LSES_E_FORKED.
+ *
+ *     lses_completions_new(&completions);
+ *     lses_completions_fd(completions, &fd);               // once, into epoll
+ *     lses_manager_begin_new_async(manager, &create, NULL, completions, on_seat, connection);
+ *     ...                                                  // when fd is readable:
+ *     lses_completions_run(completions, SIZE_MAX, NULL);   // calls on_seat(connection, status, answer) here
+ */
+typedef struct lses_completions lses_completions;
+
+/**
  * What a manager is opened with. Everything has a default; bounds are checked by lses_manager_new(), which copies it.
  * Any thread may use it at any time.
  */
@@ -1869,7 +1882,7 @@ typedef struct lses_answer {
    */
   struct lses_str token;
   /**
-   * The request of lses_manager_begin_new_async(): the callback's, to be finished and freed.
+   * The request of lses_manager_begin_new_async() and lses_manager_begin_async(): the callback's, to be finished and freed.
    */
   struct lses_request *request;
   /**
@@ -1877,19 +1890,23 @@ typedef struct lses_answer {
    */
   lses_status trade;
   /**
-   * 0.
+   * Of lses_manager_begin_async() with LSES_GONE: why the session has ended (LSES_REASON_...).
    */
-  uint32_t reserved;
+  uint32_t reason;
 } lses_answer;
 
 /**
  * Is told how an asynchronous call went: once, if the call returned LSES_OK, and else never. While it runs the
  * lses_last_error_...() of its thread tell about `status`.
  *
- * It runs with no lock held, in any thread: in the call itself before that returns, in a thread of the library, or in one that
- * frees units or cancels by a call of this library. So it must not block, and must not take a lock that is held around such calls:
- * an event loop is told by what may be done anywhere, as uv_async_send() or a write to an eventfd. It may call every function that
- * does not block. Must not throw, longjmp or end its thread. At the end of the process it is not called any more.
+ * With completions it is called by lses_completions_run() or lses_completions_free(), in the thread that calls that, and may do
+ * what that thread may.
+ *
+ * Without, it runs in any thread: in the call itself before that returns, in a thread of the library, or in one that frees units
+ * or locks, or cancels, by a call of this library. So it must not block, and must not take a lock that is held around such calls.
+ *
+ * It runs with no lock of the library held, and may call every function, without completions every one that does not block. Must
+ * not throw, longjmp or end its thread. At the end of the process it is not called any more.
  */
 typedef void (*lses_done_fn)(void *user_data, lses_status status, const struct lses_answer *answer);
 
@@ -3440,15 +3457,57 @@ LSES_API lses_status lses_request_trade_with(struct lses_request *request,
 LSES_API lses_status lses_manager_queue(struct lses_manager *manager, const char *pool, size_t pool_len,
     size_t skip, size_t limit, struct lses_buf *out_json);
 
+/* === Section: Calls that do not block === */
+
+/**
+ * Makes an empty one; free it with lses_completions_free().
+ *
+ * Threads: any. Does not block, may be called from a callback. Errors: LSES_E_UNAVAILABLE without a descriptor. Since 0.1.0.
+ */
+LSES_API lses_status lses_completions_new(struct lses_completions **out_completions);
+
+/**
+ * Frees it. Each `done` that was not called yet is called now, in this thread, with LSES_E_CLOSED, and none after that: what is
+ * allocated for a call can be freed there. Nothing is lost by it: waits for license units are cancelled, and of what was there
+ * already, or comes all the same, a session that was made is ended, and a request that was begun is discarded and finished. What
+ * was done for a request of the host (a login, a trade, a feature, a lock) stays with it. The descriptor is closed: take it out
+ * of the event loop before. Free it before the managers. NULL is fine.
+ *
+ * Threads: any; it does not wait for a callback that another thread runs. May be called from a callback, also from one that it
+ * runs. Since 0.1.0.
+ */
+LSES_API void lses_completions_free(struct lses_completions *completions);
+
+/**
+ * A file descriptor that is readable exactly while something is ready, for poll(), epoll (level- or edge-triggered) and event
+ * loops. It does not block, is closed by exec(), and belongs to the completions: don't read from it and don't close it.
+ *
+ * Threads: any. Does not block, may be called from a callback. Errors: LSES_E_STALE_HANDLE, LSES_E_FORKED. Since 0.1.0.
+ */
+LSES_API lses_status lses_completions_fd(struct lses_completions *completions, int32_t *out_fd);
+
+/**
+ * Calls `done` of the calls whose results are ready, in this thread, in the order in which they came, at most `max` of them;
+ * `out_count` (may be NULL) tells how many. What gets ready meanwhile is left for the next time, for which the descriptor is
+ * readable again.
+ *
+ * Threads: any, also several at once: each result is told once. Blocks as long as the callbacks run, and for nothing else. May
+ * be called from a callback. Errors: LSES_E_STALE_HANDLE, LSES_E_FORKED. Since 0.1.0.
+ */
+LSES_API lses_status lses_completions_run(struct lses_completions *completions, size_t max,
+    size_t *out_count);
+
 /**
  * As lses_manager_create(), without blocking: `done` is told of it, when there is a unit, the time is over, or it is cancelled.
- * Many waits cost no thread. `options` is copied.
+ * Many waits cost no thread. With `completions` it is called by lses_completions_run(), never in this call; if that is NULL, in any
+ * thread, see lses_done_fn. `options` is copied.
  *
  * Threads: any. Does not block, but for an `on_start` that is asked in this thread; may be called from a callback. Errors, after
- * which `done` is not called: LSES_E_INVALID, LSES_E_CLOSED. Since 0.1.0.
+ * which `done` is not called: LSES_E_INVALID, LSES_E_CLOSED, LSES_E_STALE_HANDLE. Since 0.1.0.
  */
 LSES_API lses_status lses_manager_create_async(struct lses_manager *manager,
-    const struct lses_create_options *options, lses_done_fn done, void *user_data);
+    const struct lses_create_options *options, struct lses_completions *completions, lses_done_fn done,
+    void *user_data);
 
 /**
  * As lses_manager_begin_new(), without blocking; the answer has the request.
@@ -3456,8 +3515,26 @@ LSES_API lses_status lses_manager_create_async(struct lses_manager *manager,
  * Threads, callback and errors: as lses_manager_create_async(). Since 0.1.0.
  */
 LSES_API lses_status lses_manager_begin_new_async(struct lses_manager *manager,
-    const struct lses_create_options *create, const struct lses_begin_options *begin, lses_done_fn done,
-    void *user_data);
+    const struct lses_create_options *create, const struct lses_begin_options *begin,
+    struct lses_completions *completions, lses_done_fn done, void *user_data);
+
+/**
+ * As lses_manager_begin(), without blocking for the session's lock: `done` is told LSES_OK, and the answer has the request;
+ * LSES_ABSENT; LSES_GONE, and the answer has the reason; or an error.
+ *
+ * Threads, callback and errors: as lses_manager_create_async(). Since 0.1.0.
+ */
+LSES_API lses_status lses_manager_begin_async(struct lses_manager *manager, const char *token,
+    size_t token_len, const struct lses_begin_options *options, struct lses_completions *completions,
+    lses_done_fn done, void *user_data);
+
+/**
+ * As lses_request_lock(), without blocking.
+ *
+ * Threads, callback and errors: as lses_manager_create_async(). Since 0.1.0.
+ */
+LSES_API lses_status lses_request_lock_async(struct lses_request *request, uint32_t lock, int64_t timeout_ms,
+    struct lses_completions *completions, lses_done_fn done, void *user_data);
 
 /**
  * As lses_request_login_with(), without blocking; the answer has the new token. The request must not be finished before `done`
@@ -3466,7 +3543,8 @@ LSES_API lses_status lses_manager_begin_new_async(struct lses_manager *manager,
  * Threads, callback and errors: as lses_manager_create_async(). Since 0.1.0.
  */
 LSES_API lses_status lses_request_login_async(struct lses_request *request, const char *user, size_t user_len,
-    const struct lses_login_options *options, lses_done_fn done, void *user_data);
+    const struct lses_login_options *options, struct lses_completions *completions, lses_done_fn done,
+    void *user_data);
 
 /**
  * As lses_request_trade_with(), without blocking.
@@ -3474,7 +3552,8 @@ LSES_API lses_status lses_request_login_async(struct lses_request *request, cons
  * Threads, callback and errors: as lses_manager_create_async(). Since 0.1.0.
  */
 LSES_API lses_status lses_request_trade_async(struct lses_request *request,
-    const struct lses_login_options *options, lses_done_fn done, void *user_data);
+    const struct lses_login_options *options, struct lses_completions *completions, lses_done_fn done,
+    void *user_data);
 
 /**
  * As lses_request_take_feature(), without blocking.
@@ -3482,7 +3561,8 @@ LSES_API lses_status lses_request_trade_async(struct lses_request *request,
  * Threads, callback and errors: as lses_manager_create_async(). Since 0.1.0.
  */
 LSES_API lses_status lses_request_take_feature_async(struct lses_request *request, const char *pool,
-    size_t pool_len, const struct lses_feature_options *options, lses_done_fn done, void *user_data);
+    size_t pool_len, const struct lses_feature_options *options, struct lses_completions *completions,
+    lses_done_fn done, void *user_data);
 
 /* === Section: Initial values and helpers === */
 

@@ -1536,7 +1536,7 @@ class manager {
         (*told)(result<created>(created{answer->id.data, answer->token.data}));
       }
     };
-    auto status = lses_manager_create_async(get(), &raw, tell, kept.get());
+    auto status = lses_manager_create_async(get(), &raw, nullptr, tell, kept.get());
     if (status != LSES_OK) return failure::last(status);
     kept.release();
     return {};

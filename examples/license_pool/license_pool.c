@@ -49,7 +49,7 @@ int main(void) {
       lses_login_options login = LSES_LOGIN_OPTIONS_INIT;
       strcpy(client->user, name), login.wait_ms = 30 * MINUTE;
       MUST(lses_ticket_new(&login.ticket)), MUST(lses_manager_begin_new(manager, NULL, NULL, &client->request));
-      MUST(lses_request_login_async(client->request, name, LSES_NTS, &login, on_login, client));
+      MUST(lses_request_login_async(client->request, name, LSES_NTS, &login, NULL, on_login, client));
       MUST(lses_ticket_position(login.ticket, &position)), lses_ticket_free(login.ticket);
       if (position) SAY("%s waits at position %d\n", name, (int)position);
     } else if (IS("poll") || IS("take") || IS("close")) {

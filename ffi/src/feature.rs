@@ -2,11 +2,12 @@
 
 use std::ffi::c_char;
 
-use libsession_core::{Feature, FeatureOptions, Result};
+use libsession_core::{Feature, FeatureOptions, Request, Result};
 
 use crate::bytes::{LSES_UNSET, Out, Sized32, lses_buf, lses_str, read, text};
 use crate::config::{optional_count, texts};
 use crate::guard::done;
+use crate::handle::Pinned;
 use crate::json::{self, Value, list, map, uint};
 use crate::queue::{lses_ticket, queue_options};
 use crate::request::{in_flight, lses_request};
@@ -82,11 +83,25 @@ pub unsafe extern "C" fn lses_request_take_feature(
     options: *const lses_feature_options,
 ) -> lses_status {
     done(|| {
-        let request = in_flight(request)?;
         // SAFETY: the host passes a text with its length, and NULL or a struct that begins with its size.
-        let (pool, options) = unsafe { (text(pool, pool_len, "pool")?, read(options)?.to_core()?) };
+        let (request, pool, options) = unsafe { taking(request, pool, pool_len, options) }?;
         request.take_feature(pool, options)
     })
+}
+
+/// What a taking is given.
+///
+/// # Safety
+/// The text is as in [`crate::bytes::bytes`], the options as in [`read`] with such texts.
+pub(crate) unsafe fn taking<'a>(
+    request: *mut lses_request,
+    pool: *const c_char,
+    pool_len: usize,
+    options: *const lses_feature_options,
+) -> Result<(Pinned<Request>, &'a str, FeatureOptions)> {
+    let request = in_flight(request)?;
+    // SAFETY: as the caller says.
+    unsafe { Ok((request, text(pool, pool_len, "pool")?, read(options)?.to_core()?)) }
 }
 
 /// Returns a feature `count` times, or as often as it is taken (`out_returned`, may be NULL): what was taken last first,

@@ -65,6 +65,7 @@ pub(crate) struct Tables {
     pub events: Table<Telling>,
     pub sinks: Table<crate::log::Sink>,
     pub tickets: Table<libsession_core::Ticket>,
+    pub completions: Table<Arc<crate::completions::Completions>>,
     /// For the exit hook.
     pub open: Mutex<Vec<Weak<Open>>>,
     /// Held by who registers or unregisters an event class, or makes a manager's descriptor.
@@ -123,6 +124,7 @@ fn new_tables(parent: *mut Tables) -> &'static Tables {
         events: Table::new(),
         sinks: Table::new(),
         tickets: Table::new(),
+        completions: Table::new(),
         open: Mutex::default(),
         changing: Mutex::default(),
     }));

@@ -43,6 +43,11 @@ pub mod feature;
 
 pub mod queue;
 
+pub mod completions;
+
+pub mod answer;
+pub mod later;
+
 mod exit;
 mod guard;
 mod handle;

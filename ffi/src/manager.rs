@@ -5,7 +5,7 @@ use std::ffi::c_char;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
-use libsession_core::session::{Begin, Touched};
+use libsession_core::session::{Begin, BeginOptions, CreateOptions, Touched};
 use libsession_core::sync::unforked;
 use libsession_core::{ErrorKind, Manager, Request, Result, SessionId, TouchKind};
 
@@ -206,14 +206,26 @@ pub unsafe extern "C" fn lses_manager_create(
 ) -> lses_status {
     done(|| {
         Out::required(out_token, "out_token")?;
-        let open = open(manager)?;
         // SAFETY: the host passes NULL or a struct that begins with its size, and texts that last as long as the call.
-        let options = unsafe { read(options)?.to_core() }?;
+        let (open, options) = unsafe { creation(manager, options) }?;
         let created = open.core.create(options)?;
         put_text::<TOKEN_SIZE>(out_token, &created.token.reveal());
         put_text::<ID_SIZE>(out_id, &created.id.to_string());
         Ok(())
     })
+}
+
+/// What a creation is given.
+///
+/// # Safety
+/// The options are as in [`read`], with texts as in [`crate::bytes::bytes`].
+pub(crate) unsafe fn creation(
+    manager: *mut lses_manager,
+    options: *const lses_create_options,
+) -> Result<(Pinned<Arc<Open>>, CreateOptions)> {
+    let open = open(manager)?;
+    // SAFETY: as the caller says.
+    Ok((open, unsafe { read(options)?.to_core() }?))
 }
 
 /// Makes a session and begins its first request in one step: what servers use. The request's token is
@@ -229,13 +241,26 @@ pub unsafe extern "C" fn lses_manager_begin_new(
 ) -> lses_status {
     done(|| {
         let out = Out::handle(out_request, "out_request")?;
-        let open = open(manager)?;
         // SAFETY: the host passes NULL or structs that begin with their sizes, and texts that last as long as the call.
-        let (create, begin) = unsafe { (read(create)?.to_core()?, read(begin)?.to_core()?) };
+        let (open, create, begin) = unsafe { first_request(manager, create, begin) }?;
         let request = open.core.begin_new(create, begin)?;
         out.set(handle::insert(request)?);
         Ok(())
     })
+}
+
+/// What a creation with its first request is given.
+///
+/// # Safety
+/// As [`creation`].
+pub(crate) unsafe fn first_request(
+    manager: *mut lses_manager,
+    create: *const lses_create_options,
+    begin: *const lses_begin_options,
+) -> Result<(Pinned<Arc<Open>>, CreateOptions, BeginOptions)> {
+    let open = open(manager)?;
+    // SAFETY: as the caller says.
+    unsafe { Ok((open, read(create)?.to_core()?, read(begin)?.to_core()?)) }
 }
 
 /// Begins a request of the session that this token opens. LSES_OK: it is live, and `out_request` is the request; finish it
@@ -258,9 +283,8 @@ pub unsafe extern "C" fn lses_manager_begin(
 ) -> lses_status {
     guard(|| {
         let out = Out::handle(out_request, "out_request")?;
-        let open = open(manager)?;
         // SAFETY: the host passes NULL or a struct that begins with its size, and texts that last as long as the call.
-        let (token, options) = unsafe { (any_text(token, token_len)?, read(options)?.to_core()?) };
+        let (open, token, options) = unsafe { beginning(manager, token, token_len, options) }?;
         Ok(match open.core.begin(token, options)? {
             Begin::Live(request) => {
                 out.set(handle::insert::<Request, _>(request)?);
@@ -273,6 +297,21 @@ pub unsafe extern "C" fn lses_manager_begin(
             }
         })
     })
+}
+
+/// What a begin is given.
+///
+/// # Safety
+/// As [`creation`]; the token is as in [`crate::bytes::bytes`].
+pub(crate) unsafe fn beginning<'a>(
+    manager: *mut lses_manager,
+    token: *const c_char,
+    token_len: usize,
+    options: *const lses_begin_options,
+) -> Result<(Pinned<Arc<Open>>, &'a str, BeginOptions)> {
+    let open = open(manager)?;
+    // SAFETY: as the caller says.
+    unsafe { Ok((open, any_text(token, token_len)?, read(options)?.to_core()?)) }
 }
 
 /// What a client presented: bytes that are no text are no token, either.
@@ -686,7 +725,7 @@ pub unsafe extern "C" fn lses_manager_event_fd(manager: *mut lses_manager, out_f
         let bell = match open.bell() {
             Some(bell) => bell,
             None => {
-                let bell = Bell::new(&open.core)?;
+                let bell = Bell::of(&open.core)?;
                 let new = Arc::clone(&bell);
                 let old = unforked(|| lock(&open.bell).replace(new));
                 drop(old);

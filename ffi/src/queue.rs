@@ -1,21 +1,18 @@
-//! Waiting for license units: tickets, who waits, and calls that wait without a thread.
+//! Waiting for license units: tickets, and who waits.
 
-use std::ffi::{c_char, c_void};
+use std::ffi::c_char;
 
-use libsession_core::session::{Created, Login, LoginOptions, QueueOptions};
+use libsession_core::session::{LoginOptions, QueueOptions};
 use libsession_core::{Error, Request, Result, Ticket, Waiter};
 
-use crate::bytes::{LSES_UNSET, Out, Sized32, lses_buf, lses_str, ms, optional_duration, put_text, read, text};
+use crate::bytes::{LSES_UNSET, Out, Sized32, lses_buf, lses_str, ms, optional_duration, read, text};
 use crate::config::texts;
-use crate::feature::lses_feature_options;
-use crate::guard::{contained, done};
-use crate::handle::{self, Table, Tables, Tenant};
+use crate::guard::done;
+use crate::handle::{self, Pinned, Table, Tables, Tenant};
 use crate::json::{self, int, list, map, uint};
-use crate::manager::{LSES_ID_SIZE, LSES_TOKEN_SIZE, lses_manager, open};
-use crate::request::{in_flight, lses_request};
-use crate::session::{lses_begin_options, lses_create_options};
-use crate::status::{LSES_OK, fail, lses_status, save};
-use crate::user_data::{Escape, UserData};
+use crate::manager::{lses_manager, open};
+use crate::request::{LoginOut, in_flight, lses_request};
+use crate::status::lses_status;
 
 /// Stands for one wait in the queue of a pool: given to a call in its options, it tells the position and cancels the wait, from
 /// any thread. It serves one wait after the other; of two at once it knows the later one. Freed while a call waits with it, the
@@ -167,15 +164,27 @@ pub unsafe extern "C" fn lses_request_login_with(
     out_trade: *mut lses_status,
 ) -> lses_status {
     done(|| {
-        Out::required(out_token, "out_token")?;
-        let request = in_flight(request)?;
+        let out = LoginOut::new(out_token, out_trade)?;
         // SAFETY: the host passes a text with its length, and NULL or a struct that begins with its size.
-        let (user, options) = unsafe { (text(user, user_len, "user")?, read(options)?.to_core()?) };
-        let login = request.login_with(user, options)?;
-        put_text::<LSES_TOKEN_SIZE>(out_token, &login.token.reveal());
-        Out::optional(out_trade).set(login.trade_denied.as_ref().map_or(LSES_OK, fail));
+        let (request, user, options) = unsafe { login(request, user, user_len, options) }?;
+        out.set(&request.login_with(user, options)?);
         Ok(())
     })
+}
+
+/// What a login is given.
+///
+/// # Safety
+/// The text is as in [`crate::bytes::bytes`], the options as in [`read`] with such texts.
+pub(crate) unsafe fn login<'a>(
+    request: *mut lses_request,
+    user: *const c_char,
+    user_len: usize,
+    options: *const lses_login_options,
+) -> Result<(Pinned<Request>, &'a str, LoginOptions)> {
+    let request = in_flight(request)?;
+    // SAFETY: as the caller says.
+    unsafe { Ok((request, text(user, user_len, "user")?, read(options)?.to_core()?)) }
 }
 
 /// As lses_request_trade(), with options.
@@ -188,10 +197,23 @@ pub unsafe extern "C" fn lses_request_trade_with(
     options: *const lses_login_options,
 ) -> lses_status {
     done(|| {
-        let request = in_flight(request)?;
         // SAFETY: the host passes NULL or a struct that begins with its size, and texts that last as long as the call.
-        request.trade_with(unsafe { read(options)?.to_core() }?)
+        let (request, options) = unsafe { trade(request, options) }?;
+        request.trade_with(options)
     })
+}
+
+/// What a trade is given.
+///
+/// # Safety
+/// The options are as in [`read`], with texts as in [`crate::bytes::bytes`].
+pub(crate) unsafe fn trade(
+    request: *mut lses_request,
+    options: *const lses_login_options,
+) -> Result<(Pinned<Request>, LoginOptions)> {
+    let request = in_flight(request)?;
+    // SAFETY: as the caller says.
+    Ok((request, unsafe { read(options)?.to_core() }?))
 }
 
 /// Those who wait for units of a pool, after the first `skip` of them, at most `limit`, in the order of their turns, as JSON list in
@@ -228,207 +250,4 @@ fn waiter_json(waiter: &Waiter) -> json::Value {
         ("offered", waiter.offered.into()),
         ("process", uint(waiter.process.into())),
     ])
-}
-
-/// What an asynchronous call gives its callback; it and its texts last as long as that runs. Of a call that failed all is empty.
-#[repr(C)]
-#[derive(Clone, Copy)]
-#[allow(non_camel_case_types)]
-pub struct lses_answer {
-    /// sizeof(lses_answer) of the library.
-    pub size: usize,
-    /// The session's public id; it ends at its NUL, too. Of lses_manager_create_async().
-    pub id: lses_str,
-    /// The secret for the client; it ends at its NUL, too. Of lses_manager_create_async() and lses_request_login_async().
-    pub token: lses_str,
-    /// The request of lses_manager_begin_new_async(): the callback's, to be finished and freed.
-    pub request: *mut lses_request,
-    /// Of lses_request_login_async(): LSES_OK, or LSES_E_LICENSE_DENIED if the session keeps its unit as its own holder.
-    pub trade: lses_status,
-    /// 0.
-    pub reserved: u32,
-}
-
-/// Is told how an asynchronous call went: once, if the call returned LSES_OK, and else never. While it runs the
-/// lses_last_error_...() of its thread tell about `status`.
-///
-/// It runs with no lock held, in any thread: in the call itself before that returns, in a thread of the library, or in one that
-/// frees units or cancels by a call of this library. So it must not block, and must not take a lock that is held around such calls:
-/// an event loop is told by what may be done anywhere, as uv_async_send() or a write to an eventfd. It may call every function that
-/// does not block. Must not throw, longjmp or end its thread. At the end of the process it is not called any more.
-#[allow(non_camel_case_types)]
-pub type lses_done_fn =
-    Option<unsafe extern "C-unwind" fn(user_data: *mut c_void, status: lses_status, answer: *const lses_answer)>;
-
-/// A callback of the host with its user data.
-struct Told {
-    call: unsafe extern "C-unwind" fn(*mut c_void, lses_status, *const lses_answer),
-    user_data: UserData,
-}
-
-impl Told {
-    fn new(call: lses_done_fn, user_data: *mut c_void) -> Result<Self> {
-        let call = call.ok_or_else(|| Error::invalid("done is NULL"))?;
-        Ok(Self { call, user_data: UserData::new(user_data, None) })
-    }
-
-    /// Tells how it went; `answer` fills in what came of it, and is told where texts may lie.
-    fn tell<T>(self, result: Result<T>, answer: impl FnOnce(T, &mut Room, &mut lses_answer) -> Result<()>) {
-        let Some(_running) = crate::exit::enter() else { return };
-        let saved = save();
-        let mut room = Room { id: [0; LSES_ID_SIZE], token: [0; LSES_TOKEN_SIZE] };
-        let mut told = lses_answer {
-            size: size_of::<lses_answer>(),
-            id: lses_str::default(),
-            token: lses_str::default(),
-            request: std::ptr::null_mut(),
-            trade: LSES_OK,
-            reserved: 0,
-        };
-        let status = match contained(|| answer(result?, &mut room, &mut told)) {
-            Ok(()) => LSES_OK,
-            Err(error) => fail(&error),
-        };
-        let escape = Escape::from("the callback of an asynchronous call", "");
-        // SAFETY: the host passed the function for this user data; the answer and what it points to outlive the call.
-        unsafe { (self.call)(self.user_data.pointer(), status, &raw const told) };
-        escape.returned();
-        drop(saved);
-    }
-}
-
-/// Where the texts of an answer lie, each with its NUL.
-struct Room {
-    id: [c_char; LSES_ID_SIZE],
-    token: [c_char; LSES_TOKEN_SIZE],
-}
-
-fn put<const N: usize>(room: &mut [c_char; N], text: &str) -> lses_str {
-    put_text::<N>(room.as_mut_ptr(), text);
-    lses_str { data: room.as_ptr(), len: text.len().min(N - 1) }
-}
-
-fn created(created: Created, room: &mut Room, answer: &mut lses_answer) -> Result<()> {
-    answer.id = put(&mut room.id, &created.id.to_string());
-    answer.token = put(&mut room.token, &created.token.reveal());
-    Ok(())
-}
-
-fn begun(request: Request, _: &mut Room, answer: &mut lses_answer) -> Result<()> {
-    answer.request = handle::insert(request)?;
-    Ok(())
-}
-
-fn logged_in(login: Login, room: &mut Room, answer: &mut lses_answer) -> Result<()> {
-    answer.token = put(&mut room.token, &login.token.reveal());
-    answer.trade = login.trade_denied.as_ref().map_or(LSES_OK, fail);
-    Ok(())
-}
-
-/// As lses_manager_create(), without blocking: `done` is told of it, when there is a unit, the time is over, or it is cancelled.
-/// Many waits cost no thread. `options` is copied.
-///
-/// Threads: any. Does not block, but for an `on_start` that is asked in this thread; may be called from a callback. Errors, after
-/// which `done` is not called: LSES_E_INVALID, LSES_E_CLOSED. Since 0.1.0.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn lses_manager_create_async(
-    manager: *mut lses_manager,
-    options: *const lses_create_options,
-    done: lses_done_fn,
-    user_data: *mut c_void,
-) -> lses_status {
-    crate::guard::done(|| {
-        let told = Told::new(done, user_data)?;
-        let manager = open(manager)?;
-        // SAFETY: the host passes NULL or a struct that begins with its size, and texts that last as long as the call.
-        let options = unsafe { read(options)?.to_core() }?;
-        manager.core.create_async(options, Box::new(move |result| told.tell(result, created)));
-        Ok(())
-    })
-}
-
-/// As lses_manager_begin_new(), without blocking; the answer has the request.
-///
-/// Threads, callback and errors: as lses_manager_create_async(). Since 0.1.0.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn lses_manager_begin_new_async(
-    manager: *mut lses_manager,
-    create: *const lses_create_options,
-    begin: *const lses_begin_options,
-    done: lses_done_fn,
-    user_data: *mut c_void,
-) -> lses_status {
-    crate::guard::done(|| {
-        let told = Told::new(done, user_data)?;
-        let manager = open(manager)?;
-        // SAFETY: the host passes NULL or structs that begin with their sizes, and texts that last as long as the call.
-        let (create, begin) = unsafe { (read(create)?.to_core()?, read(begin)?.to_core()?) };
-        manager.core.begin_new_async(create, begin, Box::new(move |result| told.tell(result, begun)));
-        Ok(())
-    })
-}
-
-/// As lses_request_login_with(), without blocking; the answer has the new token. The request must not be finished before `done`
-/// was told; if it is, that is told LSES_E_CLOSED.
-///
-/// Threads, callback and errors: as lses_manager_create_async(). Since 0.1.0.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn lses_request_login_async(
-    request: *mut lses_request,
-    user: *const c_char,
-    user_len: usize,
-    options: *const lses_login_options,
-    done: lses_done_fn,
-    user_data: *mut c_void,
-) -> lses_status {
-    crate::guard::done(|| {
-        let told = Told::new(done, user_data)?;
-        let request = in_flight(request)?;
-        // SAFETY: the host passes a text with its length, and NULL or a struct that begins with its size.
-        let (user, options) = unsafe { (text(user, user_len, "user")?, read(options)?.to_core()?) };
-        request.login_async(user, options, Box::new(move |result| told.tell(result, logged_in)));
-        Ok(())
-    })
-}
-
-/// As lses_request_trade_with(), without blocking.
-///
-/// Threads, callback and errors: as lses_manager_create_async(). Since 0.1.0.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn lses_request_trade_async(
-    request: *mut lses_request,
-    options: *const lses_login_options,
-    done: lses_done_fn,
-    user_data: *mut c_void,
-) -> lses_status {
-    crate::guard::done(|| {
-        let told = Told::new(done, user_data)?;
-        let request = in_flight(request)?;
-        // SAFETY: the host passes NULL or a struct that begins with its size, and texts that last as long as the call.
-        let options = unsafe { read(options)?.to_core() }?;
-        request.trade_async(options, Box::new(move |result| told.tell(result, |(), _, _| Ok(()))));
-        Ok(())
-    })
-}
-
-/// As lses_request_take_feature(), without blocking.
-///
-/// Threads, callback and errors: as lses_manager_create_async(). Since 0.1.0.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn lses_request_take_feature_async(
-    request: *mut lses_request,
-    pool: *const c_char,
-    pool_len: usize,
-    options: *const lses_feature_options,
-    done: lses_done_fn,
-    user_data: *mut c_void,
-) -> lses_status {
-    crate::guard::done(|| {
-        let told = Told::new(done, user_data)?;
-        let request = in_flight(request)?;
-        // SAFETY: the host passes a text with its length, and NULL or a struct that begins with its size.
-        let (pool, options) = unsafe { (text(pool, pool_len, "pool")?, read(options)?.to_core()?) };
-        request.take_feature_async(pool, options, Box::new(move |result| told.tell(result, |(), _, _| Ok(()))));
-        Ok(())
-    })
 }

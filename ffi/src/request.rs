@@ -2,7 +2,7 @@
 
 use std::ffi::{c_char, c_void};
 
-use libsession_core::session::{EndOutcome, LoginOptions, Logout};
+use libsession_core::session::{EndOutcome, Login, LoginOptions, Logout};
 use libsession_core::{LockMode, Request, Result};
 
 use crate::bytes::{
@@ -280,14 +280,31 @@ pub unsafe extern "C" fn lses_request_login(
     out_trade: *mut lses_status,
 ) -> lses_status {
     done(|| {
-        Out::required(out_token, "out_token")?;
+        let out = LoginOut::new(out_token, out_trade)?;
         let request = in_flight(request)?;
         // SAFETY: the host passes a text with its length.
-        let login = request.login(unsafe { text(user, user_len, "user") }?)?;
-        put_text::<LSES_TOKEN_SIZE>(out_token, &login.token.reveal());
-        Out::optional(out_trade).set(login.trade_denied.as_ref().map_or(LSES_OK, fail));
+        out.set(&request.login(unsafe { text(user, user_len, "user") }?)?);
         Ok(())
     })
+}
+
+/// Where the outcome of a login goes.
+pub(crate) struct LoginOut {
+    token: *mut c_char,
+    trade: Out<lses_status>,
+}
+
+impl LoginOut {
+    /// A place for the token, and one for the trade's status that may be NULL.
+    pub(crate) fn new(token: *mut c_char, trade: *mut lses_status) -> Result<Self> {
+        Out::required(token, "out_token")?;
+        Ok(Self { token, trade: Out::optional(trade) })
+    }
+
+    pub(crate) fn set(&self, login: &Login) {
+        put_text::<LSES_TOKEN_SIZE>(self.token, &login.token.reveal());
+        self.trade.set(login.trade_denied.as_ref().map_or(LSES_OK, fail));
+    }
 }
 
 /// As lses_request_login(), of a user who belongs to `group_count` groups (at most 256, each 1 to 256 bytes): reservations and
@@ -306,13 +323,11 @@ pub unsafe extern "C" fn lses_request_login_as(
     out_trade: *mut lses_status,
 ) -> lses_status {
     done(|| {
-        Out::required(out_token, "out_token")?;
+        let out = LoginOut::new(out_token, out_trade)?;
         let request = in_flight(request)?;
         // SAFETY: the host passes a text with its length, and so many texts.
         let (user, groups) = unsafe { (text(user, user_len, "user")?, texts(groups, group_count, "groups")?) };
-        let login = request.login_with(user, LoginOptions { groups, ..LoginOptions::default() })?;
-        put_text::<LSES_TOKEN_SIZE>(out_token, &login.token.reveal());
-        Out::optional(out_trade).set(login.trade_denied.as_ref().map_or(LSES_OK, fail));
+        out.set(&request.login_with(user, LoginOptions { groups, ..LoginOptions::default() })?);
         Ok(())
     })
 }

@@ -8,7 +8,7 @@ use std::fs;
 use common::{crate_dir, project_dir};
 
 /// The header's functions begin a new section where a module of the crate begins.
-const SECTIONS: [(&str, &str); 13] = [
+const SECTIONS: [(&str, &str); 14] = [
     ("version", "Version"),
     ("status", "Status"),
     ("bytes", "Buffers"),
@@ -22,6 +22,7 @@ const SECTIONS: [(&str, &str); 13] = [
     ("event", "Event classes"),
     ("request", "Request"),
     ("queue", "Waiting for license units"),
+    ("completions", "Calls that do not block"),
 ];
 
 fn generated() -> String {

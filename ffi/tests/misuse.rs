@@ -28,7 +28,8 @@ fn functions() -> Vec<(String, String, Vec<String>)> {
         .collect()
 }
 
-const HANDLES: [&str; 5] = ["lses_manager", "lses_request", "lses_config", "lses_clock", "lses_ticket"];
+const HANDLES: [&str; 6] =
+    ["lses_manager", "lses_request", "lses_config", "lses_clock", "lses_ticket", "lses_completions"];
 const SIZED: [&str; 13] = [
     "lses_application",
     "lses_pool",
@@ -58,7 +59,8 @@ fn argument(of: &str) -> String {
         "lses_event_class *" => "NULL".into(),
         "lses_event *" => "(const lses_event *)an_event()".into(),
         "char *" if of.starts_with("const") => "text()".into(),
-        "lses_drop_fn" | "lses_log_fn" | "lses_done_fn" => "NULL".into(),
+        "lses_drop_fn" | "lses_log_fn" => "NULL".into(),
+        "lses_done_fn" => "done()".into(),
         "size_t" => "length()".into(),
         "void *" => "NULL".into(),
         "lses_subscript *" | "lses_value *" if of.starts_with("const") => format!("({bare})node()"),
@@ -76,17 +78,17 @@ const HEAD: &str = r#"#include <libsession.h>
 #include <string.h>
 static uint64_t state = 1;
 static uint64_t next(void) { state ^= state << 13; state ^= state >> 7; state ^= state << 17; return state; }
-static void *live[5], *stale[5];
+static void *live[6], *stale[6];
 static int kind_of(const char *name) {
   return !strcmp(name, "lses_manager") ? 0 : !strcmp(name, "lses_request") ? 1 : !strcmp(name, "lses_config") ? 2
-         : !strcmp(name, "lses_clock") ? 3 : 4;
+         : !strcmp(name, "lses_clock") ? 3 : !strcmp(name, "lses_ticket") ? 4 : 5;
 }
 static void *handle(const char *name) {
   int kind = kind_of(name);
   switch (next() % 8) {
     case 0: return NULL;
     case 1: return stale[kind];
-    case 2: return live[(kind + 1) % 5];
+    case 2: return live[(kind + 1) % 6];
     case 3: return (void *)(uintptr_t)next();
     case 4: return (void *)((uintptr_t)live[kind] ^ (uintptr_t)1 << next() % 64);
     case 5: return &state;
@@ -157,6 +159,15 @@ static lses_buf *buffer(void) {
   lses_buf_free(&buf);
   return next() % 4 == 0 ? NULL : &buf;
 }
+/* Counted, and what it is given is given back. */
+static unsigned long told;
+static void tell(void *user_data, lses_status status, const lses_answer *answer) {
+  (void)user_data;
+  (void)status;
+  told++;
+  lses_request_free(answer->request);
+}
+static lses_done_fn done(void) { return next() % 4 == 0 ? NULL : tell; }
 static void check(const char *name, lses_status status) {
   if (status < LSES_E_CANCELLED || status > LSES_EXTENDED || status == LSES_E_PANIC || status == LSES_E_INTERNAL) {
     fprintf(stderr, "%s: %d (%s)\n", name, (int)status, lses_last_error_message());
@@ -169,6 +180,7 @@ static void renew(void) {
   lses_manager *manager = NULL;
   lses_request *request = NULL;
   lses_ticket *ticket = NULL;
+  lses_completions *completions = NULL;
   memcpy(stale, live, sizeof stale);
   for (int kind = 0; kind < 1; kind++) lses_manager_close((lses_manager *)live[0], 0, NULL);
   lses_request_free((lses_request *)live[1]);
@@ -176,13 +188,15 @@ static void renew(void) {
   lses_config_free((lses_config *)live[2]);
   lses_clock_free((lses_clock *)live[3]);
   lses_ticket_free((lses_ticket *)live[4]);
+  lses_completions_free((lses_completions *)live[5]);
   check("clock", lses_clock_manual(&clock));
   check("config", lses_config_new(&config));
   check("config", lses_config_set_clock(config, clock));
   check("manager", lses_manager_new(config, &manager));
   check("begin", lses_manager_begin_new(manager, NULL, NULL, &request));
   check("ticket", lses_ticket_new(&ticket));
-  live[0] = manager; live[1] = request; live[2] = config; live[3] = clock; live[4] = ticket;
+  check("completions", lses_completions_new(&completions));
+  live[0] = manager; live[1] = request; live[2] = config; live[3] = clock; live[4] = ticket; live[5] = completions;
 }
 "#;
 
@@ -224,6 +238,8 @@ fn wrong_arguments_are_errors_and_never_memory() {
             "lses_manager_begin_new",
             "lses_set_log",
             "lses_request_lock",
+            "lses_completions_free",
+            "lses_completions_new",
             "lses_clock_set_settle",
             "lses_manager_stall_reaper",
             "lses_buf_free",

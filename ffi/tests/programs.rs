@@ -55,6 +55,16 @@ fn the_rows_of_the_reliability_scenarios() {
 }
 
 #[test]
+fn an_event_loop_waits_for_units_and_locks_by_a_descriptor() {
+    let program = program("completions.c");
+    passes(&program, &[]);
+    let folder = scratch("completions-store");
+    let store = format!("file:{}", folder.join("store").display());
+    run_within(Command::new(&program).arg(store), Duration::from_secs(if torture() { 3600 } else { 120 })).ok();
+    std::fs::remove_dir_all(&folder).expect("a folder");
+}
+
+#[test]
 fn forks_and_signals_do_no_harm() {
     let program = program("process.c");
     run_within(&mut Command::new(&program), Duration::from_secs(90)).ok();

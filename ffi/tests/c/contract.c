@@ -612,18 +612,18 @@ static void who_waits_by_callback_has_no_thread(void) {
   lses_manager *manager = one_unit(id);
   told first = {0}, second = {0}, third = {0}, fourth = {0};
   lses_create_options options = LSES_CREATE_OPTIONS_INIT;
-  STATUS(LSES_E_INVALID, lses_manager_create_async(manager, &options, NULL, NULL));
+  STATUS(LSES_E_INVALID, lses_manager_create_async(manager, &options, NULL, NULL, NULL));
   options.size = 3;
-  STATUS(LSES_E_INVALID, lses_manager_create_async(manager, &options, tell, &first));
+  STATUS(LSES_E_INVALID, lses_manager_create_async(manager, &options, NULL, tell, &first));
   CHECK(first.count == 0);
   /* Without a wait it is told at once. */
-  OK(lses_manager_create_async(manager, NULL, tell, &first));
+  OK(lses_manager_create_async(manager, NULL, NULL, tell, &first));
   CHECK(first.count == 1 && first.status == LSES_E_LICENSE_DENIED && first.message[0] != '\0' && first.id[0] == '\0');
   options.size = sizeof options;
   options.wait_ms = 600000;
   OK(lses_ticket_new(&options.ticket));
-  OK(lses_manager_create_async(manager, &options, tell, &second));
-  OK(lses_manager_begin_new_async(manager, &options, NULL, tell, &third));
+  OK(lses_manager_create_async(manager, &options, NULL, tell, &second));
+  OK(lses_manager_begin_new_async(manager, &options, NULL, NULL, tell, &third));
   until_so_many_wait(manager, 2);
   CHECK(second.count == 0 && third.count == 0);
   OK(lses_manager_end(manager, id, LSES_NTS, NULL, NULL, NULL));
@@ -633,7 +633,7 @@ static void who_waits_by_callback_has_no_thread(void) {
   until_told(&third);
   CHECK(third.status == LSES_OK && third.request != NULL);
   /* A login without a pool of its own trades what it has. */
-  OK(lses_request_login_async(third.request, "ann", LSES_NTS, NULL, tell, &fourth));
+  OK(lses_request_login_async(third.request, "ann", LSES_NTS, NULL, NULL, tell, &fourth));
   until_told(&fourth);
   CHECK(fourth.status == LSES_OK && strlen(fourth.token) == LSES_TOKEN_SIZE - 1);
   told taken = {0}, traded = {0}, last = {0};
@@ -641,8 +641,8 @@ static void who_waits_by_callback_has_no_thread(void) {
   feature.wait_ms = 600000;
   feature.count = 2;
   feature.ticket = options.ticket;
-  OK(lses_request_take_feature_async(third.request, "users", LSES_NTS, &feature, tell, &taken));
-  OK(lses_request_trade_async(third.request, NULL, tell, &traded));
+  OK(lses_request_take_feature_async(third.request, "users", LSES_NTS, &feature, NULL, tell, &taken));
+  OK(lses_request_trade_async(third.request, NULL, NULL, tell, &traded));
   until_told(&traded);
   /* Cancelled: told by the call that cancels, or soon after. */
   if (__atomic_load_n(&taken.count, __ATOMIC_SEQ_CST) == 0) OK(lses_ticket_cancel(feature.ticket));
@@ -650,7 +650,7 @@ static void who_waits_by_callback_has_no_thread(void) {
   lses_ticket_free(options.ticket);
   options.ticket = NULL;
   /* A manager that closes tells who waits. */
-  OK(lses_manager_create_async(manager, &options, tell, &last));
+  OK(lses_manager_create_async(manager, &options, NULL, tell, &last));
   lses_request_free(third.request);
   OK(lses_manager_close(manager, 0, NULL));
   until_told(&last);

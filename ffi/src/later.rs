@@ -1,0 +1,177 @@
+//! Calls that do not block: each is the call of the same name without `_async`, told to a callback.
+
+use std::ffi::{c_char, c_void};
+use std::sync::Arc;
+
+use libsession_core::LockMode;
+
+use crate::answer::{First, Made, Told, lses_done_fn};
+use crate::bytes::{member, optional_duration};
+use crate::completions::lses_completions;
+use crate::feature::{self, lses_feature_options};
+use crate::guard::done;
+use crate::manager::{self, lses_manager};
+use crate::queue::{self, lses_login_options};
+use crate::request::{in_flight, lses_request};
+use crate::session::{lses_begin_options, lses_create_options};
+use crate::status::lses_status;
+
+/// As lses_manager_create(), without blocking: `done` is told of it, when there is a unit, the time is over, or it is cancelled.
+/// Many waits cost no thread. With `completions` it is called by lses_completions_run(), never in this call; if that is NULL, in any
+/// thread, see lses_done_fn. `options` is copied.
+///
+/// Threads: any. Does not block, but for an `on_start` that is asked in this thread; may be called from a callback. Errors, after
+/// which `done` is not called: LSES_E_INVALID, LSES_E_CLOSED, LSES_E_STALE_HANDLE. Since 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lses_manager_create_async(
+    manager: *mut lses_manager,
+    options: *const lses_create_options,
+    completions: *mut lses_completions,
+    done: lses_done_fn,
+    user_data: *mut c_void,
+) -> lses_status {
+    self::done(|| {
+        let told = Told::new(completions, done, user_data)?;
+        // SAFETY: the host promises what lses_manager_create() asks for.
+        let (open, mut options) = unsafe { manager::creation(manager, options) }?;
+        let owner = Arc::downgrade(&open);
+        let then = told.then(Some(&mut options.queue), |created| Made { created, manager: owner })?;
+        open.core.create_async(options, then);
+        Ok(())
+    })
+}
+
+/// As lses_manager_begin_new(), without blocking; the answer has the request.
+///
+/// Threads, callback and errors: as lses_manager_create_async(). Since 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lses_manager_begin_new_async(
+    manager: *mut lses_manager,
+    create: *const lses_create_options,
+    begin: *const lses_begin_options,
+    completions: *mut lses_completions,
+    done: lses_done_fn,
+    user_data: *mut c_void,
+) -> lses_status {
+    self::done(|| {
+        let told = Told::new(completions, done, user_data)?;
+        // SAFETY: the host promises what lses_manager_begin_new() asks for.
+        let (open, mut create, begin) = unsafe { manager::first_request(manager, create, begin) }?;
+        let then = told.then(Some(&mut create.queue), First)?;
+        open.core.begin_new_async(create, begin, then);
+        Ok(())
+    })
+}
+
+/// As lses_manager_begin(), without blocking for the session's lock: `done` is told LSES_OK, and the answer has the request;
+/// LSES_ABSENT; LSES_GONE, and the answer has the reason; or an error.
+///
+/// Threads, callback and errors: as lses_manager_create_async(). Since 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lses_manager_begin_async(
+    manager: *mut lses_manager,
+    token: *const c_char,
+    token_len: usize,
+    options: *const lses_begin_options,
+    completions: *mut lses_completions,
+    done: lses_done_fn,
+    user_data: *mut c_void,
+) -> lses_status {
+    self::done(|| {
+        let told = Told::new(completions, done, user_data)?;
+        // SAFETY: the host promises what lses_manager_begin() asks for.
+        let (open, token, options) = unsafe { manager::beginning(manager, token, token_len, options) }?;
+        open.core.begin_async(token, options, told.then(None, |begin| begin)?);
+        Ok(())
+    })
+}
+
+/// As lses_request_lock(), without blocking.
+///
+/// Threads, callback and errors: as lses_manager_create_async(). Since 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lses_request_lock_async(
+    request: *mut lses_request,
+    lock: u32,
+    timeout_ms: i64,
+    completions: *mut lses_completions,
+    done: lses_done_fn,
+    user_data: *mut c_void,
+) -> lses_status {
+    self::done(|| {
+        let told = Told::new(completions, done, user_data)?;
+        let request = in_flight(request)?;
+        let mode = member(LockMode::from_code(lock), "lock", lock)?;
+        let timeout = optional_duration(timeout_ms, "timeout_ms")?;
+        request.lock_async(mode, timeout, told.then(None, |()| ())?);
+        Ok(())
+    })
+}
+
+/// As lses_request_login_with(), without blocking; the answer has the new token. The request must not be finished before `done`
+/// was told; if it is, that is told LSES_E_CLOSED.
+///
+/// Threads, callback and errors: as lses_manager_create_async(). Since 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lses_request_login_async(
+    request: *mut lses_request,
+    user: *const c_char,
+    user_len: usize,
+    options: *const lses_login_options,
+    completions: *mut lses_completions,
+    done: lses_done_fn,
+    user_data: *mut c_void,
+) -> lses_status {
+    self::done(|| {
+        let told = Told::new(completions, done, user_data)?;
+        // SAFETY: the host promises what lses_request_login_with() asks for.
+        let (request, user, mut options) = unsafe { queue::login(request, user, user_len, options) }?;
+        let then = told.then(Some(&mut options.queue), |login| login)?;
+        request.login_async(user, options, then);
+        Ok(())
+    })
+}
+
+/// As lses_request_trade_with(), without blocking.
+///
+/// Threads, callback and errors: as lses_manager_create_async(). Since 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lses_request_trade_async(
+    request: *mut lses_request,
+    options: *const lses_login_options,
+    completions: *mut lses_completions,
+    done: lses_done_fn,
+    user_data: *mut c_void,
+) -> lses_status {
+    self::done(|| {
+        let told = Told::new(completions, done, user_data)?;
+        // SAFETY: the host promises what lses_request_trade_with() asks for.
+        let (request, mut options) = unsafe { queue::trade(request, options) }?;
+        let then = told.then(Some(&mut options.queue), |()| ())?;
+        request.trade_async(options, then);
+        Ok(())
+    })
+}
+
+/// As lses_request_take_feature(), without blocking.
+///
+/// Threads, callback and errors: as lses_manager_create_async(). Since 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lses_request_take_feature_async(
+    request: *mut lses_request,
+    pool: *const c_char,
+    pool_len: usize,
+    options: *const lses_feature_options,
+    completions: *mut lses_completions,
+    done: lses_done_fn,
+    user_data: *mut c_void,
+) -> lses_status {
+    self::done(|| {
+        let told = Told::new(completions, done, user_data)?;
+        // SAFETY: the host promises what lses_request_take_feature() asks for.
+        let (request, pool, mut options) = unsafe { feature::taking(request, pool, pool_len, options) }?;
+        let then = told.then(Some(&mut options.queue), |()| ())?;
+        request.take_feature_async(pool, options, then);
+        Ok(())
+    })
+}
