@@ -6,9 +6,7 @@ use std::cell::{Cell, UnsafeCell};
 use std::os::fd::RawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Once, Weak};
-
-use crate::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError, TryLockError, Weak};
 
 static GENERATION: AtomicU64 = AtomicU64::new(0);
 /// 0 until it is asked for.
@@ -66,10 +64,10 @@ extern "C" fn in_prepare() {
     if enter() > 0 {
         return;
     }
-    let forking = FORKING.lock();
+    let forking = lock(&FORKING);
     let mut told: Vec<Arc<dyn Forkable>> = Vec::new();
     let known = loop {
-        let mut known = KNOWN.lock();
+        let mut known = lock(&KNOWN);
         known.enlisted.retain(|it| it.strong_count() > 0);
         // Somebody may have enlisted while the others were told: the list stands still only when all were.
         let new: Vec<_> = known
@@ -124,10 +122,19 @@ extern "C" fn in_child() {
             // A last reference is not given up here: nothing of the parent's is taken apart in a child.
             told.into_iter().filter(|it| Arc::strong_count(it) == 1).for_each(std::mem::forget);
         }
-    } else if let Some(mut known) = KNOWN.try_lock() {
-        close_all(&mut known.descriptors);
+    } else {
+        match KNOWN.try_lock() {
+            Ok(mut known) => close_all(&mut known.descriptors),
+            Err(TryLockError::Poisoned(known)) => close_all(&mut known.into_inner().descriptors),
+            Err(TryLockError::WouldBlock) => {}
+        }
     }
     leave();
+}
+
+/// These are locks of the process: of the standard library's, whatever [`crate::sync`] has.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn enter() -> u32 {
@@ -210,7 +217,7 @@ pub(crate) struct Still(MutexGuard<'static, Known>);
 /// Waits until no fork is under way, and holds the next one off.
 pub(crate) fn still() -> Still {
     watch();
-    Still(KNOWN.lock())
+    Still(lock(&KNOWN))
 }
 
 impl Still {

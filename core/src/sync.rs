@@ -4,11 +4,74 @@
 //! process shares would go into the child with the parent's threads in it, which are not there: what the child makes anew
 //! would then wait for them or stumble over their stacks. A panic under a lock does not close it: what it guards is
 //! changed in steps that are whole.
+//!
+//! With the feature `shuttle` they are shuttle's: then whoever checks schedules (`tests/schedules`) decides at each of them
+//! who goes on, and nothing works outside of such a check.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::sync::{self, PoisonError, TryLockError};
+use std::sync::{PoisonError, TryLockError};
 use std::time::Instant;
+
+#[cfg(feature = "shuttle")]
+use shuttle::sync;
+#[cfg(not(feature = "shuttle"))]
+use std::sync;
+
+/// What threads change without a lock.
+pub mod atomic {
+    pub use super::sync::atomic::{
+        AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+    };
+}
+
+/// What a thread does to itself.
+pub mod thread {
+    #[cfg(feature = "shuttle")]
+    pub use shuttle::thread::{sleep, yield_now};
+    #[cfg(not(feature = "shuttle"))]
+    pub use std::thread::{sleep, yield_now};
+
+    /// A number of the calling thread: a small one, and another thread's is most times another one.
+    #[cfg(not(feature = "shuttle"))]
+    #[inline]
+    pub fn number() -> usize {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        std::thread_local! {
+            static NUMBER: usize = NEXT.fetch_add(1, Ordering::Relaxed);
+        }
+        NUMBER.with(|number| *number)
+    }
+
+    /// A number of the calling thread: the same in each run of one schedule.
+    #[cfg(feature = "shuttle")]
+    pub fn number() -> usize {
+        shuttle::current::me().into()
+    }
+
+    /// How many threads run at a time, as far as the machine tells.
+    pub fn cores() -> usize {
+        if cfg!(feature = "shuttle") {
+            return 1;
+        }
+        std::thread::available_parallelism().map_or(4, std::num::NonZero::get)
+    }
+}
+
+#[cfg(feature = "shuttle")]
+pub(crate) use shuttle::thread_local;
+#[cfg(not(feature = "shuttle"))]
+pub(crate) use std::thread_local;
+
+/// Another thread may go on here: before a word is used that can't be one of [`atomic`], as other processes have it, too.
+#[inline(always)]
+pub(crate) fn point() {
+    #[cfg(feature = "shuttle")]
+    {
+        atomic::AtomicBool::new(false).load(atomic::Ordering::SeqCst);
+    }
+}
 
 /// Runs something while no thread of this process forks, so that a child finds it done, or not begun. It must be short, and
 /// must neither fork nor call the engine.
@@ -127,12 +190,26 @@ impl Condvar {
     }
 
     /// Waits until it is woken, or the instant has come.
+    #[cfg(not(feature = "shuttle"))]
     pub fn wait_until<T>(&self, guard: &mut MutexGuard<'_, T>, until: Instant) -> Waited {
         let most = until.saturating_duration_since(Instant::now());
         let Some(held) = guard.0.take() else { return Waited(true) };
         let (held, waited) = self.0.wait_timeout(held, most).unwrap_or_else(PoisonError::into_inner);
         guard.0 = Some(held);
         Waited(waited.timed_out())
+    }
+}
+
+#[cfg(feature = "shuttle")]
+impl Condvar {
+    /// Waits until it is woken, or the instant has come. There is no time in a schedule: it has come at once, or never does.
+    pub fn wait_until<T>(&self, guard: &mut MutexGuard<'_, T>, _until: Instant) -> Waited {
+        use shuttle::rand::Rng;
+        let over = shuttle::rand::thread_rng().gen_bool(0.5);
+        if !over {
+            self.wait(guard);
+        }
+        Waited(over)
     }
 }
 

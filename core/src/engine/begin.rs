@@ -1,9 +1,9 @@
 //! Beginning a request: look up, wait for the lock, enter the application.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Condvar, Mutex};
 
 use super::Engine;

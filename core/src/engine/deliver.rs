@@ -1,7 +1,6 @@
 //! From the outbox to the dispatcher: what is told, to whom, in which order.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Engine;
@@ -13,6 +12,7 @@ use crate::event::dispatcher::{Delivery, Origin};
 use crate::event::{ClassRef, DispatchMode, Event, PoolState};
 use crate::id::SessionId;
 use crate::reason::{EndLevel, EndReason, EventKind, ThreadKind};
+use crate::sync::atomic::Ordering;
 use crate::table::{Card, OutboxRow, PoolLevel};
 
 /// Rows that are taken at once.

@@ -1,9 +1,9 @@
 //! Who is between taking rows of the outbox and handing them to the dispatcher.
 
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
-use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use crate::sync::{Mutex, thread};
 
 /// How long a look at the others is apart from the next.
 const LOOK: Duration = Duration::from_micros(100);
@@ -51,14 +51,14 @@ impl Handing {
                 Some(one) => break one,
                 // Another waiter has longer.
                 None if Instant::now() >= until => return,
-                None => std::thread::sleep(LOOK),
+                None => thread::sleep(LOOK),
             }
         };
         // Twice: the turn before may still have somebody inside, from when another one gave up waiting.
         for _ in 0..2 {
             let turn = self.turn.fetch_add(1, SeqCst);
             while self.inside[turn % 2].load(SeqCst) > 0 && Instant::now() < until {
-                std::thread::sleep(LOOK);
+                thread::sleep(LOOK);
             }
         }
     }

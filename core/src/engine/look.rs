@@ -1,7 +1,6 @@
 //! What an administrator reads: explain, statistics.
 
 use std::fmt::Write as _;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Engine;
@@ -10,6 +9,7 @@ use crate::event::ClassRef;
 use crate::id::SessionId;
 use crate::reason::LazyUntil;
 use crate::session::{Explain, Feature, Filter, Page, Receipt, SessionInfo, Stats};
+use crate::sync::atomic::Ordering;
 use crate::table::{Details, SessionRef};
 
 /// The longest page of a listing.

@@ -23,9 +23,9 @@ pub(crate) mod seat;
 mod tests;
 mod unit;
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
+use crate::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use crate::sync::{Condvar, Mutex};
 
 use crate::clock::{Clock, NEVER, Timers, millis};
@@ -116,7 +116,7 @@ impl Engine {
 
     /// A manager over a store whose path is resolved.
     fn open(config: Config, store: Store) -> Result<Arc<Self>> {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
+        static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
         fork::watch();
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         let mut clock = config.clock.clone();

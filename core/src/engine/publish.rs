@@ -1,7 +1,6 @@
 //! The commit of a creation: with a unit of its pool, now or in turn, or with nothing left behind.
 
 use std::sync::Arc;
-use std::sync::atomic::{Ordering, fence};
 
 use super::Engine;
 use super::ask::Wait;
@@ -15,6 +14,7 @@ use crate::license::policy::Rank;
 use crate::manager::Then;
 use crate::reason::{DenyReason, EndLevel, EndReason, EventKind, LicenseClass, ThreadKind};
 use crate::session::Created;
+use crate::sync::atomic::{Ordering, fence};
 use crate::table::{Asking, Charge, Draft, EndSpec, Ended, Holder, Lazy, NewWaiter, Refused, SessionRef};
 
 impl Engine {

@@ -2,7 +2,6 @@
 //! cancelled.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
 
 use super::Engine;
@@ -16,6 +15,7 @@ use crate::license::recount::holder_name;
 use crate::manager::Then;
 use crate::reason::DenyReason;
 use crate::session::QueueOptions;
+use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::sync::{Condvar, Mutex};
 use crate::table::{Asking, Leaving, NewWaiter};
 

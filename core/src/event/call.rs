@@ -97,7 +97,7 @@ pub(crate) struct NewCall {
 
 static LAST_ID: AtomicU64 = AtomicU64::new(0);
 
-thread_local! {
+crate::sync::thread_local! {
     /// The calls that run on this thread, of any dispatcher, innermost last.
     static STACK: RefCell<Stack<u64>> = const { RefCell::new(Stack::new()) };
 }
@@ -105,7 +105,7 @@ thread_local! {
 /// Whether this call runs on this thread.
 pub(crate) fn is_on_this_thread(id: u64) -> bool {
     let at = here();
-    STACK.with_borrow_mut(|stack| stack.at(at).any(|&call| call == id))
+    STACK.with(|stack| stack.borrow_mut().at(at).any(|&call| call == id))
 }
 
 impl Call {
@@ -171,11 +171,11 @@ impl Call {
         struct Leave(usize);
         impl Drop for Leave {
             fn drop(&mut self) {
-                STACK.with_borrow_mut(|stack| stack.leave(self.0));
+                STACK.with(|stack| stack.borrow_mut().leave(self.0));
             }
         }
         let at = here();
-        let _leave = Leave(STACK.with_borrow_mut(|stack| stack.enter(self.id, at)));
+        let _leave = Leave(STACK.with(|stack| stack.borrow_mut().enter(self.id, at)));
         body()
     }
 

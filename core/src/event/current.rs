@@ -87,7 +87,7 @@ impl<T: Copy> Stack<T> {
     }
 }
 
-thread_local! {
+crate::sync::thread_local! {
     static FRAMES: RefCell<Stack<Frame>> = const { RefCell::new(Stack::new()) };
 }
 
@@ -99,7 +99,7 @@ pub(crate) fn inside_callback() -> bool {
 /// How deep callbacks are nested on this thread.
 pub(crate) fn depth() -> usize {
     let at = here();
-    FRAMES.with_borrow_mut(|frames| frames.at(at).depth())
+    FRAMES.with(|frames| frames.borrow_mut().at(at).depth())
 }
 
 /// Whether a callback of this manager runs on this thread.
@@ -124,7 +124,7 @@ pub(crate) fn inside_class(manager: u64, class: u64) -> bool {
 
 fn any(is: impl Fn(&Frame) -> bool) -> bool {
     let at = here();
-    FRAMES.with_borrow_mut(|frames| frames.at(at).any(is))
+    FRAMES.with(|frames| frames.borrow_mut().at(at).any(is))
 }
 
 /// Runs `body` as a callback. Not inlined, so that each has a place of its own on the stack.
@@ -133,11 +133,11 @@ pub(crate) fn enter<R>(frame: Frame, body: impl FnOnce() -> R) -> R {
     struct Leave(usize);
     impl Drop for Leave {
         fn drop(&mut self) {
-            FRAMES.with_borrow_mut(|frames| frames.leave(self.0));
+            FRAMES.with(|frames| frames.borrow_mut().leave(self.0));
         }
     }
     let at = here();
-    let _leave = Leave(FRAMES.with_borrow_mut(|frames| frames.enter(frame, at)));
+    let _leave = Leave(FRAMES.with(|frames| frames.borrow_mut().enter(frame, at)));
     body()
 }
 

@@ -60,14 +60,14 @@ pub(crate) struct Done {
     retry: Option<(Job, Millis)>,
 }
 
-thread_local! {
+crate::sync::thread_local! {
     /// How many `after`s run on this thread.
     static AFTERS: Cell<usize> = const { Cell::new(0) };
 }
 
 /// How many `after`s run on this thread.
 pub(crate) fn afters_on_this_thread() -> usize {
-    AFTERS.get()
+    AFTERS.with(Cell::get)
 }
 
 impl Dispatcher {
@@ -223,9 +223,9 @@ impl Dispatcher {
         let (delivery, attempt) = match item {
             Item::Deliver(delivery, attempt) => (delivery, attempt),
             Item::After(after) | Item::Unsettled(after) => {
-                AFTERS.set(AFTERS.get() + 1);
+                AFTERS.with(|afters| afters.set(afters.get() + 1));
                 contain::run("an attachment's destructor", || after(true));
-                AFTERS.set(AFTERS.get() - 1);
+                AFTERS.with(|afters| afters.set(afters.get() - 1));
                 return Some(done);
             }
         };

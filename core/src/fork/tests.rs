@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::sync::{Mutex, MutexGuard};
 
 const PROCESS: &str = "fork::tests::another_process";
 const ROLE: &str = "LIBSESSION_FORK_ROLE";

@@ -1,7 +1,6 @@
 //! The books of one pool: counters, holders and records under one lock, exact at every instant.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::crowd::{Candidates, Crowd, Standing, Victims};
 use super::ledger::{self, Demand, Verdict};
@@ -15,6 +14,7 @@ use crate::config::Pool;
 use crate::id::SessionId;
 use crate::reason::{DenyReason, LicenseClass};
 use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::table::{At, Charge, Leaving, PoolInForce, PoolLevel, PoolUnchanged, SessionRef, Taken, Wake};
 
 /// One pool's books.

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::clock::{Millis, NEVER};
 use crate::deadline;
+use crate::sync::point;
 
 /// Bits of a slot number in a locator.
 pub(super) const INDEX_BITS: u32 = 28;
@@ -99,16 +100,19 @@ impl Packed {
 
 impl Slot {
     pub fn state(&self) -> State {
+        point();
         State(self.state.load(Ordering::Acquire))
     }
 
     /// Publishes a state; only under the cold lock.
     pub fn publish(&self, state: State) -> State {
+        point();
         State(self.state.swap(state.0, Ordering::AcqRel))
     }
 
     /// Changes the state if it is still what was read.
     pub fn exchange(&self, from: State, to: State) -> bool {
+        point();
         self.state.compare_exchange(from.0, to.0, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 

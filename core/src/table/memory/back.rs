@@ -2,14 +2,14 @@
 //! other can end earlier.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Release};
 
 use super::MemoryTable;
 use super::slot::{FREE, Slot};
 use crate::clock::{Millis, NEVER};
 use crate::license::back::{Ending, First};
 use crate::sync::Mutex;
+use crate::sync::atomic::AtomicU64;
+use crate::sync::atomic::Ordering::{AcqRel, Acquire, Release};
 use crate::table::*;
 
 /// So many of the first to end are known at once, at the least.

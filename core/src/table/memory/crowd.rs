@@ -1,7 +1,6 @@
 //! Sessions that have to go for others: found without waiting for a lock, and ended with the step that they go for.
 
 use std::sync::Arc;
-use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
 
 use super::cold::Cold;
@@ -10,7 +9,8 @@ use super::{MemoryTable, Waiters};
 use crate::license::crowd::{Crowd, Member, Seen, Standing};
 use crate::license::ledger::{Demand, Verdict};
 use crate::license::state::{Decided, State};
-use crate::sync::MutexGuard;
+use crate::sync::atomic::{Ordering, fence};
+use crate::sync::{MutexGuard, thread};
 use crate::table::*;
 
 /// How often a demand is made again while somebody is at a session that might go; at first at once, then each time after a
@@ -32,7 +32,7 @@ impl Tries {
     /// Lets whoever is at a session go on.
     pub fn wait(&mut self) {
         self.0 += 1;
-        if self.0 < AT_ONCE { std::thread::yield_now() } else { std::thread::sleep(PAUSE) }
+        if self.0 < AT_ONCE { thread::yield_now() } else { thread::sleep(PAUSE) }
     }
 }
 

@@ -1,9 +1,5 @@
 //! What falls due: the wheel, fed lazily, and the claims of the reaper.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use crate::sync::Mutex;
-
 use super::MemoryTable;
 use super::cold::Cold;
 use super::slot::{FREE, IN_FLIGHT, Place, Slot};
@@ -12,6 +8,8 @@ use crate::deadline;
 use crate::expiry::Wheel;
 use crate::license::account::Account;
 use crate::reason::{EndReason, ThreadKind};
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::table::due::{Lateness, Next, timeout_level};
 use crate::table::*;
 

@@ -1,9 +1,5 @@
 //! How sessions come and go: slots, creation, change of holder, end.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use crate::sync::MutexGuard;
-
 use super::cold::Cold;
 use super::log::Entry;
 use super::slot::{FREE, IN_FLIGHT, Place, Slot, State};
@@ -15,13 +11,15 @@ use crate::license::ledger::Demand;
 use crate::license::policy::Rank;
 use crate::reason::{EndReason, LicenseClass};
 use crate::session::Receipt;
+use crate::sync::MutexGuard;
+use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::table::grave::{Grave, MAX_REPLACED, More, Replaced};
 use crate::table::*;
 
 /// How long a replaced token answers `gone(replaced)` after its grace.
 const REPLACED_STANDS: Millis = 600_000;
 /// Slots that a thread takes at once.
-const SLOTS_AT_ONCE: u32 = 64;
+const SLOTS_AT_ONCE: u32 = if cfg!(feature = "shuttle") { 4 } else { 64 };
 
 /// So many creations are told apart; their order within a millisecond is lost once in as many.
 const ORDERS: u64 = (1 << 22) - 1;

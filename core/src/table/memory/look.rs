@@ -1,6 +1,5 @@
 //! Seeing: listings, details, usage, recounts.
 
-use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
 
 use super::MemoryTable;
@@ -10,6 +9,7 @@ use crate::clock::{Millis, NEVER};
 use crate::license::recount::{Charged, holder_name};
 use crate::reason::{EndReason, LockMode};
 use crate::session::{Filter, RequestInfo, SessionInfo, State};
+use crate::sync::atomic::{Ordering, fence};
 use crate::table::due::Next;
 use crate::table::*;
 

@@ -16,7 +16,6 @@ mod look;
 mod region;
 mod requests;
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use self::cold::Cold;
@@ -34,7 +33,8 @@ use crate::license::account::Account;
 use crate::license::redefine::in_words;
 use crate::license::waiter::Waiter;
 use crate::reason::{EndReason, LazyUntil, ThreadKind};
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use crate::sync::{Mutex, MutexGuard, thread};
 use crate::table::due::timeout_level;
 use crate::table::sip::Sip;
 
@@ -69,7 +69,7 @@ struct Shard {
     /// Slots whose wheel entry is to be filed.
     inbox: Mutex<Vec<u32>>,
     /// Requests in flight: begun here less finished here.
-    in_flight: std::sync::atomic::AtomicI64,
+    in_flight: AtomicI64,
 }
 
 /// The table's own keys: they die with it.
@@ -138,8 +138,7 @@ struct Visit<'a> {
 impl MemoryTable {
     /// An empty table.
     pub fn new(config: TableConfig) -> Self {
-        let cores = std::thread::available_parallelism().map_or(4, std::num::NonZero::get);
-        let shards = (4 * cores).next_power_of_two().clamp(4, 64);
+        let shards = (4 * thread::cores()).next_power_of_two().clamp(4, 64);
         Self {
             keys: Keys::new(),
             region: Region::new(),
@@ -163,13 +162,7 @@ impl MemoryTable {
 
     /// The shard of the calling thread.
     fn home(&self) -> &Shard {
-        thread_local! {
-            static HOME: usize = {
-                static NEXT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
-                NEXT.fetch_add(1, Ordering::Relaxed)
-            };
-        }
-        &self.shards[HOME.with(|home| *home) & (self.shards.len() - 1)]
+        &self.shards[thread::number() & (self.shards.len() - 1)]
     }
 
     /// Now on the clock of idle deadlines.

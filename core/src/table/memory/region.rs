@@ -1,16 +1,16 @@
 //! The slots of one process: segments that never move.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::cold::Cold;
 use super::slot::{INDEX_BITS, Slot};
 use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicU32, Ordering};
 
 /// The cold part of a slot, and the lock of everything structural.
 pub(super) type ColdCell = Mutex<Option<Cold>>;
 
-const SEGMENT: usize = 1024;
+const SEGMENT: usize = if cfg!(feature = "shuttle") { 8 } else { 1024 };
 const DIRECTORY: usize = 512;
 
 struct Segment {

@@ -1,7 +1,5 @@
 //! Uses of a session: touch, begin, finish, commit, lock.
 
-use std::sync::atomic::Ordering;
-
 use super::cold::Cold;
 use super::slot::{IN_FLIGHT, Slot};
 use super::{MemoryTable, Visit, live};
@@ -11,6 +9,7 @@ use crate::deadline;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::Token;
 use crate::reason::{EndReason, LazyUntil, LockMode, ThreadKind, TouchKind};
+use crate::sync::atomic::Ordering;
 use crate::table::*;
 
 /// One request in flight.
