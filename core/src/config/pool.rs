@@ -112,12 +112,18 @@ pub struct Pool {
     /// then neither is told again. Default: `low`, at least 1.
     pub recovered: Option<u64>,
     /// How long a user keeps a unit that no session of theirs needs any more, to come back to it free. Default 0. A session
-    /// that is its own holder can't come back, and a unit that is traded goes along: neither lingers.
+    /// that is its own holder can't come back, and a unit that is traded goes along: neither lingers. So there is none for
+    /// `anonymous` sessions: a login makes them `named` ones.
     pub linger: Duration,
-    /// How long a unit is held at least, from when it was taken. Default 0.
+    /// The same where the last session to need the unit took its license as a `lazy` one. Default: `linger`.
+    pub lazy_linger: Option<Duration>,
+    /// How long a unit is held at least, from when it was taken. Default 0. A user who takes another one meanwhile holds all
+    /// until the last of these times is over.
     pub min_hold: Duration,
-    /// The same for `anonymous` sessions. Default: `min_hold`.
+    /// The same for units that `anonymous` sessions take. Default: `min_hold`.
     pub anonymous_min_hold: Option<Duration>,
+    /// The same for units that `lazy` sessions take, but for features. Default: `min_hold`.
+    pub lazy_min_hold: Option<Duration>,
     /// Whether a unit that lingers (but not one within `min_hold`) is given to somebody else when no other is free. Default
     /// true.
     pub reclaim: bool,
@@ -168,8 +174,10 @@ impl Pool {
             low: 0,
             recovered: None,
             linger: Duration::ZERO,
+            lazy_linger: None,
             min_hold: Duration::ZERO,
             anonymous_min_hold: None,
+            lazy_min_hold: None,
             reclaim: true,
             queue: 0,
             overdraft: Overdraft::None,
@@ -229,8 +237,10 @@ impl Pool {
         }
         for (what, value) in [
             ("linger", Some(self.linger)),
+            ("lazy_linger", self.lazy_linger),
             ("min_hold", Some(self.min_hold)),
             ("anonymous_min_hold", self.anonymous_min_hold),
+            ("lazy_min_hold", self.lazy_min_hold),
             ("overdraft_time", self.overdraft_time),
             ("evict_idle", Some(self.evict_idle)),
         ] {

@@ -95,11 +95,23 @@ const OPTIONS: &[PoolOption] = &[
         takes: MAYBE,
     },
     PoolOption { name: "linger_ms", get: |p| time(p.linger), set: |p, v| to(&mut p.linger, ms(v)), takes: TIME },
+    PoolOption {
+        name: "lazy_linger_ms",
+        get: |p| maybe_time(p.lazy_linger),
+        set: |p, v| to(&mut p.lazy_linger, or_null(v, ms)),
+        takes: MAYBE_TIME,
+    },
     PoolOption { name: "min_hold_ms", get: |p| time(p.min_hold), set: |p, v| to(&mut p.min_hold, ms(v)), takes: TIME },
     PoolOption {
         name: "anonymous_min_hold_ms",
-        get: |p| p.anonymous_min_hold.map_or(Value::Null, time),
+        get: |p| maybe_time(p.anonymous_min_hold),
         set: |p, v| to(&mut p.anonymous_min_hold, or_null(v, ms)),
+        takes: MAYBE_TIME,
+    },
+    PoolOption {
+        name: "lazy_min_hold_ms",
+        get: |p| maybe_time(p.lazy_min_hold),
+        set: |p, v| to(&mut p.lazy_min_hold, or_null(v, ms)),
         takes: MAYBE_TIME,
     },
     PoolOption {
@@ -121,7 +133,7 @@ const OPTIONS: &[PoolOption] = &[
     },
     PoolOption {
         name: "overdraft_time_ms",
-        get: |p| p.overdraft_time.map_or(Value::Null, time),
+        get: |p| maybe_time(p.overdraft_time),
         set: |p, v| to(&mut p.overdraft_time, or_null(v, ms)),
         takes: MAYBE_TIME,
     },
@@ -206,6 +218,10 @@ fn maybe(number: Option<impl Into<u64>>) -> Value {
 
 fn time(time: Duration) -> Value {
     Value::Int(i64::try_from(time.as_millis()).unwrap_or(i64::MAX))
+}
+
+fn maybe_time(of: Option<Duration>) -> Value {
+    of.map_or(Value::Null, time)
 }
 
 fn number<T: TryFrom<i64>>(value: &Value) -> Option<T> {
@@ -322,8 +338,10 @@ mod tests {
             low: 3,
             recovered: Some(4),
             linger: Duration::from_millis(1500),
+            lazy_linger: Some(Duration::from_millis(2500)),
             min_hold: Duration::from_secs(2),
             anonymous_min_hold: Some(Duration::from_secs(3)),
+            lazy_min_hold: Some(Duration::from_secs(4)),
             reclaim: false,
             queue: 7,
             overdraft: Overdraft::Percent(10),
@@ -348,6 +366,9 @@ mod tests {
         }
         assert!(Pool::from_books("main", r#"{"capacity":3,"of a later version":[1]}"#).is_ok());
         assert!(Pool::from_books("main", r#"{"capacity":"many"}"#).is_err());
+        // What an earlier version did not know is as it was.
+        let earlier = Pool::from_books("main", r#"{"capacity":3,"linger_ms":5,"min_hold_ms":6}"#).expect("of before");
+        assert_eq!((earlier.lazy_linger, earlier.lazy_min_hold), (None, None));
     }
 
     #[test]

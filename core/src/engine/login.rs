@@ -176,7 +176,7 @@ impl Engine {
             let change = work_out();
             let changes = from.as_ref().is_none_or(|from| from.holder != change.holder);
             // One that has no unit yet takes its first.
-            let first = || Charge { pool, class: LicenseClass::Named, holder: change.holder.clone(), client: None };
+            let first = || Charge { pool, class: LicenseClass::Lazy, holder: change.holder.clone(), client: None };
             (changes && change.rank != Rank::Excluded).then(|| NewWaiter {
                 session: request.0.session.id,
                 charge: from.as_ref().map_or_else(first, |from| from.with_holder(&change.holder)),

@@ -1,13 +1,16 @@
 //! Why a unit is held: for an administrator.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::Engine;
 use super::look::line;
+use crate::clock::Millis;
 use crate::config::Pool;
 use crate::error::Result;
 use crate::license::HolderUsage;
-use crate::reason::Evict;
+use crate::license::policy::linger;
+use crate::reason::{Evict, LicenseClass};
 use crate::session::{Filter, SessionInfo, UnitExplain};
 
 /// So many sessions of a holder are told one by one.
@@ -36,6 +39,7 @@ impl Engine {
         let mut sessions = Vec::with_capacity(listed.len());
         let mut last_end = Some(0);
         let mut told_of = 0;
+        let mut lingers = BTreeSet::new();
         for (session, info) in listed {
             let mut told = format!(
                 "{}: created {} ms ago, last used {} ms ago",
@@ -45,7 +49,13 @@ impl Engine {
             );
             let licensed = info.license.as_ref().is_some_and(|(by, of)| **by == *holder && **of == *pool);
             told_of += taken(&info) + u64::from(licensed);
+            if licensed {
+                let card = self.table.card(self.at(), session).look()?;
+                let class = card.and_then(|card| card.charge).map_or(LicenseClass::Named, |charge| charge.class);
+                lingers.insert(linger(&in_force.rules, class));
+            }
             if taken(&info) > 0 {
+                lingers.insert(in_force.rules.linger);
                 let _ = write!(told, ", taken as a feature {} times", taken(&info));
             }
             if info.in_flight > 0 {
@@ -67,6 +77,7 @@ impl Engine {
             sessions.push(info);
         }
         if found.connections > told_of {
+            lingers.extend([in_force.rules.linger, in_force.rules.lazy_linger]);
             line(&mut text, "session", &format!("and {} more", found.connections - told_of));
         }
         let back = match (found.release_in, last_end) {
@@ -81,13 +92,26 @@ impl Engine {
             if let Some(evicted) = evicted(rules) {
                 line(&mut text, "sooner", &evicted);
             }
-            if !rules.linger.is_zero() && found.kind != "session" {
-                line(&mut text, "afterwards", &format!("it lingers for {} ms", rules.linger.as_millis()));
+            if found.kind != "session"
+                && let Some(afterwards) = afterwards(&lingers)
+            {
+                line(&mut text, "afterwards", &afterwards);
             }
         } else if rules.reclaim {
             line(&mut text, "sooner", "when somebody finds no other unit, once its minimal time is over");
         }
         Ok(Some(UnitExplain { pool: pool.into(), holder: found, sessions, text }))
+    }
+}
+
+/// How long a unit lingers when its sessions have left, each of which may be the last.
+fn afterwards(lingers: &BTreeSet<Millis>) -> Option<String> {
+    match (lingers.first(), lingers.last()) {
+        (_, None | Some(0)) => None,
+        (Some(least), Some(most)) if least < most => {
+            Some(format!("it lingers for {least} or {most} ms: the license class of the last to leave tells"))
+        }
+        (_, Some(linger)) => Some(format!("it lingers for {linger} ms")),
     }
 }
 

@@ -34,11 +34,10 @@ pub(crate) struct Outlook<'a> {
 }
 
 impl Outlook<'_> {
-    /// When a user's units can be had by others that no session needs since an instant.
-    fn free(&self, since: Millis, acquired: Millis) -> Millis {
-        let held = acquired.saturating_add(self.pool.min_hold);
-        let lingers = if self.pool.reclaim { 0 } else { self.pool.linger };
-        since.saturating_add(lingers).max(held)
+    /// When a user's units can be had by others that no session needs after this one.
+    fn free(&self, last: &Ending, held: &UserHolder) -> Millis {
+        let lingers = if self.pool.reclaim { 0 } else { policy::linger(self.pool, last.charge.class) };
+        last.at.saturating_add(lingers).max(held.ripe(self.pool, self.now))
     }
 
     /// When so many units may be back that there is one to give, if nobody who has one uses it or comes back; as far as these
@@ -49,7 +48,7 @@ impl Outlook<'_> {
         let mut needed = self.totals.in_use.saturating_add(1).saturating_sub(limit).max(1);
         let mut frees: Vec<(Millis, u64)> = self.orphans.iter().map(|until| (*until, 1)).collect();
         for (_, held) in &self.lingering {
-            let reclaimed = held.acquired.saturating_add(self.pool.min_hold);
+            let reclaimed = held.ripe(self.pool, self.now);
             // Who could be reclaimed now was of no use.
             let soon = self.pool.reclaim && reclaimed > self.now;
             frees.push((if soon { reclaimed.min(held.until) } else { held.until }, held.lingering));
@@ -70,7 +69,7 @@ impl Outlook<'_> {
             let left = held.connections.saturating_sub(*ended);
             let spare = held.needed().saturating_sub(rules::units(self.pool.rule, left, held.needed()));
             if spare > 0 {
-                frees.push((self.free(ending.at, held.acquired), spare));
+                frees.push((self.free(ending, held), spare));
                 held.units = held.units.saturating_sub(spare);
                 (held.connections, *ended) = (left, 0);
             }

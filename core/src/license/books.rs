@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use super::audit::{AuditKind, AuditWhy};
+use super::policy;
 use super::redefine::Seats;
 use super::waiter::{Awaits, Lane, Waiter};
 use crate::clock::Millis;
 use crate::id::SessionId;
-use crate::reason::DenyReason;
-use crate::table::{Holder, PoolLevel};
+use crate::reason::{DenyReason, LicenseClass};
+use crate::table::{Holder, PoolDefinition, PoolLevel};
 
 /// The counters of one pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,8 +90,10 @@ pub(crate) struct UserHolder {
     pub units: u64,
     /// Engine time since when without a break.
     pub since: Millis,
-    /// Engine time when a unit was taken last.
+    /// Engine time when a unit was taken: of those that it has, the one that is held longest.
     pub acquired: Millis,
+    /// Whether a lazy session took that one.
+    pub lazily: bool,
     /// Those of the units that no session needs any more.
     pub lingering: u64,
     /// Engine time until when they linger.
@@ -111,6 +114,7 @@ impl UserHolder {
             units: 0,
             since: now,
             acquired: now,
+            lazily: false,
             lingering: 0,
             until: 0,
             reserved: 0,
@@ -122,6 +126,22 @@ impl UserHolder {
     /// The units that sessions need.
     pub fn needed(&self) -> u64 {
         self.units.saturating_sub(self.lingering)
+    }
+
+    /// Until when its units are held at least.
+    pub(super) fn ripe(&self, pool: &PoolDefinition, now: Millis) -> Millis {
+        let class = if self.lazily { LicenseClass::Lazy } else { LicenseClass::Named };
+        // After a power cut the clock may stand before what the books remember.
+        self.acquired.min(now).saturating_add(policy::least(pool, class))
+    }
+
+    /// A session of a class takes units more.
+    pub(super) fn acquire(&mut self, pool: &PoolDefinition, class: LicenseClass, now: Millis, units: u64) {
+        let with = Self { acquired: now, lazily: class == LicenseClass::Lazy, ..*self };
+        if self.units == 0 || with.ripe(pool, now) >= self.ripe(pool, now) {
+            *self = with;
+        }
+        self.units = self.units.saturating_add(units);
     }
 
     /// Gives units back: those that are not reserved first.

@@ -166,11 +166,10 @@ impl Desk<'_> {
                 held.connections = held.connections.saturating_sub(count);
                 held.last = self.session;
                 let spare = needed.saturating_sub(rules::units(self.pool.rule, held.connections, needed));
-                let (linger, min_hold) = match charge.holder {
-                    Holder::Taker(_) => (0, policy::least(self.pool, charge.class)),
-                    _ => (self.pool.linger, self.pool.min_hold),
+                let until = match charge.holder {
+                    Holder::Taker(_) => held.acquired.min(now).saturating_add(policy::least(self.pool, charge.class)),
+                    _ => now.saturating_add(policy::linger(self.pool, charge.class)).max(held.ripe(self.pool, now)),
                 };
-                let until = now.saturating_add(linger).max(held.acquired.min(now).saturating_add(min_hold));
                 let lingers = spare > 0 && least.is_some() && until > now;
                 if lingers {
                     held.lingering += spare;

@@ -164,7 +164,7 @@ impl Desk<'_> {
         let needed = held.needed();
         let count = rules::to_shrink(self.pool.rule, held.connections, needed);
         let units = needed.saturating_sub(rules::units(self.pool.rule, held.connections.saturating_sub(count), needed));
-        let young = held.acquired.min(now).saturating_add(self.pool.min_hold) > now;
+        let young = held.ripe(self.pool, now) > now;
         if young || count > MOST || units == 0 || units > held.units.saturating_sub(held.reserved) {
             return Ok(None);
         }

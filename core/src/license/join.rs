@@ -17,7 +17,7 @@ use crate::reason::{DenyReason, Evict};
 use crate::table::Holder;
 
 /// Users whose lingering units are looked at in one go.
-const AT_ONCE: usize = 16;
+pub(super) const AT_ONCE: usize = 16;
 
 /// Who joins.
 pub(super) struct Joining<'a> {
@@ -141,8 +141,7 @@ impl Desk<'_> {
                 totals.anonymous = totals.anonymous.saturating_add(wanted);
             }
             if let Some(holder) = &mut holder {
-                holder.units = holder.units.saturating_add(wanted);
-                holder.acquired = now;
+                holder.acquire(self.pool, charge.class, now, wanted);
                 if reserved > 0 {
                     holder.reserve(&mut totals, seat, reserved);
                     why = if rank == Rank::Administrator { AuditWhy::BreakGlass } else { AuditWhy::Reserved };
@@ -209,7 +208,7 @@ impl Desk<'_> {
             let others = |user: &Arc<str>| !spared.contains(&Some(user)) && !Holder::takes(user);
             for user in users.into_iter().filter(others) {
                 let Some(mut rest) = ledger.holder(&user)? else { continue };
-                if room.all() >= wanted || rest.acquired.min(now).saturating_add(pool.min_hold) > now {
+                if room.all() >= wanted || rest.ripe(pool, now) > now {
                     continue;
                 }
                 let mut after = totals.clone();

@@ -122,9 +122,18 @@ pub(super) fn evicts(pool: &PoolDefinition, rank: Rank, anonymous: bool, room: &
     (if anonymous { pool.evict.min(Evict::Anonymous) } else { pool.evict }, Cause::Needed)
 }
 
-/// How long a session of a class that is its own holder keeps its unit at least.
+/// How long a unit is held at least that a session of a class takes.
 pub(super) fn least(pool: &PoolDefinition, class: LicenseClass) -> Millis {
-    if class == LicenseClass::Anonymous { pool.anonymous_min_hold } else { pool.min_hold }
+    match class {
+        LicenseClass::Anonymous => pool.anonymous_min_hold,
+        LicenseClass::Lazy => pool.lazy_min_hold,
+        _ => pool.min_hold,
+    }
+}
+
+/// How long a unit of a user lingers that a session of a class needed last.
+pub(crate) fn linger(pool: &PoolDefinition, class: LicenseClass) -> Millis {
+    if class == LicenseClass::Lazy { pool.lazy_linger } else { pool.linger }
 }
 
 /// The level of a pool with so many units in use, which had another before. It gets worse at once; but for the end of an

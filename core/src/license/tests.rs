@@ -1,5 +1,6 @@
 //! The arithmetic of a pool over books that count what is written into them.
 
+mod classes;
 mod party;
 
 use std::collections::{BTreeSet, HashMap};
@@ -683,8 +684,10 @@ fn whatever_the_policies_the_books_are_what_the_sessions_make_them() {
             anonymous_cap: apart(&mut dice).then_some(1),
             anonymous_per_client: apart(&mut dice).then_some(2),
             linger: set(&mut dice, 30),
+            lazy_linger: set(&mut dice, 15),
             min_hold: set(&mut dice, 20),
             anonymous_min_hold: set(&mut dice, 10),
+            lazy_min_hold: set(&mut dice, 25),
             reclaim: apart(&mut dice),
             overdraft: dice.below(3),
             overdraft_time: 25,
@@ -706,6 +709,8 @@ fn whatever_the_policies_the_books_are_what_the_sessions_make_them() {
             if user.is_empty() && dice.below(2) == 0 {
                 to.class = LicenseClass::Anonymous;
                 to.client = (dice.below(3) > 0).then(|| ["10.0.0.1", "::/64"][dice.below(2) as usize].into());
+            } else if dice.below(3) == 0 {
+                to.class = LicenseClass::Lazy;
             }
             let place = |of: &str| till.members.iter().position(|member| *member == of).expect("a member") as u8;
             let rank = match user {

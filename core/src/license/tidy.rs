@@ -3,6 +3,7 @@
 use super::audit::{AuditKind, AuditWhy};
 use super::books::{Ledger, Lingering};
 use super::desk::Desk;
+use super::join::AT_ONCE;
 use super::ledger::{OWN, hold};
 use super::queue::{self, Blocked};
 use crate::clock::Millis;
@@ -40,16 +41,35 @@ pub(super) fn tidy<L: Ledger>(ledger: &mut L, pool: &PoolDefinition, at: At) -> 
     let blocked = queue::serve(ledger, pool, at)?;
     let lapse = ledger.first_lapse()?.map(|(until, _)| until).or(lapse);
     next = next.into_iter().chain(lapse).min();
-    if !blocked.is_empty() && pool.reclaim && pool.min_hold > 0 && ledger.totals().lingering > 0 {
-        // A unit that lingers may be reclaimed once it has been held for its minimal time.
-        let held = match ledger.lingering(0, 1)?.first() {
-            Some(user) => ledger.holder(user)?,
-            None => None,
-        };
-        let ripe = held.map(|held| held.acquired.saturating_add(pool.min_hold)).filter(|ripe| *ripe > at.now.ms);
-        next = next.into_iter().chain(ripe).min();
+    if !blocked.is_empty() && pool.reclaim && ledger.totals().lingering > 0 {
+        next = next.into_iter().chain(ripens(ledger, pool, at.now.ms)?).min();
     }
     Ok(Tidy { next, blocked })
+}
+
+/// When the next unit that lingers has been held for its minimal time, so that it may be reclaimed.
+fn ripens<L: Ledger>(ledger: &mut L, pool: &PoolDefinition, now: Millis) -> Result<Option<Millis>, L::Error> {
+    let soonest = pool.min_hold.min(pool.lazy_min_hold);
+    let (mut next, mut skip) = (None, 0);
+    if pool.min_hold.max(pool.lazy_min_hold) == 0 {
+        return Ok(None);
+    }
+    loop {
+        let users = ledger.lingering(skip, AT_ONCE)?;
+        skip += users.len();
+        if users.is_empty() {
+            return Ok(next);
+        }
+        for user in users.iter().filter(|user| !Holder::takes(user)) {
+            let Some(held) = ledger.holder(user)? else { continue };
+            if next.is_some_and(|next| held.acquired.saturating_add(soonest) >= next) {
+                // Those that took theirs later are no sooner.
+                return Ok(next);
+            }
+            let ripe = held.ripe(pool, now);
+            next = next.into_iter().chain(Some(ripe).filter(|ripe| *ripe > now)).min();
+        }
+    }
 }
 
 /// Frees what has lingered long enough; tells when the next comes.

@@ -182,8 +182,10 @@ fn who_goes_for_others_goes_rightly_and_the_books_are_what_the_sessions_make_the
             anonymous_cap: apart(&mut dice).then_some(1),
             anonymous_per_client: apart(&mut dice).then_some(2),
             linger: set(&mut dice, 30),
+            lazy_linger: set(&mut dice, 15),
             min_hold: set(&mut dice, 20),
             anonymous_min_hold: set(&mut dice, 10),
+            lazy_min_hold: set(&mut dice, 25),
             reclaim: apart(&mut dice),
             overdraft: dice.below(3),
             overdraft_time: 25,
@@ -205,6 +207,8 @@ fn who_goes_for_others_goes_rightly_and_the_books_are_what_the_sessions_make_the
             if user.is_empty() && dice.below(2) == 0 {
                 to.class = LicenseClass::Anonymous;
                 to.client = (dice.below(3) > 0).then(|| ["10.0.0.1", "::/64"][dice.below(2) as usize].into());
+            } else if dice.below(3) == 0 {
+                to.class = LicenseClass::Lazy;
             }
             let rank = match user {
                 "ann" => Rank::Reserved(0),

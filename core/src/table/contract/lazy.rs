@@ -186,4 +186,59 @@ pub(super) const PROMISES: &[Promise] = &[
         ensure!(idle(own.session)? == (IDLE, false), "its own was lost");
         desk.sound(0)
     }),
+    ("a unit that was taken lazily is held, lingers and is evicted as its class says", |ground| {
+        let ms = std::time::Duration::from_millis;
+        let desk = ground.desk_with(|config| {
+            let pool = &mut config.pools[SINGLE as usize];
+            (pool.linger, pool.lazy_linger) = (ms(100), Some(ms(10)));
+            (pool.min_hold, pool.lazy_min_hold) = (ms(20), Some(ms(50)));
+            (pool.evict, pool.anonymous_cap) = (crate::reason::Evict::Any, None);
+        });
+        let plan = |until| Plan { idle: 0, absolute: 0, ..lazy(SINGLE, until) };
+        let login = |ms, made: &Made, name| {
+            let done = live(desk.table.change_holder(at(ms), made.session, &change(None, Some(name), None)))?;
+            done.map(drop).map_err(|refused| format!("the login: {refused:?}"))
+        };
+        let left = |ms| -> Result<Vec<(String, u64)>, String> {
+            let mut holders = ok(desk.table.usage(at(ms), SINGLE))?.holders;
+            holders.sort_by_key(|one| one.release_in);
+            let told = |one: crate::license::HolderUsage| {
+                (one.holder.to_string(), one.release_in.map_or(0, |left| left.as_millis() as u64))
+            };
+            Ok(holders.into_iter().map(told).collect())
+        };
+        // One that is its own holder, one whose user came later, and one whose user took it.
+        let made = [LazyUntil::SecondRequest, LazyUntil::SecondRequest, LazyUntil::Login].map(plan);
+        let made = made.iter().map(|plan| desk.create(0, plan)).collect::<Result<Vec<_>, _>>()?;
+        for made in &made[..2] {
+            for _ in 0..2 {
+                let request = desk.begin(0, &made.token, LockMode::None)?;
+                desk.finish(0, &request)?;
+            }
+        }
+        login(0, &made[1], "ann")?;
+        login(0, &made[2], "bob")?;
+        ensure!(desk.in_use(SINGLE)? == 3, "{} units are in use", desk.in_use(SINGLE)?);
+        // Nobody is evicted within its minimal time.
+        ensure!(desk.try_create(49, &Plan::charged(SINGLE))?.is_err(), "a unit within its minimal time was given away");
+        for made in &made {
+            desk.end(1, made.session);
+        }
+        let all = left(1)?;
+        ensure!(all.iter().all(|(_, left)| *left == 49), "they are held for {all:?}");
+        desk.sound(1)?;
+        ok(desk.table.claim_due(at(50), 10))?;
+        ensure!(desk.in_use(SINGLE)? == 0, "{} units are in use", desk.in_use(SINGLE)?);
+        // Out of its minimal time it lingers for as long as the class of the last that left says.
+        let made = [desk.create(100, &plan(LazyUntil::Login))?, desk.create(100, &plan(LazyUntil::Login))?];
+        let named = desk.create(100, &Plan { idle: 0, absolute: 0, ..Plan::charged(SINGLE) })?;
+        login(100, &made[0], "ann")?;
+        login(100, &made[1], "bob")?;
+        login(100, &named, "bob")?;
+        for made in [&made[0], &made[1], &named] {
+            desk.end(200, made.session);
+        }
+        ensure!(left(200)? == [("ann".to_owned(), 10), ("bob".to_owned(), 100)], "they linger: {:?}", left(200)?);
+        desk.sound(200)
+    }),
 ];

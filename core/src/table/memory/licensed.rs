@@ -24,13 +24,16 @@ const NAMED: u32 = 0;
 const ANONYMOUS: u32 = 1;
 /// An anonymous one that counts among those of its client.
 const COUNTED: u32 = 2;
+/// One that was lazy until it took its unit.
+const LATE: u32 = 3;
 /// The first of those that hold no unit yet, in the order of [`LazyUntil::ALL`].
-const LAZY: u32 = 3;
+const LAZY: u32 = 4;
 
 fn kind_of(charge: &Charge) -> u32 {
     match (charge.class, &charge.client) {
         (LicenseClass::Anonymous, Some(_)) => COUNTED,
         (LicenseClass::Anonymous, None) => ANONYMOUS,
+        (LicenseClass::Lazy, _) => LATE,
         _ => NAMED,
     }
 }
@@ -52,7 +55,11 @@ impl MemoryTable {
         if kind >= LAZY {
             return None;
         }
-        let class = if kind == NAMED { LicenseClass::Named } else { LicenseClass::Anonymous };
+        let class = match kind {
+            NAMED => LicenseClass::Named,
+            LATE => LicenseClass::Lazy,
+            _ => LicenseClass::Anonymous,
+        };
         let holder = cold.extra().and_then(|extra| extra.holder.clone()).map_or(Holder::Session, Holder::User);
         let client = if kind == COUNTED { client(cold) } else { None };
         Some(Charge { pool, class, holder, client })
@@ -62,7 +69,7 @@ impl MemoryTable {
     pub(super) fn charged_to(slot: &Slot) -> Option<(u32, bool)> {
         let word = slot.absolute.small();
         let pool = (word >> BITS).checked_sub(1)?;
-        (word & KIND < LAZY).then_some((pool, word & KIND != NAMED))
+        (word & KIND < LAZY).then_some((pool, matches!(word & KIND, ANONYMOUS | COUNTED)))
     }
 
     pub(super) fn set_charge(&self, slot: &Slot, cold: &mut Cold, charge: Option<&Charge>) {
@@ -114,7 +121,7 @@ impl MemoryTable {
     pub(super) fn take_unit(&self, at: At, visit: &mut Visit<'_>) -> std::result::Result<(), (u32, crate::DenyReason)> {
         let slot = visit.slot;
         let (Some(lazy), Some(cold)) = (self.lazy(slot), visit.cold.as_mut()) else { return Ok(()) };
-        let charge = Charge { pool: lazy.pool, class: LicenseClass::Named, holder: Holder::Session, client: None };
+        let charge = Charge { pool: lazy.pool, class: LicenseClass::Lazy, holder: Holder::Session, client: None };
         // Who goes for it has no request in flight: nobody waits for one, and nobody is woken.
         let taken = self.charge_new(at, visit.session, 0, Demand::new(&charge, Rank::Ordinary), &mut Waiters::new());
         taken.map_err(|reason| (lazy.pool, reason))?;

@@ -264,7 +264,7 @@ impl MemoryTable {
         let mut trade_denied = None;
         if let Some(lazy) = self.lazy(slot).filter(|_| change.user.is_some() && !change.trade_only) {
             let holder = change.holder.clone();
-            let to = Charge { pool: lazy.pool, class: LicenseClass::Named, holder, client: None };
+            let to = Charge { pool: lazy.pool, class: LicenseClass::Lazy, holder, client: None };
             // Nobody works unlicensed: what is not had is not kept.
             let demand = Demand::asking(&to, change.rank, change.asking);
             match self.trade_charge(at, session, None, demand, (change.revision, last), woken)? {

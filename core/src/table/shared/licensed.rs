@@ -43,7 +43,7 @@ impl SharedTable {
     ) -> Result<Option<Verdict>> {
         let Some(lazy) = row.lazy else { return Ok(Some(Ok(()))) };
         let Taker { holder, rank, revision, asking } = taker;
-        let charge = Charge { pool: lazy.pool, class: LicenseClass::Named, holder, client: None };
+        let charge = Charge { pool: lazy.pool, class: LicenseClass::Lazy, holder, client: None };
         let demand = Demand::asking(&charge, rank, asking);
         let verdict = self.demand(ledger, at, session, &charge, evicted, |pool, defined, victims| {
             if revision.is_some_and(|revision| defined.revision != revision) {
@@ -88,7 +88,7 @@ impl SharedTable {
     /// Has a held slot know that its session took its unit: after the commit.
     pub(super) fn took_unit(&self, at: At, held: &Held<'_>, pool: u32) {
         held.mark(flags::LAZY_REQUEST | flags::LAZY_WRITE, false);
-        let charge = Charge { pool, class: LicenseClass::Named, holder: Holder::Session, client: None };
+        let charge = Charge { pool, class: LicenseClass::Lazy, holder: Holder::Session, client: None };
         held.slot.hot.absolute.set_small(charged(Some(&charge)));
         self.arrived(held.place().locator());
         self.trace(held, || format!("{} ms: took a unit of {}", at.now.ms, self.config.pools[pool as usize].name));

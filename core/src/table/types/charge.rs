@@ -85,7 +85,7 @@ impl Holder {
 pub struct Charge {
     /// The pool's number.
     pub pool: u32,
-    /// The class.
+    /// The class: `lazy` for a session that was that until it took its unit.
     pub class: LicenseClass,
     /// The holder.
     pub holder: Holder,

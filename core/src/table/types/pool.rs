@@ -48,10 +48,14 @@ pub struct PoolDefinition {
     pub recovered: u64,
     /// How long what a user gives back lingers.
     pub linger: Millis,
+    /// The same where a lazy session needed it last.
+    pub lazy_linger: Millis,
     /// How long a unit is held at least.
     pub min_hold: Millis,
     /// The same for anonymous sessions.
     pub anonymous_min_hold: Millis,
+    /// The same for lazy ones.
+    pub lazy_min_hold: Millis,
     /// Whether others may have units that linger, when no other is free.
     pub reclaim: bool,
     /// Most who may wait.
@@ -90,8 +94,10 @@ impl PoolDefinition {
             low: pool.low,
             recovered: pool.recovered.unwrap_or(pool.low.max(1)),
             linger: millis(pool.linger),
+            lazy_linger: millis(pool.lazy_linger.unwrap_or(pool.linger)),
             min_hold: millis(pool.min_hold),
             anonymous_min_hold: millis(pool.anonymous_min_hold.unwrap_or(pool.min_hold)),
+            lazy_min_hold: millis(pool.lazy_min_hold.unwrap_or(pool.min_hold)),
             reclaim: pool.reclaim,
             queue: u64::from(pool.queue),
             overdraft: pool.overdraft.units(pool.capacity),
@@ -161,8 +167,10 @@ impl PoolDefinition {
             low: 0,
             recovered: 1,
             linger: 0,
+            lazy_linger: 0,
             min_hold: 0,
             anonymous_min_hold: 0,
+            lazy_min_hold: 0,
             reclaim: true,
             queue: 0,
             overdraft: 0,

@@ -57,7 +57,8 @@ impl Ledger<'_> {
 
     /// No unit that is held counts as reserved.
     pub fn unseat(&mut self, pool: u32) -> Result<()> {
-        self.run("UPDATE holder SET reserved = 0, seat = 0 WHERE pool = ?1 AND seat <> 0", [pool]).map(drop)
+        self.run("UPDATE holder SET reserved = 0, seat = seat & 128 WHERE pool = ?1 AND seat & 127 <> 0", [pool])
+            .map(drop)
     }
 
     /// Raises the marks of readers that are lower.

@@ -27,6 +27,9 @@ const HOLDER_OF_USER: &str = "SELECT connections, units, since, acquired, linger
 const HOLDERS: &str = "SELECT connections, units, since, acquired, lingering, until, reserved, seat, last, user \
                        FROM holder WHERE pool = ?1 ORDER BY user";
 
+/// In `seat`, above all seats: a lazy session took the unit of `acquired`.
+const LAZILY: u8 = 128;
+
 /// A user that is charged, of a row that begins with it.
 fn holder_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<UserHolder> {
     Ok(UserHolder {
@@ -37,7 +40,8 @@ fn holder_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<UserHolder> {
         lingering: number(row, 4)?,
         until: number(row, 5)?,
         reserved: number(row, 6)?,
-        seat: row.get(7)?,
+        seat: row.get::<_, u8>(7)? & !LAZILY,
+        lazily: row.get::<_, u8>(7)? & LAZILY != 0,
         last: row.get::<_, Option<[u8; 16]>>(8)?.map_or(SessionId::NIL, SessionId),
     })
 }
@@ -221,7 +225,7 @@ impl<'a> Ledger<'a> {
             signed(holder.lingering),
             signed(holder.until),
             signed(holder.reserved),
-            holder.seat,
+            holder.seat | if holder.lazily { LAZILY } else { 0 },
             // Only needed once the last session is gone.
             (holder.connections == 0).then_some(&holder.last.0[..]),
         ];

@@ -181,6 +181,7 @@ fn pools_and_holders_come_out_as_they_were_put_in() {
         units: 2,
         since: 11,
         acquired: 12,
+        lazily: true,
         lingering: 1,
         until: 99,
         reserved: 1,
