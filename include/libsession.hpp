@@ -3,24 +3,28 @@
 // Owners are move-only and as large as a pointer; what they own is freed with them. Every function that can fail has
 // two forms: `try_x` returns a `result`, and `x` throws `libsession::error` (without exceptions it writes the message
 // to stderr and aborts). `absent` and `gone` are outcomes of `begin` and `touch`, not errors. Callbacks are lambdas;
-// what they throw does not leave them: it counts as a failure, with its text, and goes to `on_exception`.
+// what they throw does not leave them: it counts as a failure, with its text, and goes to `on_exception`; of a call that does
+// not block it goes to the `exception_handler`.
 #ifndef LIBSESSION_HPP
 #define LIBSESSION_HPP
 
 #include <libsession.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
 #include <functional>
+#include <future>
 #include <initializer_list>
 #include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -590,6 +594,18 @@ struct feature_options {
   std::optional<milliseconds> wait = {};  ///< how long it waits in the queue of the pool if there is no unit
   int priority = 0;                       ///< who has a higher one is served first: -9 to 9
   const libsession::ticket* ticket = nullptr;  ///< tells the position, and cancels
+
+  /// `all` are the groups' texts.
+  lses_feature_options raw(const std::vector<lses_str>& all) const noexcept {
+    lses_feature_options it = LSES_FEATURE_OPTIONS_INIT;
+    it.groups = all.data();
+    it.group_count = all.size();
+    it.count = count > INT64_MAX ? INT64_MAX : static_cast<std::int64_t>(count);
+    it.wait_ms = detail::ms(wait);
+    it.priority = priority;
+    it.ticket = ticket == nullptr ? nullptr : ticket->get();
+    return it;
+  }
 };
 
 /// What else is known of who logs in.
@@ -653,8 +669,6 @@ result<end_outcome> ended(Call call) {
 }
 }  // namespace detail
 
-// === Request ===
-
 /// A session that was made.
 struct created {
   std::string id;
@@ -667,8 +681,250 @@ struct login {
   std::optional<deny_reason> trade_denied;
 };
 
+// === Calls that do not block ===
+//
+// `x_async(..., done)` is `x(...)` without blocking. `done` takes a `result` of what x returns and is called once, unless the
+// call itself fails. It is one of these:
+//
+//   - a callable: called in any thread, also in the call itself; it must not block (see lses_done_fn);
+//   - `loop.bind(callable)`, where `loop` is a `completions`: called by `loop.run()`, in the thread of your own event loop;
+//   - `use_future`: the call returns a `std::future` of what x returns, `try_x_async` one of a `result` of it. A call that can't
+//     be started is a future that has failed.
+
+/// In place of a callback: the call returns a future.
+struct use_future_t {};
+inline constexpr use_future_t use_future{};
+
+#if LIBSESSION_HPP_EXCEPTIONS
+/// Is told what a callback of a call that does not block has thrown; it goes no further.
+using exception_handler = void (*)(std::exception_ptr thrown) noexcept;
+#endif
+
+namespace detail {
+
+/// A callback that is called by those who run completions.
+template <class F>
+struct bound {
+  lses_completions* at;
+  F done;
+};
+
+template <class F>
+struct is_bound : std::false_type {};
+template <class F>
+struct is_bound<bound<F>> : std::true_type {};
+
+#if LIBSESSION_HPP_EXCEPTIONS
+inline std::atomic<exception_handler>& thrower() noexcept {
+  static std::atomic<exception_handler> handler{nullptr};
+  return handler;
+}
+
+inline void thrown() noexcept {
+  if (auto handler = thrower().load()) return handler(std::current_exception());
+  const char* what = "an exception that is no std::exception";
+  try {
+    throw;
+  } catch (const std::exception& it) {
+    std::fprintf(stderr, "libsession: the callback of an asynchronous call threw: %s\n", it.what());
+    return;
+  } catch (...) {
+  }
+  std::fprintf(stderr, "libsession: the callback of an asynchronous call threw %s\n", what);
+}
+#endif
+
+/// What a C answer is as a T; the status is one that has a value.
+template <class T>
+struct answer;
+template <>
+struct answer<void> {
+  static bool has_value(lses_status status) noexcept { return status == LSES_OK; }
+  static result<void> of(lses_status, const lses_answer&) { return {}; }
+};
+template <>
+struct answer<created> : answer<void> {
+  static result<created> of(lses_status, const lses_answer& it) { return created{it.id.data, it.token.data}; }
+};
+template <>
+struct answer<login> : answer<void> {
+  static result<login> of(lses_status, const lses_answer& it) {
+    login made{it.token.data, {}};
+    if (it.trade != LSES_OK) made.trade_denied = static_cast<deny_reason>(lses_last_error_deny_reason());
+    return made;
+  }
+};
+
+/// A callback on its way through C.
+template <class T, class F>
+struct told {
+  F done;
+
+  lses_completions* at() const noexcept {
+    if constexpr (is_bound<F>::value) {
+      return done.at;
+    } else {
+      return nullptr;
+    }
+  }
+  void call(lses_status status, const lses_answer* it) {
+    auto came = answer<T>::has_value(status) ? answer<T>::of(status, *it) : result<T>(failure::last(status));
+    if constexpr (is_bound<F>::value) {
+      done.done(std::move(came));
+    } else {
+      done(std::move(came));
+    }
+  }
+  static void on_done(void* self, lses_status status, const lses_answer* it) noexcept {
+#if LIBSESSION_HPP_EXCEPTIONS
+    try {
+      std::unique_ptr<told>(static_cast<told*>(self))->call(status, it);
+    } catch (...) {
+      thrown();
+    }
+#else
+    std::unique_ptr<told>(static_cast<told*>(self))->call(status, it);
+#endif
+  }
+};
+
+/// Starts a call that tells a callback.
+template <class T, class F, class Start>
+result<void> tell(F done, const Start& start) {
+  std::unique_ptr<told<T, F>> kept(new told<T, F>{std::move(done)});
+  auto status = start(kept->at(), told<T, F>::on_done, kept.get());
+  if (status != LSES_OK) return failure::last(status);
+  (void)kept.release();  // It was told, or will be, and frees itself then.
+  return {};
+}
+
+/// Starts a call that keeps a promise of a P; `settle` does so with a result.
+template <class T, class P, class Start, class Settle>
+std::future<P> promise(const Start& start, Settle settle) {
+  std::promise<P> promise;
+  auto future = promise.get_future();
+  auto done = [promise = std::move(promise), settle](result<T> it) mutable { settle(promise, std::move(it)); };
+  if (auto started = tell<T>(std::move(done), start); !started) {
+    std::promise<P> failed;
+    settle(failed, result<T>(started.error()));
+    return failed.get_future();
+  }
+  return future;
+}
+
+/// An asynchronous call that does not throw.
+template <class T, class F, class Start>
+auto try_later(F done, const Start& start) {
+  if constexpr (std::is_same_v<F, use_future_t>) {
+    return promise<T, result<T>>(start, [](auto& promise, result<T> it) { promise.set_value(std::move(it)); });
+  } else {
+    return tell<T>(std::move(done), start);
+  }
+}
+
+/// One that does.
+template <class T, class F, class Start>
+auto later(F done, const Start& start) {
+  if constexpr (std::is_same_v<F, use_future_t>) {
+    return promise<T, T>(start, [](auto& promise, result<T> it) {
+#if LIBSESSION_HPP_EXCEPTIONS
+      if (!it) return promise.set_exception(std::make_exception_ptr(error(it.error())));
+#endif
+      if constexpr (std::is_void_v<T>) {
+        it.value();
+        promise.set_value();
+      } else {
+        promise.set_value(std::move(it).value());
+      }
+    });
+  } else {
+    tell<T>(std::move(done), start).value();
+  }
+}
+
+}  // namespace detail
+
+#if LIBSESSION_HPP_EXCEPTIONS
+/// Sets who is told what callbacks of calls that do not block have thrown, in the thread that threw, and returns who was before.
+/// With none, the default, the text goes to stderr.
+inline exception_handler set_exception_handler(exception_handler it) noexcept { return detail::thrower().exchange(it); }
+#endif
+
+/// Brings the callbacks of calls that do not block to the thread of an event loop. Destroyed, it tells LSES_E_CLOSED to all that
+/// were not called, and releases what nobody fetched (see lses_completions_free): do so before the managers are.
+///
+///     completions loop;                                        // loop.fd() into epoll
+///     manager.begin_new_async(create, {}, loop.bind([](result<request> it) { ... }));
+///     loop.run();                                              // when the descriptor is readable
+class completions {
+ public:
+  static result<completions> try_make() {
+    lses_completions* handle = nullptr;
+    auto status = lses_completions_new(&handle);
+    if (status != LSES_OK) return failure::last(status);
+    return completions(handle);
+  }
+  completions() : completions(try_make().value()) {}
+  explicit completions(lses_completions* handle) noexcept : handle_(handle) {}
+  lses_completions* get() const noexcept { return handle_.get(); }
+
+  /// Readable exactly while a callback is to be called; not to be read from or closed.
+  result<int> try_fd() const {
+    std::int32_t fd = -1;
+    auto status = lses_completions_fd(get(), &fd);
+    return detail::number(status, static_cast<int>(fd));
+  }
+  int fd() const { return try_fd().value(); }
+  /// Calls those that are ready, at most so many, in this thread; tells how many.
+  result<std::size_t> try_run(std::size_t max = SIZE_MAX) const {
+    std::size_t count = 0;
+    auto status = lses_completions_run(get(), max, &count);
+    return detail::number(status, count);
+  }
+  std::size_t run(std::size_t max = SIZE_MAX) const { return try_run(max).value(); }
+  /// A callback that `run` calls.
+  template <class F>
+  detail::bound<F> bind(F done) const {
+    return {get(), std::move(done)};
+  }
+
+ private:
+  detail::owner<lses_completions, lses_completions_free> handle_;
+};
+static_assert(sizeof(completions) == sizeof(void*));
+
+// === Request ===
+
 /// What can be done with a request; `request` owns one, a callback's event lends one.
 class request_ref {
+  // What starts an asynchronous call; `told` is where it tells whom.
+  auto logs_in(std::string_view user, const login_options& options) const {
+    return [handle = handle_, user, &options](auto... told) {
+      auto all = detail::strs(options.groups);
+      auto raw = options.raw(all);
+      return lses_request_login_async(handle, user.data(), user.size(), &raw, told...);
+    };
+  }
+  auto trades(const login_options& options) const {
+    return [handle = handle_, &options](auto... told) {
+      auto all = detail::strs(options.groups);
+      auto raw = options.raw(all);
+      return lses_request_trade_async(handle, &raw, told...);
+    };
+  }
+  auto takes(std::string_view pool, const feature_options& options) const {
+    return [handle = handle_, pool, &options](auto... told) {
+      auto all = detail::strs(options.groups);
+      auto raw = options.raw(all);
+      return lses_request_take_feature_async(handle, pool.data(), pool.size(), &raw, told...);
+    };
+  }
+  auto locks(lock_mode mode, std::optional<milliseconds> timeout) const {
+    return [handle = handle_, mode, timeout](auto... told) {
+      return lses_request_lock_async(handle, static_cast<std::uint32_t>(mode), detail::ms(timeout), told...);
+    };
+  }
+
  public:
   explicit request_ref(lses_request* handle) noexcept : handle_(handle) {}
   lses_request* get() const noexcept { return handle_; }
@@ -859,19 +1115,31 @@ class request_ref {
     return detail::check(lses_request_trade_with(handle_, &raw));
   }
   void trade(const login_options& options) { try_trade(options).value(); }
+  /// The same, without blocking: see "Calls that do not block".
+  template <class F>
+  auto try_trade_async(const login_options& options, F done) {
+    return detail::try_later<void>(std::move(done), trades(options));
+  }
+  template <class F>
+  auto trade_async(const login_options& options, F done) {
+    return detail::later<void>(std::move(done), trades(options));
+  }
   /// Takes a feature, units of a pool beside the session's license, until it is returned or the session ends.
   result<void> try_take_feature(std::string_view pool, const feature_options& options = {}) {
     auto all = detail::strs(options.groups);
-    lses_feature_options raw = LSES_FEATURE_OPTIONS_INIT;
-    raw.groups = all.data();
-    raw.group_count = all.size();
-    raw.count = options.count > INT64_MAX ? INT64_MAX : static_cast<std::int64_t>(options.count);
-    raw.wait_ms = detail::ms(options.wait);
-    raw.priority = options.priority;
-    raw.ticket = options.ticket == nullptr ? nullptr : options.ticket->get();
+    auto raw = options.raw(all);
     return detail::check(lses_request_take_feature(handle_, pool.data(), pool.size(), &raw));
   }
   void take_feature(std::string_view pool, const feature_options& options = {}) { try_take_feature(pool, options).value(); }
+  /// The same, without blocking.
+  template <class F>
+  auto try_take_feature_async(std::string_view pool, const feature_options& options, F done) {
+    return detail::try_later<void>(std::move(done), takes(pool, options));
+  }
+  template <class F>
+  auto take_feature_async(std::string_view pool, const feature_options& options, F done) {
+    return detail::later<void>(std::move(done), takes(pool, options));
+  }
   /// Returns a feature as often as asked, or as it is taken; tells how often.
   result<std::uint64_t> try_return_feature(std::string_view pool, std::uint64_t count = 1) {
     std::uint64_t returned = 0;
@@ -898,6 +1166,15 @@ class request_ref {
     return detail::check(lses_request_lock(handle_, static_cast<std::uint32_t>(mode), detail::ms(timeout)));
   }
   void lock(lock_mode mode, std::optional<milliseconds> timeout = {}) { try_lock(mode, timeout).value(); }
+  /// The same, without blocking.
+  template <class F>
+  auto try_lock_async(lock_mode mode, std::optional<milliseconds> timeout, F done) {
+    return detail::try_later<void>(std::move(done), locks(mode, timeout));
+  }
+  template <class F>
+  auto lock_async(lock_mode mode, std::optional<milliseconds> timeout, F done) {
+    return detail::later<void>(std::move(done), locks(mode, timeout));
+  }
   /// The lock this request holds now.
   result<std::optional<lock_mode>> try_held_lock() {
     std::uint32_t mode = 0;
@@ -964,6 +1241,15 @@ class request_ref {
     return it;
   }
   libsession::login login(std::string_view user, const login_options& options) { return try_login(user, options).value(); }
+  /// The same, without blocking; the request must not be finished before.
+  template <class F>
+  auto try_login_async(std::string_view user, const login_options& options, F done) {
+    return detail::try_later<libsession::login>(std::move(done), logs_in(user, options));
+  }
+  template <class F>
+  auto login_async(std::string_view user, const login_options& options, F done) {
+    return detail::later<libsession::login>(std::move(done), logs_in(user, options));
+  }
   /// The user leaves; the new token, or none if the session ended for want of a unit.
   result<std::optional<std::string>> try_logout(bool force = false) {
     char token[LSES_TOKEN_SIZE];
@@ -1076,6 +1362,24 @@ struct begun {
   explicit operator bool() const noexcept { return request.has_value(); }
   libsession::request* operator->() noexcept { return &*request; }
 };
+
+namespace detail {
+template <>
+struct answer<request> : answer<void> {
+  static result<request> of(lses_status, const lses_answer& it) { return request(it.request); }
+};
+template <>
+struct answer<begun> {
+  static bool has_value(lses_status status) noexcept { return status >= LSES_OK; }
+  static result<begun> of(lses_status status, const lses_answer& it) {
+    begun made;
+    made.status = status;
+    if (it.request != nullptr) made.request.emplace(it.request);
+    if (it.reason != 0) made.reason = static_cast<end_reason>(it.reason);
+    return made;
+  }
+};
+}  // namespace detail
 
 /// The outcome of a touch.
 struct touched {
@@ -1491,6 +1795,23 @@ class config {
 
 /// One table of sessions. Its destructor closes with a grace of 5 s if `close` was not called.
 class manager {
+  // What starts an asynchronous call; `told` is where it tells whom.
+  auto creates(const create_options& options) const {
+    return [handle = get(), raw = options.raw()](auto... told) {
+      return lses_manager_create_async(handle, &raw, told...);
+    };
+  }
+  auto begins_new(const create_options& create, const begin_options& begin) const {
+    return [handle = get(), create = create.raw(), begin = begin.raw()](auto... told) {
+      return lses_manager_begin_new_async(handle, &create, &begin, told...);
+    };
+  }
+  auto begins(std::string_view token, const begin_options& options) const {
+    return [handle = get(), token, raw = options.raw()](auto... told) {
+      return lses_manager_begin_async(handle, token.data(), token.size(), &raw, told...);
+    };
+  }
+
  public:
   static result<manager> try_open(const config& it) {
     if (it.refused()) return *it.refused();
@@ -1522,28 +1843,14 @@ class manager {
     return created{id, token};
   }
   created create(const create_options& options = {}) { return try_create(options).value(); }
-  /// As create, without blocking: `done`, a `void(result<created>)`, is told of it once, in any thread (see lses_done_fn), unless
-  /// this fails. It must neither block nor throw.
+  /// As create, without blocking: see "Calls that do not block".
   template <class F>
-  result<void> try_create_async(const create_options& options, F done) {
-    auto raw = options.raw();
-    auto kept = std::make_unique<F>(std::move(done));
-    auto tell = [](void* user_data, lses_status status, const lses_answer* answer) {
-      std::unique_ptr<F> told(static_cast<F*>(user_data));
-      if (status != LSES_OK) {
-        (*told)(result<created>(failure::last(status)));
-      } else {
-        (*told)(result<created>(created{answer->id.data, answer->token.data}));
-      }
-    };
-    auto status = lses_manager_create_async(get(), &raw, nullptr, tell, kept.get());
-    if (status != LSES_OK) return failure::last(status);
-    kept.release();
-    return {};
+  auto try_create_async(const create_options& options, F done) {
+    return detail::try_later<created>(std::move(done), creates(options));
   }
   template <class F>
-  void create_async(const create_options& options, F done) {
-    try_create_async(options, std::move(done)).value();
+  auto create_async(const create_options& options, F done) {
+    return detail::later<created>(std::move(done), creates(options));
   }
   result<request> try_begin_new(const create_options& create = {}, const begin_options& begin = {}) {
     auto raw_create = create.raw();
@@ -1555,6 +1862,15 @@ class manager {
   }
   request begin_new(const create_options& create = {}, const begin_options& begin = {}) {
     return try_begin_new(create, begin).value();
+  }
+  /// As begin_new, without blocking.
+  template <class F>
+  auto try_begin_new_async(const create_options& create, const begin_options& begin, F done) {
+    return detail::try_later<request>(std::move(done), begins_new(create, begin));
+  }
+  template <class F>
+  auto begin_new_async(const create_options& create, const begin_options& begin, F done) {
+    return detail::later<request>(std::move(done), begins_new(create, begin));
   }
   result<begun> try_begin(std::string_view token, const begin_options& options = {}) {
     auto raw = options.raw();
@@ -1568,6 +1884,15 @@ class manager {
     return it;
   }
   begun begin(std::string_view token, const begin_options& options = {}) { return try_begin(token, options).value(); }
+  /// As begin, without blocking for the session's lock.
+  template <class F>
+  auto try_begin_async(std::string_view token, const begin_options& options, F done) {
+    return detail::try_later<begun>(std::move(done), begins(token, options));
+  }
+  template <class F>
+  auto begin_async(std::string_view token, const begin_options& options, F done) {
+    return detail::later<begun>(std::move(done), begins(token, options));
+  }
   result<touched> try_touch(std::string_view token, touch_kind kind = touch_kind::activity) {
     std::int64_t left = LSES_UNSET;
     std::uint32_t reason = 0;

@@ -121,6 +121,16 @@ fn the_cpp_header_contains_exceptions_and_a_raw_one_is_named() {
 }
 
 #[test]
+fn calls_of_the_cpp_header_that_do_not_block_tell_callables_loops_and_futures() {
+    let program = program("async.cpp");
+    passes(&program, &[]);
+    let ran = run_within(&mut Command::new(program), Duration::from_secs(120)).ok();
+    let said: Vec<&str> = ran.stderr.lines().collect();
+    let threw = "libsession: the callback of an asynchronous call threw";
+    assert_eq!(said, [format!("{threw}: written"), format!("{threw} an exception that is no std::exception")]);
+}
+
+#[test]
 fn the_cpp_header_works_without_exceptions() {
     let out = scratch("plain").join("plain");
     let mut compiler = cxx();

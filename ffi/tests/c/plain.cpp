@@ -33,8 +33,13 @@ int main() {
   waits.ticket = &*ticket;
   bool told = false;
   if (!manager.try_create_async(waits, [&told](ls::result<ls::created> it) { told = it && !it->token.empty(); }) || !told) return 12;
+  auto loop = ls::completions::try_make();
+  if (!loop || loop->try_fd().value() < 0) return 14;
+  if (!manager.try_create_async({}, loop->bind([&told](ls::result<ls::created> it) { told = !it; }))) return 15;
+  if (loop->try_run().value() != 1 || told) return 16;
+  if (!manager.try_begin_new_async({}, {}, ls::use_future).get()) return 17;
   if (manager.try_queue("cad").code() != LSES_E_INVALID) return 13;
   auto closed = manager.try_close(std::chrono::seconds(1));
-  if (!closed || closed->ended != 2) return 8;
+  if (!closed || closed->ended != 4) return 8;
   std::puts("plain: ok");
 }
