@@ -297,11 +297,7 @@ impl Want for Changing {
 
     fn attempt(&mut self, asking: Asking) -> Result<Result<HolderChanged, DenyReason>> {
         let work_out = &self.work_out;
-        self.engine.change_holder(&self.request, || {
-            let change = work_out();
-            // What is not the last word is not to be kept either.
-            Ok(HolderChange { asking, keep_on_denial: change.keep_on_denial && asking.last, ..change })
-        })
+        self.engine.change_holder(&self.request, || Ok(HolderChange { asking, ..work_out() }))
     }
 
     fn denied(&mut self, reason: DenyReason) -> Error {

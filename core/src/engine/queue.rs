@@ -85,7 +85,7 @@ impl Engine {
             return then(want.finally(priority));
         };
         match want.attempt(Asking { last: false, place: None, priority }) {
-            Ok(Err(reason)) if may_come(&Err(reason)) => {}
+            Ok(Err(reason)) if may_come(reason) => {}
             Ok(Err(reason)) => return then(Err(want.denied(reason))),
             Ok(Ok(got)) => return then(Ok(got)),
             Err(error) => return then(Err(error)),
@@ -284,7 +284,13 @@ impl<W: Want> Queued<W> {
         }
         let Some((mut want, then)) = self.job.lock().take() else { return };
         match want.attempt(Asking { last: false, place: Some(place), priority }) {
-            Ok(Err(reason)) if may_come(&Err(reason)) && signals & EXPIRED == 0 => {
+            Ok(Err(reason)) if !may_come(reason) => {
+                // That was the last word, and is told already.
+                self.leave(Leaving::Denied);
+                let denied = want.denied(reason);
+                self.end(then, Err(denied));
+            }
+            Ok(Err(_)) if signals & EXPIRED == 0 => {
                 *self.job.lock() = Some((want, then));
                 self.try_again_later();
             }
@@ -293,7 +299,13 @@ impl<W: Want> Queued<W> {
                 let told = want.finally(priority);
                 self.end(then, told);
             }
-            Ok(Ok(got)) => self.end(then, Ok(got)),
+            Ok(Ok(got)) => {
+                // Another request of its session may have got it what it waits for: then its place is still there.
+                if self.engine.table.position(self.pool, place).is_ok_and(|position| position.is_some()) {
+                    self.leave(Leaving::Cancelled);
+                }
+                self.end(then, Ok(got));
+            }
             Err(error) => {
                 self.leave(Leaving::Cancelled);
                 self.end(then, Err(error));

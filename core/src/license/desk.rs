@@ -64,20 +64,27 @@ impl<'a> Desk<'a> {
         Ok(Ok(Some(waiter)))
     }
 
-    /// A demand that can't be met: the last word, or one of those who wait on.
+    /// A demand that can't be met: the last word, or one of those who wait on. `gave` are the units that would have come free
+    /// as its session left its holder.
     pub fn refuse<L: Ledger>(
         &self,
         ledger: &mut L,
         demand: &Demand<'_>,
-        waiter: Option<Waiter>,
+        (waiter, gave): (Option<Waiter>, u64),
         reason: DenyReason,
     ) -> Result<Verdict, L::Error> {
         let mut before = self.before;
-        if let Some(waiter) = waiter.filter(|waiter| matches!(waiter.awaits, Awaits::Claim(_))) {
-            queue::withdraw(ledger, self.pool, self.at, &waiter, Awaits::Turn)?;
-            before = ledger.totals().in_use;
+        if let Some(waiter) = waiter {
+            // Those may be others than when it came: the same offer would be in vain again.
+            let now = Waiter { gives: gave, ..waiter.clone() };
+            if matches!(waiter.awaits, Awaits::Claim(_)) {
+                queue::withdraw(ledger, self.pool, self.at, &now, Awaits::Turn)?;
+                before = ledger.totals().in_use;
+            } else if now != waiter {
+                ledger.set_waiter(&now, waiter.awaits)?;
+            }
         }
-        if demand.last || !queue::may_come(&Err(reason)) {
+        if demand.last || !queue::may_come(reason) {
             Desk { before, ..*self }.deny(ledger, reason)?.ok();
         }
         queue::serve(ledger, self.pool, self.at)?;

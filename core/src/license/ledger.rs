@@ -76,7 +76,7 @@ pub(crate) fn acquire<L: Ledger>(
     };
     let desk = Desk { before: ledger.totals().in_use, ..desk };
     if is_one_too_many(ledger, pool, charge)? {
-        return desk.refuse(ledger, &demand, waiter, DenyReason::HolderLimit);
+        return desk.refuse(ledger, &demand, (waiter, 0), DenyReason::HolderLimit);
     }
     match desk.join(
         ledger,
@@ -92,7 +92,7 @@ pub(crate) fn acquire<L: Ledger>(
         }
         // It is asked again a moment later, and told then.
         Err(reason) if victims.again() => Ok(Err(reason)),
-        Err(reason) => desk.refuse(ledger, &demand, waiter, reason),
+        Err(reason) => desk.refuse(ledger, &demand, (waiter, 0), reason),
     }
 }
 
@@ -159,7 +159,7 @@ pub(crate) fn trade<L: Ledger>(
     let desk = Desk { before: ledger.totals().in_use, ..desk };
     let in_use = totals.in_use;
     if from.client != to.client && is_one_too_many(ledger, pool, to)? {
-        return desk.refuse(ledger, &demand, waiter, DenyReason::HolderLimit);
+        return desk.refuse(ledger, &demand, (waiter, 0), DenyReason::HolderLimit);
     }
     let rest = desk.leave(&mut totals, from, 1, leaves, None).rest;
     let gave = in_use.saturating_sub(totals.in_use);
@@ -182,7 +182,7 @@ pub(crate) fn trade<L: Ledger>(
         }
         // It is asked again a moment later, and told then.
         Err(reason) if victims.again() => Ok(Err(reason)),
-        Err(reason) => desk.refuse(ledger, &demand, waiter, reason),
+        Err(reason) => desk.refuse(ledger, &demand, (waiter, gave), reason),
     }
 }
 

@@ -49,7 +49,7 @@ impl Line {
     pub fn set(&mut self, waiter: &Waiter) {
         let Some(known) = self.waiters.get_mut(&waiter.turn.seq) else { return };
         let (turn, lane, before) = (known.turn, known.lane, known.awaits);
-        known.awaits = waiter.awaits;
+        (known.awaits, known.gives) = (waiter.awaits, waiter.gives);
         self.unfile(turn, lane, before);
         self.file(turn, lane, waiter.awaits);
     }

@@ -8,7 +8,7 @@ use super::books::{Ledger, Totals};
 use super::crowd::Victims;
 use super::desk::Desk;
 use super::join::Search;
-use super::ledger::{Demand, Verdict, expire, held, wanted};
+use super::ledger::{Demand, expire, held, wanted};
 use super::policy;
 use super::waiter::{Awaits, Lane, OFFER, Offer, Waiter};
 use crate::reason::DenyReason;
@@ -214,7 +214,7 @@ fn offer<L: Ledger>(
     Ok(Ok(()))
 }
 
-/// Whether a verdict may be another one after a while.
-pub(crate) fn may_come(verdict: &Verdict) -> bool {
-    matches!(verdict, Err(DenyReason::PoolExhausted | DenyReason::Reserved))
+/// Whether what is denied for this may be had after a while.
+pub(crate) fn may_come(reason: DenyReason) -> bool {
+    matches!(reason, DenyReason::PoolExhausted | DenyReason::Reserved)
 }

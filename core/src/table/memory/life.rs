@@ -288,7 +288,7 @@ impl MemoryTable {
                             self.change_idle(at, visit, change.idle);
                         }
                     }
-                    Some(Err(reason)) if change.keep_on_denial => trade_denied = Some(reason),
+                    Some(Err(reason)) if change.keeps(reason) => trade_denied = Some(reason),
                     Some(Err(reason)) => return Some(Err(ChangeRefused::License(reason))),
                 }
             }

@@ -199,7 +199,7 @@ impl SharedTable {
                                 lengthened = true;
                             }
                         }
-                        Err(reason) if change.keep_on_denial => trade_denied = Some(reason),
+                        Err(reason) if change.keeps(reason) => trade_denied = Some(reason),
                         Err(reason) => return Ok(Some(ChangeRefused::License(reason))),
                     }
                 }

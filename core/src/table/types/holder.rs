@@ -21,7 +21,7 @@ pub struct HolderChange {
     pub rank: Rank,
     /// The definition of the pool that the rank and the holder are by; another one now is `redefined`.
     pub revision: u64,
-    /// Whether the user changes although the trade is denied.
+    /// Whether the user changes although the trade is denied for good.
     pub keep_on_denial: bool,
     /// Grace of the old token; `None` does not rotate.
     pub rotate: Option<Millis>,
@@ -31,6 +31,13 @@ pub struct HolderChange {
     pub idle: Millis,
     /// How it asks for the units.
     pub asking: Asking,
+}
+
+impl HolderChange {
+    /// Whether the user changes although the trade is denied for this.
+    pub fn keeps(&self, reason: DenyReason) -> bool {
+        self.keep_on_denial && self.asking.ends_with(reason)
+    }
 }
 
 /// What a change of holder did.

@@ -4,6 +4,8 @@ use super::Charge;
 use crate::clock::Millis;
 use crate::id::SessionId;
 use crate::license::policy::Rank;
+use crate::license::queue::may_come;
+use crate::reason::DenyReason;
 
 /// How units are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +16,13 @@ pub struct Asking {
     pub place: Option<u64>,
     /// Among those who wait: who has a lower one comes later.
     pub priority: i8,
+}
+
+impl Asking {
+    /// Whether a denial for this is the last word: of one that may have units after a while only if it does not wait.
+    pub fn ends_with(&self, reason: DenyReason) -> bool {
+        self.last || !may_come(reason)
+    }
 }
 
 impl Default for Asking {

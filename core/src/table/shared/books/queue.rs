@@ -144,9 +144,10 @@ impl Ledger<'_> {
     /// Keeps what a waiter awaits now.
     pub fn set_waiter(&mut self, waiter: &Waiter) -> Result<()> {
         let (state, offer) = state(waiter.awaits);
-        let sql = "UPDATE waiter SET state = ?2, offered = ?3, reserved = ?4, until = ?5, lane = ?6 WHERE seq = ?1";
+        let sql = "UPDATE waiter SET state = ?2, offered = ?3, reserved = ?4, until = ?5, lane = ?6, gives = ?7 WHERE seq = ?1";
         let (units, reserved, until) = (signed(offer.units), signed(offer.reserved), signed(offer.until));
-        self.run(sql, params![signed(waiter.turn.seq), state, units, reserved, until, waiter.lane.0]).map(drop)
+        let (seq, gives) = (signed(waiter.turn.seq), signed(waiter.gives));
+        self.run(sql, params![seq, state, units, reserved, until, waiter.lane.0, gives]).map(drop)
     }
 
     /// Forgets one who waited.
