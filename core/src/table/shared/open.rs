@@ -18,11 +18,10 @@ use super::visit::Held;
 use super::writer::Line;
 use super::{Local, SharedOptions, SharedTable};
 use crate::clock::{Clock, Millis, NEVER, SystemClock};
-use crate::deadline;
 use crate::error::{Error, ErrorKind, Result};
 use crate::reason::{EndReason, ThreadKind};
 use crate::sync::Mutex;
-use crate::table::slot::{ASK, FREE, IN_FLIGHT, Place, State};
+use crate::table::slot::{FREE, Place, State};
 use crate::table::*;
 
 /// How long another process that opens the store is waited for.
@@ -208,11 +207,10 @@ impl SharedTable {
                 self.grow_to(row.slot)?;
                 self.free_slots(index..row.slot, generation);
                 index = row.slot + 1;
-                if self.restore(at, &row)? {
-                    down.push(SessionRef {
-                        id: self.keys.id(Place { index: row.slot, generation: row.generation }, row.random),
-                        place: Place { index: row.slot, generation: row.generation }.locator(),
-                    });
+                let place = Place { index: row.slot, generation: row.generation };
+                let session = SessionRef { id: self.keys.id(place, row.random), place: place.locator() };
+                if self.restore(at, row)? {
+                    down.push(session);
                 }
             }
             for slot in page.bad {
@@ -253,24 +251,15 @@ impl SharedTable {
     }
 
     /// Puts a row into its slot; tells whether it ran out while nobody was there.
-    fn restore(&self, at: At, row: &SessionRow) -> Result<bool> {
+    fn restore(&self, at: At, mut row: SessionRow) -> Result<bool> {
         self.map.head().slots.next.fetch_max(row.slot + 1, AcqRel);
         let slot = self.map.slot(row.slot).ok_or_else(|| Error::new(ErrorKind::Internal, "a slot is missing"))?;
         slot.tail.lock.unlock();
         slot.tail.first.store(0, Relaxed);
         slot.tail.due.store(0, Relaxed);
         let Some(held) = self.hold_raw(row.slot) else { return Ok(false) };
-        let before = held.state();
-        let kept = match before.deadline() {
-            _ if before.generation() != row.generation => row.saved,
-            FREE | ASK => row.saved,
-            // The request went with its process: the session was used when it began.
-            IN_FLIGHT => row.saved.max(deadline::idle(held.used.ms(), row.idle, self.config.quantum)),
-            deadline => deadline.max(row.saved),
-        };
-        let used = if before.generation() == row.generation { held.used.ms().max(row.used) } else { row.used };
-        self.fill(&held, row);
-        held.used.set(used, held.used.small());
+        let kept = self.learn(&held, &mut row);
+        self.fill(&held, &row);
         held.publish(State::new(row.generation, kept));
         held.file(None);
         let (deadline, _) = self.deadline_of(at.now, &held);

@@ -8,6 +8,7 @@ use super::books::SessionRow;
 use super::layout::{SharedSlot, flags};
 use super::patience::{Less, patience};
 use crate::clock::Millis;
+use crate::deadline;
 use crate::error::{ErrorKind, Result};
 use crate::reason::{EndReason, LazyUntil, LicenseClass, ThreadKind};
 use crate::table::slot::{ASK, FREE, IN_FLIGHT, Place, Slot, State};
@@ -207,12 +208,8 @@ impl SharedTable {
     pub(super) fn mend(&self, held: &Held<'_>, row: Option<SessionRow>) {
         let before = held.state();
         match row {
-            Some(row) => {
-                let deadline = match before.deadline() {
-                    ASK | FREE | IN_FLIGHT => row.saved,
-                    deadline if before.generation() == row.generation => deadline.max(row.saved),
-                    _ => row.saved,
-                };
+            Some(mut row) => {
+                let deadline = self.learn(held, &mut row);
                 self.relink(held.index, Place { index: held.index, generation: row.generation }.locator());
                 self.fill(held, &row);
                 let deadline = if self.is_active(held) { IN_FLIGHT } else { deadline };
@@ -230,6 +227,21 @@ impl SharedTable {
                 held.slot.tail.freed.fetch_add(1, AcqRel);
                 self.adopt_slot(held);
             }
+        }
+    }
+
+    /// Has a row know what its session's slot knows better, as the books lag behind the uses; tells the idle deadline.
+    pub(super) fn learn(&self, held: &Held<'_>, row: &mut SessionRow) -> Millis {
+        let state = held.state();
+        if state.generation() != row.generation || state.deadline() == FREE {
+            return row.saved;
+        }
+        row.had_request |= held.has(flags::HAD_REQUEST);
+        row.used = row.used.max(held.used.ms());
+        match state.deadline() {
+            // Where it had a request that is not there any more, it was used when that began.
+            ASK | IN_FLIGHT => row.saved.max(deadline::idle(row.used, row.idle, self.config.quantum)),
+            deadline => deadline.max(row.saved),
         }
     }
 
