@@ -3,7 +3,9 @@
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 use super::SharedTable;
-use super::requests::{FREED, Flight};
+use super::layout::Record;
+use super::requests::FREED;
+use crate::clock::Now;
 use crate::error::Result;
 use crate::table::slot::{FREE, Place};
 
@@ -51,6 +53,26 @@ impl SharedTable {
         outcome
     }
 
+    /// Takes the request of a record, if there is one, out of its session, which notes why; tells whether there was one. What
+    /// becomes of the record is the caller's.
+    pub(super) fn take_out_record(&self, now: Now, number: u32, record: &Record, why: Option<&str>) -> Result<bool> {
+        if matches!(record.kind.load(Relaxed), 0 | FREED) {
+            return Ok(false);
+        }
+        let session = record.session.load(Relaxed);
+        let Some(mut held) = self.hold(Place::from_locator(session).index)? else { return Ok(false) };
+        if held.place().locator() != session {
+            return Ok(false);
+        }
+        let Some(flight) = self.flights(&held).find(|flight| flight.record == number) else { return Ok(false) };
+        if let Some(why) = why {
+            self.trace(&held, || format!("{} ms: {why}", now.ms));
+        }
+        self.take_out(now, &mut held, &flight, now.ms);
+        self.refile(now, &held);
+        Ok(true)
+    }
+
     /// Frees what a process held that is not any more: requests, locks, slots, claims of events.
     fn bury_participant(&self, number: u32) -> Result<()> {
         let writer = self.writer()?;
@@ -73,25 +95,9 @@ impl SharedTable {
             if record.owner.load(Acquire) != number {
                 continue;
             }
-            let session = record.session.load(Relaxed);
-            if !matches!(record.kind.load(Relaxed), 0 | FREED) {
-                match self.hold(Place::from_locator(session).index) {
-                    Ok(Some(mut held)) => {
-                        if held.place().locator() == session
-                            && let Some(flight) = Flight::read(index, record)
-                            && self.flights(&held).any(|other| other.record == index)
-                        {
-                            self.trace(&held, || format!("{} ms: the process of a request died", now.ms));
-                            self.take_out(now, &mut held, &flight, now.ms);
-                            self.refile(now, &held);
-                        }
-                    }
-                    Ok(None) => {}
-                    Err(error) => {
-                        outcome = Err(error);
-                        continue;
-                    }
-                }
+            if let Err(error) = self.take_out_record(now, index, record, Some("the process of a request died")) {
+                outcome = Err(error);
+                continue;
             }
             record.session.store(0, Relaxed);
             record.kind.store(0, Relaxed);
@@ -119,6 +125,7 @@ impl SharedTable {
         }
         self.map.head().due.rescan.fetch_add(1, AcqRel);
         self.map.head().counters.offers.fetch_add(1, AcqRel);
+        self.note_all_called();
         self.done(writer, false)?;
         self.ring_others(false);
         self.ring_engine();

@@ -23,7 +23,8 @@ const SYNC: Duration = Duration::from_millis(50);
 const FLUSH: Duration = Duration::from_secs(1);
 /// How often the reaper asks whether the other processes are alive.
 const PROBE: Duration = Duration::from_millis(400);
-/// How often who waits for a session's lock asks whether its holder is alive.
+/// How often who waits for a session's lock asks whether its holder is alive, and who waits for units whether they were set
+/// aside by one that died and could not say so: a few times before an offer lapses.
 const ASK: Duration = Duration::from_millis(100);
 /// How often the log is moved into the file of the books.
 const CHECKPOINT: Duration = Duration::from_millis(250);
@@ -65,6 +66,7 @@ struct Rounds {
     flushed: Instant,
     probed: Instant,
     asked: Instant,
+    queued: Instant,
     checkpointed: Instant,
     /// When the log was last to begin anew: a reader that does not go on can keep it from that.
     restarted: Option<Instant>,
@@ -86,6 +88,7 @@ impl Keeper {
                 flushed: now,
                 probed: now,
                 asked: now,
+                queued: now,
                 checkpointed: now,
                 restarted: None,
                 moved: 0,
@@ -188,7 +191,7 @@ impl SharedTable {
         let writing = &self.map.head().writing;
         let leads = self.map.head().due.leader.load(Acquire) == self.me;
         let others = self.others().next().is_some();
-        let (sync, flush, checkpoint, probe, waits) = {
+        let (sync, flush, checkpoint, probe, waits, queues) = {
             // What is due is noted under the lock and done without it: the disk may take its time.
             let mut rounds = self.keeper.rounds.lock();
             let now = Instant::now();
@@ -210,6 +213,8 @@ impl SharedTable {
             let probe = due(probes, |rounds| &mut rounds.probed, PROBE, all);
             let waits = others && self.waits_for_others();
             let waits = due(waits, |rounds| &mut rounds.asked, ASK, all);
+            let queues = others && self.waits_for_units();
+            let queues = due(queues, |rounds| &mut rounds.queued, ASK, all);
             let committed = writing.committed.load(Acquire);
             let moved = leads && committed != rounds.moved;
             if moved {
@@ -223,7 +228,7 @@ impl SharedTable {
                 // A commit from here on finds the keeper awake in time.
                 self.local.due.store(true, Release);
             }
-            (sync, flush, checkpoint, probe, waits)
+            (sync, flush, checkpoint, probe, waits, queues)
         };
         if others {
             sleep = sleep.min(FROZEN);
@@ -238,6 +243,10 @@ impl SharedTable {
         duty(sync, |table| table.sync(true));
         duty(probe, Self::bury_the_dead);
         duty(!probe && waits, Self::bury_dead_blockers);
+        duty(queues, |table| {
+            table.after_dead_writer();
+            Ok(())
+        });
         duty(self.local.recount.swap(false, AcqRel), |table| {
             table.repair_pools().inspect_err(|_| table.local.recount.store(true, Release))
         });

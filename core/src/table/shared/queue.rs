@@ -84,15 +84,27 @@ impl SharedTable {
         }
     }
 
-    /// Rings the processes whose waiters' turn has come.
-    pub(super) fn ring_called(&self) {
+    /// Has everybody who waits look whether their turn has come: whoever called them died, maybe before they were told.
+    pub(super) fn note_all_called(&self) {
+        let waits = |number: &u32| self.participant(*number).queued.load(Acquire) > 0;
+        self.note_called(self.others().chain([self.me]).filter(waits).collect());
+    }
+
+    /// Marks the processes whose waiters' turn has come; they are to be rung once the writer's word is free. The mark comes
+    /// before it is told that all is counted: who dies before the mark is found out, and the mark is looked for.
+    pub(super) fn mark_called(&self) -> Vec<u32> {
         let mut called = std::mem::take(&mut *self.local.called.lock());
         called.sort_unstable();
         called.dedup();
-        for number in called {
-            self.participant(number).called.fetch_add(1, AcqRel);
-            self.ring(number);
+        for number in &called {
+            self.participant(*number).called.fetch_add(1, AcqRel);
         }
+        called
+    }
+
+    /// Whether somebody here waits for units that another process may have set aside.
+    pub(super) fn waits_for_units(&self) -> bool {
+        self.participant(self.me).queued.load(Acquire) > 0
     }
 
     /// Calls the wake-ups of those here whose turn has come. No lock is held.

@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::SharedTable;
 use super::open::set_past;
 use crate::error::Result;
-use crate::table::slot::Place;
 
 /// How long a close waits for who opens.
 const CLOSE: Duration = Duration::from_secs(2);
@@ -49,23 +48,11 @@ impl SharedTable {
         let own = std::mem::take(&mut self.local.records.lock().own);
         for number in own {
             let Some(record) = self.map.record(number) else { continue };
-            let session = record.session.load(Relaxed);
-            if record.kind.load(Relaxed) != 0 {
-                match self.hold(Place::from_locator(session).index) {
-                    Ok(Some(mut held)) => {
-                        if held.place().locator() == session
-                            && let Some(flight) = self.flights(&held).find(|flight| flight.record == number)
-                        {
-                            self.take_out(now, &mut held, &flight, now.ms);
-                            self.refile(now, &held);
-                            *finished += 1;
-                        }
-                    }
-                    Ok(None) => {}
-                    Err(error) => {
-                        outcome = Err(error);
-                        continue;
-                    }
+            match self.take_out_record(now, number, record, None) {
+                Ok(taken) => *finished += u64::from(taken),
+                Err(error) => {
+                    outcome = Err(error);
+                    continue;
                 }
             }
             record.kind.store(0, Relaxed);

@@ -188,6 +188,7 @@ impl SharedTable {
             if dead != self.me && !self.processes.alive(dead) {
                 self.mend_slots_of(dead)?;
             }
+            self.note_all_called();
             writer.counted.set(true);
         }
         Ok(writer)
@@ -200,7 +201,10 @@ impl SharedTable {
         if counting != 0 && counting != self.me && !self.processes.alive(counting) {
             let _less = Less::is_tried_again();
             // Whoever has the word now mends it, or has when it is free. If the books can't be read, all stays as it is.
-            drop(self.writer());
+            let mended = self.writer().and_then(|writer| self.done(writer, false));
+            if let Err(error) = mended {
+                ::log::warn!(target: "libsession", "what a dead process did is not known yet: {}", error.message());
+            }
         }
     }
 
@@ -240,8 +244,9 @@ impl SharedTable {
     /// Ends what needed the writer's word: after it the verb may return.
     pub(super) fn done(&self, writer: Writer<'_>, sync: bool) -> Result<()> {
         let (sync, rings) = (sync || writer.sync.get(), writer.rings.get());
+        let called = self.mark_called();
         drop(writer);
-        self.ring_called();
+        called.into_iter().for_each(|number| self.ring(number));
         let synced = self.sync(sync);
         if rings && self.map.head().counters.outbox.load(Relaxed) > 0 {
             self.ring_others(false);
