@@ -117,6 +117,11 @@ impl Clerk {
             return Err(Refusal("error closed not opened yet".into()));
         };
         match words {
+            ["arm", when] => {
+                // Of interest to the preloaded library of `faults` alone.
+                let _nothing = std::fs::remove_file(self.shop.file(&format!("arm-{when}")));
+                Ok("ok".into())
+            }
             ["register", class, manner @ ..] => self.register(&manager, class, manner),
             ["begin", ..] | ["finish", ..] | ["put", ..] | ["hold", ..] => self.request(&manager, words),
             ["explain", ..]
@@ -229,6 +234,29 @@ fn session(manager: &Manager, words: &[&str]) -> Answer {
             let login = request.login(user)?;
             request.finish()?;
             format!("ok {}", login.token.reveal())
+        }
+        ["logout", token] => {
+            let request = begin(token, LockMode::Exclusive)?;
+            match request.logout(true)? {
+                Logout::Done(token) => {
+                    request.finish()?;
+                    format!("ok {}", token.reveal())
+                }
+                Logout::Ended(_) => "ended".into(),
+            }
+        }
+        ["request", token] => {
+            begin(token, LockMode::Exclusive)?.finish()?;
+            "ok".into()
+        }
+        ["resize", capacity] => {
+            let capacity = capacity.parse().expect("a number");
+            let resize = |pool: &mut Pool| {
+                pool.capacity = capacity;
+                Ok(())
+            };
+            manager.change_pool("users", resize, Some("clerk"))?;
+            "ok".into()
         }
         ["take", token, pool, count] => {
             let request = begin(token, LockMode::Exclusive)?;

@@ -1,22 +1,49 @@
 // Fails one call on a file below LSES_FAULT_DIR: the LSES_FAULT_AT-th that changes something, with LSES_FAULT_KIND
 // (EIO ENOSPC EINTR SHORT KILL). Every such call is a line of LSES_FAULT_LOG. To be preloaded.
+//
+// With LSES_FAULT_ARMED the process says when: from the removal of a file `arm-call-N` there on, the N-th call kills it,
+// where file locks and shared wake-ups count, too; `arm-ns-N` kills it N nanoseconds later; `arm-never` ends both.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/futex.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
+#include <time.h>
 #include <unistd.h>
 
 static atomic_long calls;
+// -1: not armed; else the call that kills, 0 for none.
+static atomic_long kills = -1;
+static timer_t timer;
+static atomic_bool timed;
+
+static void arm(const char *when) {
+    long number = strrchr(when, '-') ? atol(strrchr(when, '-') + 1) : 0;
+    if (atomic_exchange(&timed, false))
+        timer_delete(timer);
+    atomic_store(&kills, -1);
+    if (strncmp(when, "call-", 5) == 0) {
+        atomic_store(&calls, 0);
+        atomic_store(&kills, number);
+    } else if (strncmp(when, "ns-", 3) == 0) {
+        struct sigevent dies = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGKILL};
+        struct itimerspec at = {.it_value = {number / 1000000000, number % 1000000000}};
+        if (timer_create(CLOCK_MONOTONIC, &dies, &timer) || timer_settime(timer, 0, &at, NULL))
+            abort();
+        atomic_store(&timed, true);
+    }
+}
 
 static int below(const char *path) {
     const char *dir = getenv("LSES_FAULT_DIR");
@@ -35,6 +62,9 @@ static const char *name_of(int fd, char *buffer, size_t size) {
 static int fault(const char *call, const char *path) {
     if (!below(path))
         return 0;
+    int armed = getenv("LSES_FAULT_ARMED") != NULL;
+    if (armed && atomic_load(&kills) < 0)
+        return 0;
     long number = atomic_fetch_add(&calls, 1) + 1;
     const char *log = getenv("LSES_FAULT_LOG"), *at = getenv("LSES_FAULT_AT"), *kind = getenv("LSES_FAULT_KIND");
     if (log) {
@@ -48,6 +78,8 @@ static int fault(const char *call, const char *path) {
             syscall(SYS_close, fd);
         }
     }
+    if (armed && atomic_load(&kills) == number)
+        raise(SIGKILL);
     if (!at || !kind || atol(at) != number)
         return 0;
     if (strcmp(kind, "KILL") == 0)
@@ -178,6 +210,11 @@ int rename(const char *from, const char *to) {
 
 int unlink(const char *path) {
     REAL(unlink);
+    const char *name = strrchr(path, '/');
+    if (name && strncmp(name, "/arm-", 5) == 0 && below(path)) {
+        arm(name + 5);
+        FAIL(ENOENT);
+    }
     int what = fault("unlink", path);
     if (what > 0)
         FAIL(what);
@@ -196,3 +233,36 @@ int unlink(const char *path) {
     }
 MAPS(mmap, off_t)
 MAPS(mmap64, off64_t)
+
+#define LOCKS(name) \
+    int name(int fd, int what, ...) { \
+        REAL(name); \
+        va_list rest; \
+        va_start(rest, what); \
+        void *argument = va_arg(rest, void *); \
+        va_end(rest); \
+        if (atomic_load(&kills) >= 0 && (what == F_SETLK || what == F_OFD_SETLK)) \
+            fault_of("lock", fd); \
+        return real(fd, what, argument); \
+    }
+LOCKS(fcntl)
+LOCKS(fcntl64)
+
+// The wake-ups that other processes hear go by nobody else.
+long syscall(long number, ...) {
+    REAL(syscall);
+    va_list rest;
+    va_start(rest, number);
+    long a = va_arg(rest, long), b = va_arg(rest, long), c = va_arg(rest, long);
+    long d = va_arg(rest, long), e = va_arg(rest, long), f = va_arg(rest, long);
+    va_end(rest);
+    if (number == SYS_futex && b == FUTEX_WAKE && atomic_load(&kills) >= 0) {
+        int before = errno;
+        const char *dir = getenv("LSES_FAULT_DIR");
+        char path[PATH_MAX];
+        snprintf(path, sizeof path, "%s/bell", dir ? dir : "");
+        fault("wake", path);
+        errno = before;
+    }
+    return real(number, a, b, c, d, e, f);
+}

@@ -121,7 +121,7 @@ impl Script {
 }
 
 /// The library to be preloaded; `None` without a C compiler.
-fn shim() -> Option<&'static PathBuf> {
+pub fn shim() -> Option<&'static PathBuf> {
     static SHIM: OnceLock<Option<PathBuf>> = OnceLock::new();
     let built = SHIM.get_or_init(|| {
         let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/shared/faults.c");

@@ -28,6 +28,8 @@ mod rotate;
 mod secrets;
 mod seed;
 mod shop;
+mod stage;
+mod steps;
 
 use std::io::Write as _;
 use std::time::{Duration, Instant};

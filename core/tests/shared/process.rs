@@ -87,6 +87,15 @@ impl Process {
         self.child.wait().expect("wait");
     }
 
+    /// What a dead one told without being asked, and nobody heard yet.
+    pub fn last_words(&mut self) -> Vec<String> {
+        let mut told = self.link.take_told();
+        while let Some(line) = self.link.line() {
+            told.extend(line.strip_prefix("* ").map(str::to_owned));
+        }
+        told
+    }
+
     /// Stops it where it is.
     pub fn freeze(&mut self) {
         kill_process(self.pid(), Signal::STOP).expect("stop");
@@ -99,6 +108,11 @@ impl Process {
     pub fn thaw(&mut self) {
         kill_process(self.pid(), Signal::CONT).expect("continue");
         self.frozen = false;
+    }
+
+    /// Whether it is not there any more.
+    pub fn has_left(&mut self) -> bool {
+        self.child.try_wait().expect("wait").is_some()
     }
 
     /// Waits until it has left by itself.

@@ -51,6 +51,10 @@ pub struct Shop {
     pub manual: bool,
     /// What sets this configuration apart from others.
     pub low: u64,
+    /// When its sessions take their units, if they are lazy; empty: at once.
+    pub lazy: String,
+    /// More options of the pool `users`, as JSON; empty: none.
+    pub pool: String,
 }
 
 impl Default for Shop {
@@ -63,6 +67,8 @@ impl Default for Shop {
             durable: false,
             manual: false,
             low: 0,
+            lazy: String::new(),
+            pool: String::new(),
         }
     }
 }
@@ -70,12 +76,12 @@ impl Default for Shop {
 impl Shop {
     /// As a text for another process.
     pub fn text(&self) -> String {
-        let Self { store, capacity, idle_ms, class, durable, manual, low } = self;
-        format!("{capacity}|{idle_ms}|{class}|{durable}|{manual}|{low}|{}", store.display())
+        let Self { store, capacity, idle_ms, class, durable, manual, low, lazy, pool } = self;
+        format!("{capacity}|{idle_ms}|{class}|{durable}|{manual}|{low}|{lazy}|{pool}|{}", store.display())
     }
 
     fn parse(text: &str) -> Option<Self> {
-        let mut words = text.splitn(7, '|');
+        let mut words = text.splitn(9, '|');
         Some(Self {
             capacity: words.next()?.parse().ok()?,
             idle_ms: words.next()?.parse().ok()?,
@@ -83,6 +89,8 @@ impl Shop {
             durable: words.next()?.parse().ok()?,
             manual: words.next()?.parse().ok()?,
             low: words.next()?.parse().ok()?,
+            lazy: words.next()?.to_owned(),
+            pool: words.next()?.to_owned(),
             store: words.next()?.into(),
         })
     }
@@ -99,7 +107,14 @@ impl Shop {
         if !self.class.is_empty() {
             shop = shop.event_class(self.class.as_str());
         }
-        let pool = Pool { low: self.low, queue: 1000, ..Pool::new("users", self.capacity) };
+        if !self.lazy.is_empty() {
+            let until = LazyUntil::from_name(&self.lazy).expect("when units are taken");
+            shop = Application { lazy_until: until, ..shop.license_class(LicenseClass::Lazy) };
+        }
+        let mut pool = Pool { low: self.low, queue: 1000, ..Pool::new("users", self.capacity) };
+        if !self.pool.is_empty() {
+            pool.set_json(&self.pool).expect("options of a pool");
+        }
         let clock = if self.manual { Clock::Manual(ManualClock::new()) } else { Clock::default() };
         let config = Config {
             store: format!("file:{}", self.store.display()),
@@ -130,6 +145,13 @@ impl Shop {
 
 #[test]
 fn a_shop_is_the_same_in_another_process() {
-    let shop = Shop { store: "/a|b".into(), class: "audit".into(), durable: true, idle_ms: 7, ..Shop::default() };
+    let shop = Shop {
+        store: "/a|b".into(),
+        class: "audit".into(),
+        durable: true,
+        idle_ms: 7,
+        pool: r#"{"evict": "any"}"#.into(),
+        ..Shop::default()
+    };
     assert_eq!(Shop::parse(&shop.text()), Some(shop));
 }
