@@ -18,6 +18,7 @@ mod logging;
 mod manager;
 mod options;
 mod path;
+mod patient;
 mod records;
 mod service;
 mod session;

@@ -12,13 +12,14 @@ use pyo3::types::PyDict;
 use crate::config;
 use crate::duration::{shared_delta, timeout};
 use crate::errors::raise;
-use crate::future::{GivenUp, future, patient_future};
+use crate::future::future;
 use crate::guard::{asking, attached, contain, detached};
 use crate::options::{self, Given, session_id};
+use crate::patient;
 use crate::records;
 use crate::session::{Session, may_wait};
 use crate::shared::Shared;
-use crate::wait::{may_queue, wait, wait_for_units};
+use crate::wait::wait;
 use crate::words::parse_option;
 
 /// What the front room's `Manager` inherits.
@@ -79,16 +80,12 @@ impl Manager {
         priority: Object<'_, '_>,
         ticket: Object<'_, '_>,
     ) -> PyResult<Created> {
-        let queue = options::queue(wait, priority, ticket)?;
-        let idle_timeout = idle_timeout.0.as_ref();
-        let mut create =
-            options::create(application, client, data, license_class, idle_timeout, absolute_timeout, queue)?;
-        if !may_queue(py, &mut create.queue)? {
-            return asking(py, self.shared.deciders(), || self.shared.create(create)).map(Created);
-        }
-        let ticket = create.queue.ticket.clone();
+        let (idle, waiting) = (&idle_timeout, (wait, priority, ticket));
+        let create = options::create(application, client, data, license_class, idle, absolute_timeout, waiting)?;
+        let at_once = |create| asking(py, self.shared.deciders(), || self.shared.create(create));
+        let later = |create, then| self.shared.create_async(create, then);
         let undo = |created: CoreCreated| drop(self.shared.end(created.id, EndOptions::default()));
-        wait_for_units(py, ticket, |then| self.shared.create_async(create, then), undo).map(Created)
+        patient::result(py, create, at_once, later, undo).map(Created)
     }
 
     /// As `create`; an awaitable.
@@ -110,17 +107,11 @@ impl Manager {
         priority: Object<'_, 'py>,
         ticket: Object<'_, 'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let queue = options::queue(wait, priority, ticket)?;
-        let idle_timeout = idle_timeout.0.as_ref();
-        let create = options::create(application, client, data, license_class, idle_timeout, absolute_timeout, queue)?;
-        let given_up = GivenUp::new(&create.queue, Some(&self.shared));
-        patient_future(
-            py,
-            self.shared.deciders(),
-            given_up,
-            |py, created| Ok(Py::new(py, Created(created))?.into_any()),
-            |then| self.shared.create_async(create, then),
-        )
+        let (idle, waiting) = (&idle_timeout, (wait, priority, ticket));
+        let create = options::create(application, client, data, license_class, idle, absolute_timeout, waiting)?;
+        let convert = |py: Python<'_>, created| Ok(Py::new(py, Created(created))?.into_any());
+        let later = |create, then| self.shared.create_async(create, then);
+        patient::awaitable(py, self.shared.deciders(), Some(&self.shared), create, convert, later)
     }
 
     /// Makes a session and begins its first request, in one step.
@@ -144,18 +135,14 @@ impl Manager {
         priority: Object<'_, '_>,
         ticket: Object<'_, '_>,
     ) -> PyResult<Session> {
-        let queue = options::queue(wait, priority, ticket)?;
-        let idle_timeout = idle_timeout.0.as_ref();
-        let mut create =
-            options::create(application, client, data, license_class, idle_timeout, absolute_timeout, queue)?;
+        let (idle, waiting) = (&idle_timeout, (wait, priority, ticket));
+        let create = options::create(application, client, data, license_class, idle, absolute_timeout, waiting)?;
         let begin = options::begin(touch, lock, None, None)?;
-        let request = if may_queue(py, &mut create.queue)? {
-            let ticket = create.queue.ticket.clone();
-            let undo = |request: Request| drop(request.end(EndOptions::default()));
-            wait_for_units(py, ticket, |then| self.shared.begin_new_async(create, begin, then), undo)?
-        } else {
-            asking(py, self.shared.deciders(), || self.shared.begin_new(create, begin))?
-        };
+        let first = begin.clone();
+        let at_once = |create| asking(py, self.shared.deciders(), || self.shared.begin_new(create, first));
+        let later = |create, then| self.shared.begin_new_async(create, begin, then);
+        let undo = |request: Request| drop(request.end(EndOptions::default()));
+        let request = patient::result(py, create, at_once, later, undo)?;
         Ok(Session::owned(request, self.shared.clone()))
     }
 
@@ -179,19 +166,13 @@ impl Manager {
         priority: Object<'_, 'py>,
         ticket: Object<'_, 'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let queue = options::queue(wait, priority, ticket)?;
-        let idle_timeout = idle_timeout.0.as_ref();
-        let create = options::create(application, client, data, license_class, idle_timeout, absolute_timeout, queue)?;
+        let (idle, waiting) = (&idle_timeout, (wait, priority, ticket));
+        let create = options::create(application, client, data, license_class, idle, absolute_timeout, waiting)?;
         let begin = options::begin(touch, lock, None, None)?;
         let shared = self.shared.clone();
-        let given_up = GivenUp::new(&create.queue, Some(&self.shared));
-        patient_future(
-            py,
-            self.shared.deciders(),
-            given_up,
-            |py, request| Ok(Py::new(py, Session::owned(request, shared))?.into_any()),
-            |then| self.shared.begin_new_async(create, begin, then),
-        )
+        let convert = |py: Python<'_>, request| Ok(Py::new(py, Session::owned(request, shared))?.into_any());
+        let later = |create, then| self.shared.begin_new_async(create, begin, then);
+        patient::awaitable(py, self.shared.deciders(), Some(&self.shared), create, convert, later)
     }
 
     /// Begins a request of the session that this token opens.

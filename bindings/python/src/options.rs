@@ -18,6 +18,9 @@ use crate::words::parse_option;
 /// An argument that may be left out.
 type Argument<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 
+/// What a call says of waiting for license units: how long, its priority, its ticket.
+type Waiting<'a, 'py> = (Argument<'a, 'py>, Argument<'a, 'py>, Argument<'a, 'py>);
+
 /// An argument that may be left out, which is something else than `None`.
 pub struct Given<'py>(pub Option<Bound<'py, PyAny>>);
 
@@ -67,10 +70,11 @@ pub fn create(
     client: Argument<'_, '_>,
     data: Argument<'_, '_>,
     license_class: Argument<'_, '_>,
-    idle_timeout: Argument<'_, '_>,
+    idle_timeout: &Given<'_>,
     absolute_timeout: Argument<'_, '_>,
-    queue: QueueOptions,
+    waiting: Waiting<'_, '_>,
 ) -> PyResult<CreateOptions> {
+    let queue = queue(waiting)?;
     let mut options =
         CreateOptions { application: text("application", application)?, queue, ..CreateOptions::default() };
     if let Some(client) = client.filter(|client| !client.is_none()) {
@@ -90,7 +94,7 @@ pub fn create(
         }
     }
     options.license_class = parse_option(license_class)?;
-    options.idle_timeout = given_timeout("idle_timeout", idle_timeout)?;
+    options.idle_timeout = given_timeout("idle_timeout", idle_timeout.0.as_ref())?;
     options.absolute_timeout = optional("absolute_timeout", absolute_timeout)?.filter(|timeout| !timeout.is_zero());
     Ok(options)
 }
@@ -129,7 +133,7 @@ pub fn end(
 }
 
 /// Whether it waits for license units: a wait always has a ticket, so that it can be given up.
-pub fn queue(wait: Argument<'_, '_>, priority: Argument<'_, '_>, ticket: Argument<'_, '_>) -> PyResult<QueueOptions> {
+fn queue((wait, priority, ticket): Waiting<'_, '_>) -> PyResult<QueueOptions> {
     let mut queue = QueueOptions { wait: optional("wait", wait)?.unwrap_or_default(), ..QueueOptions::default() };
     if let Some(priority) = priority.filter(|priority| !priority.is_none()) {
         queue.priority = priority
@@ -155,16 +159,14 @@ fn groups(groups: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<String>> {
 }
 
 /// The groups of who logs in, and whether it waits.
-pub fn login(of: Option<&Bound<'_, PyAny>>, queue: QueueOptions) -> PyResult<LoginOptions> {
+pub fn login(of: Argument<'_, '_>, waiting: Waiting<'_, '_>) -> PyResult<LoginOptions> {
+    let queue = queue(waiting)?;
     Ok(LoginOptions { groups: groups(of)?, queue })
 }
 
 /// How a feature is taken.
-pub fn feature(
-    times: Option<&Bound<'_, PyAny>>,
-    of: Option<&Bound<'_, PyAny>>,
-    queue: QueueOptions,
-) -> PyResult<FeatureOptions> {
+pub fn feature(times: Argument<'_, '_>, of: Argument<'_, '_>, waiting: Waiting<'_, '_>) -> PyResult<FeatureOptions> {
+    let queue = queue(waiting)?;
     let default = FeatureOptions::default();
     let count = times.map_or(Ok(default.count), |times| count("count", times))?;
     Ok(FeatureOptions { count, groups: groups(of)?, queue })

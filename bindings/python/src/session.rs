@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use libsession_core::manager::Then;
 use libsession_core::sync::Mutex;
 use libsession_core::{Begin, EndOutcome, Error, ErrorKind, LockMode, Request, Result, Subscript, Value};
 use pyo3::exceptions::PyTypeError;
@@ -12,12 +11,13 @@ use pyo3::types::{PyTuple, PyWeakrefMethods, PyWeakrefReference};
 
 use crate::duration::{duration, optional, timeout};
 use crate::errors::{invalid, raise};
-use crate::future::{GivenUp, Ready, future, patient_future};
+use crate::future::{Ready, future};
 use crate::guard::{asking, attached, detached};
 use crate::options;
+use crate::patient;
 use crate::records;
 use crate::shared::Shared;
-use crate::wait::{may_queue, on_event_loop, wait, wait_for_units};
+use crate::wait::{on_event_loop, wait};
 use crate::words::{parse, word};
 
 /// A list or dict of this session that was handed out: where it is, the object, and what it was when last in step.
@@ -251,7 +251,7 @@ impl Session {
         timeout: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let (mode, timeout) = (lock_mode(mode)?, optional("timeout", timeout)?);
-        future(py, false, |py, ()| Ok(py.None()), |then| self.request.lock_async(mode, timeout, then))
+        future(py, false, none, |then| self.request.lock_async(mode, timeout, then))
     }
 
     #[getter]
@@ -300,14 +300,10 @@ impl Session {
         ticket: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let user = options::required_text("user", user)?;
-        let mut options = options::login(groups, options::queue(wait, priority, ticket)?)?;
-        let login = if may_queue(py, &mut options.queue)? {
-            let ticket = options.queue.ticket.clone();
-            wait_for_units(py, ticket, |then| self.request.login_async(&user, options, then), drop)?
-        } else {
-            asking(py, self.manager.deciders(), || self.request.login_with(&user, options))?
-        };
-        records::login(py, &login)
+        let options = options::login(groups, (wait, priority, ticket))?;
+        let at_once = |options| asking(py, self.manager.deciders(), || self.request.login_with(&user, options));
+        let later = |options, then| self.request.login_async(&user, options, then);
+        records::login(py, &patient::result(py, options, at_once, later, drop)?)
     }
 
     /// As `login`; an awaitable.
@@ -322,14 +318,10 @@ impl Session {
         ticket: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let user = options::required_text("user", user)?;
-        let options = options::login(groups, options::queue(wait, priority, ticket)?)?;
-        patient_future(
-            py,
-            self.manager.deciders(),
-            GivenUp::new(&options.queue, None),
-            |py, login| records::login(py, &login).map(Bound::unbind),
-            |then| self.request.login_async(&user, options, then),
-        )
+        let options = options::login(groups, (wait, priority, ticket))?;
+        let convert = |py: Python<'_>, login| records::login(py, &login).map(Bound::unbind);
+        let later = |options, then| self.request.login_async(&user, options, then);
+        patient::awaitable(py, self.manager.deciders(), None, options, convert, later)
     }
 
     /// Tries the license trade again.
@@ -342,12 +334,9 @@ impl Session {
         priority: Option<&Bound<'_, PyAny>>,
         ticket: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        let mut options = options::login(groups, options::queue(wait, priority, ticket)?)?;
-        if !may_queue(py, &mut options.queue)? {
-            return attached(py, || self.request.trade_with(options));
-        }
-        let ticket = options.queue.ticket.clone();
-        wait_for_units(py, ticket, |then| self.request.trade_async(options, then), drop)
+        let options = options::login(groups, (wait, priority, ticket))?;
+        let at_once = |options| attached(py, || self.request.trade_with(options));
+        patient::result(py, options, at_once, |options, then| self.request.trade_async(options, then), drop)
     }
 
     /// As `trade`; an awaitable.
@@ -360,9 +349,8 @@ impl Session {
         priority: Option<&Bound<'py, PyAny>>,
         ticket: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let options = options::login(groups, options::queue(wait, priority, ticket)?)?;
-        let given_up = GivenUp::new(&options.queue, None);
-        patient_future(py, false, given_up, |py, ()| Ok(py.None()), |then| self.request.trade_async(options, then))
+        let options = options::login(groups, (wait, priority, ticket))?;
+        patient::awaitable(py, false, None, options, none, |options, then| self.request.trade_async(options, then))
     }
 
     /// Takes a feature.
@@ -379,12 +367,10 @@ impl Session {
         ticket: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         let pool = options::required_text("pool", pool)?;
-        let mut options = options::feature(count, groups, options::queue(wait, priority, ticket)?)?;
-        if !may_queue(py, &mut options.queue)? {
-            return attached(py, || self.request.take_feature(&pool, options));
-        }
-        let ticket = options.queue.ticket.clone();
-        wait_for_units(py, ticket, |then| self.request.take_feature_async(&pool, options, then), drop)
+        let options = options::feature(count, groups, (wait, priority, ticket))?;
+        let at_once = |options| attached(py, || self.request.take_feature(&pool, options));
+        let later = |options, then| self.request.take_feature_async(&pool, options, then);
+        patient::result(py, options, at_once, later, drop)
     }
 
     /// As `take_feature`; an awaitable.
@@ -401,10 +387,9 @@ impl Session {
         ticket: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let pool = options::required_text("pool", pool)?;
-        let options = options::feature(count, groups, options::queue(wait, priority, ticket)?)?;
-        let given_up = GivenUp::new(&options.queue, None);
-        let take = |then: Then<()>| self.request.take_feature_async(&pool, options, then);
-        patient_future(py, false, given_up, |py, ()| Ok(py.None()), take)
+        let options = options::feature(count, groups, (wait, priority, ticket))?;
+        let later = |options, then| self.request.take_feature_async(&pool, options, then);
+        patient::awaitable(py, false, None, options, none, later)
     }
 
     /// Returns a feature; how often.
@@ -464,6 +449,10 @@ impl Session {
             self.over.store(true, Ordering::Relaxed);
         }
     }
+}
+
+fn none(py: Python<'_>, (): ()) -> PyResult<Py<PyAny>> {
+    Ok(py.None())
 }
 
 fn lock_mode(mode: Option<&Bound<'_, PyAny>>) -> PyResult<LockMode> {
