@@ -1,5 +1,6 @@
 #!/bin/sh
-# Runs all four runners over all scripts (or those named) and compares their event logs: byte-identical, or this fails.
+# Runs all four runners over all scripts (or those named) and compares their event logs: byte-identical, or this fails. That of
+# C twice: blocking, and with calls that do not block in an event loop.
 #
 # compare.sh [--table memory|file] [--vectors COUNT] [SCRIPT|FOLDER…]; by default on the memory table, all scripts and 200
 # random ones, 1,000 with LSES_TORTURE set
@@ -49,10 +50,11 @@ fi
 scripts=$(wc -l < "$work/scripts")
 
 failed=0
-for language in rust c python node; do
+for language in rust c c-loop python node; do
     case $language in
         rust) runner=$RUNNER_RUST ;;
         c) runner=$RUNNER_C ;;
+        c-loop) runner=${RUNNER_C:+$RUNNER_C --loop} ;;
         python) runner=$RUNNER_PYTHON ;;
         node) runner=$RUNNER_NODE ;;
     esac

@@ -1,4 +1,4 @@
-/* runner [--table memory|file] [--process N] [--log] SCRIPT...
+/* runner [--table memory|file] [--process N] [--log] [--loop] SCRIPT...
  *
  * Replays the scripts of tests/conformance through libsession.h; tests/README.md tells the format.
  */
@@ -235,6 +235,8 @@ int main(int argc, char **argv) {
   for (int i = 1; i < argc; i++) {
     if (strcmp(argv[i], "--log") == 0) {
       log = 1;
+    } else if (strcmp(argv[i], "--loop") == 0) {
+      with_loop = 1;
     } else if (strcmp(argv[i], "--table") == 0 && i + 1 < argc) {
       table = argv[++i];
     } else if (strcmp(argv[i], "--process") == 0 && i + 1 < argc) {
@@ -246,7 +248,7 @@ int main(int argc, char **argv) {
     }
   }
   if (count == 0) {
-    fprintf(stderr, "usage: runner [--table memory|file] [--process N] [--log] SCRIPT...\n");
+    fprintf(stderr, "usage: runner [--table memory|file] [--process N] [--log] [--loop] SCRIPT...\n");
     return 2;
   }
   for (size_t i = 0; i < count; i++) {

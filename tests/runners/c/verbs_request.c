@@ -262,7 +262,7 @@ static answer features(lses_request *request, const char *verb, const words *wor
   options.count = count;
   const char *why = read_queue(words, &options.wait_ms, &options.priority, &options.ticket);
   if (why != NULL) return wrong("%s", why);
-  OR_FAILED(lses_request_take_feature(request, LEN(pool), &options));
+  OR_FAILED(call_take_feature(request, pool, &options));
   return says("ok");
 }
 
@@ -281,14 +281,14 @@ static answer on_request(lses_request *request, const char *session, const char 
     lses_login_options options = LSES_LOGIN_OPTIONS_INIT;
     const char *why = read_login(words, &options);
     if (why != NULL) return wrong("%s", why);
-    OR_FAILED(lses_request_trade_with(request, &options));
+    OR_FAILED(call_trade(request, &options));
   }
   else if (strcmp(verb, "request_end") == 0) OR_FAILED(lses_request_request_end(request, !has_plain(words, "false")));
   else if (strcmp(verb, "lock") == 0) {
     int64_t timeout = LSES_UNSET;
     const char *mode = at(words, 1), *wait = named(words, "timeout_ms");
     if (mode == NULL || (wait != NULL && !number_of(wait, &timeout))) return wrong("lock wants a mode and milliseconds");
-    OR_FAILED(lses_request_lock(request, code_of(mode, lses_lock_mode_name), timeout));
+    OR_FAILED(call_lock(request, code_of(mode, lses_lock_mode_name), timeout));
   } else if (strcmp(verb, "lock_mode") == 0) {
     uint32_t mode;
     OR_FAILED(lses_request_lock_mode(request, &mode));
@@ -297,14 +297,14 @@ static answer on_request(lses_request *request, const char *session, const char 
     OR_FAILED(lses_request_rotate(request, token));
     renewed(session, token);
   } else if (strcmp(verb, "login") == 0) {
-    lses_status trade = LSES_OK;
+    uint32_t denied = 0;
     lses_str user = text_of(at(words, 1));
     lses_login_options options = LSES_LOGIN_OPTIONS_INIT;
     const char *why = read_login(words, &options);
     if (why != NULL) return wrong("%s", why);
-    OR_FAILED(lses_request_login_with(request, LEN(user), &options, token, &trade));
+    OR_FAILED(call_login(request, user, &options, token, &denied));
     renewed(session, token);
-    if (trade != LSES_OK) return says("ok trade_denied %s", lses_deny_reason_name(lses_last_error_deny_reason()));
+    if (denied != 0) return says("ok trade_denied %s", lses_deny_reason_name(denied));
   } else if (strcmp(verb, "logout") == 0) {
     lses_buf buf = LSES_BUF_INIT;
     lses_status status = lses_request_logout(request, has_plain(words, "force"), token, NULL, &buf);

@@ -81,7 +81,7 @@ static answer create(const words *words) {
   if (why != NULL) return wrong("%s", why);
   char token[LSES_TOKEN_SIZE], id[LSES_ID_SIZE];
   creating(at(words, 0));
-  OR_FAILED(lses_manager_create(the->manager, &options, token, id));
+  OR_FAILED(call_create(&options, token, id));
   created(at(words, 0), id, token);
   return says("ok");
 }
@@ -108,7 +108,7 @@ static answer begin_new(const words *words) {
   lses_request *request;
   char token[LSES_TOKEN_SIZE], id[LSES_ID_SIZE];
   creating(at(words, 1));
-  OR_FAILED(lses_manager_begin_new(the->manager, &create, &begin, &request));
+  OR_FAILED(call_begin_new(&create, &begin, &request));
   OR_FAILED(lses_request_id(request, id));
   OR_FAILED(lses_request_token(request, token));
   created(at(words, 1), id, token);
@@ -124,7 +124,7 @@ static answer begin(const words *words) {
   if (token.data == NULL) return wrong("there is no token '%s'", at(words, 1));
   lses_request *request;
   char id[LSES_ID_SIZE];
-  OR_FAILED(lses_manager_begin(the->manager, LEN(token), &options, &request, NULL));
+  OR_FAILED(call_begin(token, &options, &request));
   OR_FAILED(lses_request_id(request, id));
   return begun(at(words, 0), request, label_of(id));
 }

@@ -36,6 +36,7 @@ answer failed(void) {
   const char *name = lses_status_name(status);
   char *message = keep_text(lses_last_error_message(), strlen(lses_last_error_message()));
   answer it;
+  if (told_failure(&it)) return it;
   if (status == LSES_ABSENT) {
     it = says("absent");
   } else if (status == LSES_GONE) {

@@ -18,6 +18,8 @@ answer says(const char *how, ...) __attribute__((format(printf, 1, 2)));
 answer wrong(const char *how, ...) __attribute__((format(printf, 1, 2)));
 /* The answer for this thread's last failure. */
 answer failed(void);
+/* The same, if a call told it its callback; once. */
+int told_failure(answer *out);
 
 #define OR_FAILED(call)                    \
   do {                                     \
@@ -155,6 +157,18 @@ int setup_line(char **items, size_t count, answer *out);
 int callbacks_running(void);
 /* Registers a class as a `class` line describes it. */
 answer register_class(char **items, size_t count);
+
+/* Whether calls that may wait do so in an event loop. */
+extern int with_loop;
+lses_status call_create(const lses_create_options *options, char *token, char *id);
+lses_status call_begin_new(const lses_create_options *create, const lses_begin_options *begin, lses_request **request);
+lses_status call_begin(lses_str token, const lses_begin_options *options, lses_request **request);
+/* `denied`: why there was no trade (LSES_DENY_REASON_...), or 0. */
+lses_status call_login(lses_request *request, lses_str user, const lses_login_options *options, char *token,
+                       uint32_t *denied);
+lses_status call_trade(lses_request *request, const lses_login_options *options);
+lses_status call_take_feature(lses_request *request, lses_str pool, const lses_feature_options *options);
+lses_status call_lock(lses_request *request, uint32_t mode, int64_t timeout_ms);
 
 /* The rooms of verbs; 0: not there. */
 int session_verb(const char *verb, const words *words, answer *out);
