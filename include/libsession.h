@@ -1810,7 +1810,7 @@ typedef struct lses_feature_options {
    */
   size_t size;
   /**
-   * The groups that the user belongs to, each 1 to 256 bytes: reservations and lists of the pool may name them.
+   * The groups that the user belongs to, as in lses_login_options.
    */
   const struct lses_str *groups;
   /**
@@ -1844,7 +1844,8 @@ typedef struct lses_login_options {
    */
   size_t size;
   /**
-   * The groups that the user belongs to, each 1 to 256 bytes: reservations and lists of the pool may name them.
+   * The groups that the user belongs to, each 1 to 256 bytes: reservations and lists of the pool may name them. NULL: none
+   * are given, and lses_manager_set_group_resolver()'s function is asked, if there is one.
    */
   const struct lses_str *groups;
   /**
@@ -3066,7 +3067,7 @@ LSES_API lses_status lses_request_login(struct lses_request *request, const char
 
 /**
  * As lses_request_login(), of a user who belongs to `group_count` groups (at most 256, each 1 to 256 bytes): reservations and
- * lists of the pool may name them.
+ * lists of the pool may name them. With NULL none are given, as in lses_request_login().
  *
  * Threads: any; calls of one request take turns. Blocks for `on_login`, at most its deadline. May be called from a
  * callback. Errors: as lses_request_login(). Since 0.1.0.

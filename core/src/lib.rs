@@ -48,8 +48,8 @@ pub use config::{Application, Config, Overdraft, Pool, PoolDifference, Profile, 
 pub use data::{Direction, Quotas, Subscript, Tree, Value};
 pub use error::{Error, ErrorKind, Result};
 pub use event::{
-    Attempt, Callbacks, ClassRef, DeadLetter, DispatchMode, Event, EventClass, EventHandler, Place, PoolState, Reply,
-    ReplyWatch, ThreadHooks, Verdict,
+    Attempt, Callbacks, ClassRef, DeadLetter, DispatchMode, Event, EventClass, EventHandler, GroupReply, GroupResolver,
+    Place, PoolState, Reply, ReplyWatch, ThreadHooks, Verdict,
 };
 pub use id::{SessionId, Token};
 pub use license::{Accounts, Audit, AuditKind, AuditRecord, AuditWhy, HolderUsage, Usage, Waiter};

@@ -8,7 +8,7 @@ use crate::config::{Config, Pool, PoolDifference, check_timeout, timeout_ms};
 use crate::engine::ask::Wait;
 use crate::engine::seat::Seat;
 use crate::error::{Error, ErrorKind, Result};
-use crate::event::{DeadLetter, EventClass};
+use crate::event::{DeadLetter, EventClass, GroupResolver};
 use crate::id::SessionId;
 use crate::license::{Accounts, Audit, AuditRecord, Usage, Waiter};
 use crate::reason::TouchKind;
@@ -120,6 +120,19 @@ impl Manager {
     /// Unregisters; returns when none of its callbacks runs any more; tells whether it was there. Errors: `reentrant` inside one of its callbacks.
     pub fn unregister(&self, name: &str, namespace: &str) -> Result<bool> {
         self.0.unregister(name, namespace)
+    }
+    /// Sets who tells the groups of a user in this process, or takes it away with `None`; the one before, if any, does not run
+    /// any more when this returns. A closure will do: `Arc::new(|user: &str| Ok(vec![..]))`.
+    ///
+    /// It is asked by a login (after `on_login`), a trade and the taking of a feature that no groups were given with, and only
+    /// where the rules of the pool name groups; never by a logout or an end. It is asked before the atomic step, under no lock,
+    /// as a deciding callback is: within the manager's callback deadline, contained, with a breaker, in the same place. Its
+    /// answer (at most 256 groups, each 1 to 256 bytes) counts for this one step. If it fails, is late or answers something
+    /// else, the call is `denied` and nothing changed; an asynchronous one that a synchronous call asks is `async_required`.
+    ///
+    /// Errors: `reentrant` inside of it.
+    pub fn set_group_resolver(&self, resolver: Option<Arc<dyn GroupResolver>>) -> Result<()> {
+        self.0.set_group_resolver(resolver)
     }
     // --- seeing and mending ---
     /// Live sessions. O(1).

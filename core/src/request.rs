@@ -209,7 +209,7 @@ impl Request {
         self.0.engine.rotate(self)
     }
     /// The host has authenticated `user`: asks `on_login`, then changes user and holder and rotates, in one step.
-    /// Errors: `denied` by a callback, `invalid`; nothing changed.
+    /// Errors: `denied` by a callback, or where the user's groups can't be told; `invalid`; nothing changed.
     pub fn login(&self, user: &str) -> Result<Login> {
         self.login_with(user, LoginOptions::default())
     }
@@ -225,7 +225,8 @@ impl Request {
     pub fn trade(&self) -> Result<()> {
         self.trade_with(LoginOptions::default())
     }
-    /// As [`trade`](Self::trade), with the groups that the user belongs to: they are not remembered from the login.
+    /// As [`trade`](Self::trade), with the groups that the user belongs to: they are not remembered from the login. Errors:
+    /// `license_denied`; `denied` where the user's groups can't be told; nothing changed.
     pub fn trade_with(&self, options: LoginOptions) -> Result<()> {
         now(|then| self.0.engine.trade(Wait::Blocking, self, options, then))
     }
@@ -250,7 +251,7 @@ impl Request {
     /// that ends; the death of a process ends no session. What a session takes for itself is apart from the unit of its
     /// license, and doesn't linger. Nobody is evicted for a feature. At most 64 features a session; what one holder takes of one pool in a row is one.
     ///
-    /// Errors: `license_denied` with pool, reason and retry-after; `invalid` for an unknown pool, a count out of bounds, one
+    /// Errors: `license_denied` with pool, reason and retry-after; `denied` where the user's groups can't be told; `invalid` for an unknown pool, a count out of bounds, one
     /// feature too many; `conflict` if users log in and out all the while. Nothing changed. Threads: any; one commit.
     pub fn take_feature(&self, pool: &str, options: FeatureOptions) -> Result<()> {
         now(|then| self.0.engine.take_feature(Wait::Blocking, self, pool, options, then))

@@ -214,7 +214,9 @@ pub struct Receipt {
 #[derive(Clone, Debug, Default)]
 pub struct LoginOptions {
     /// The groups that the user belongs to: at most 256, each 1 to 256 bytes. Reservations and lists of a pool may name them.
-    pub groups: Vec<String>,
+    /// `None`, the default: none are given; where the rules of the pool name groups, the manager's group resolver is asked, if
+    /// there is one.
+    pub groups: Option<Vec<String>>,
     /// Whether it waits for a license unit if there is none. Default: not at all.
     pub queue: QueueOptions,
 }
@@ -222,11 +224,11 @@ pub struct LoginOptions {
 impl LoginOptions {
     pub(crate) fn check(&self) -> Result<()> {
         self.queue.check()?;
-        check_groups(&self.groups)
+        check_groups(self.groups.as_deref().unwrap_or_default())
     }
 }
 
-fn check_groups(groups: &[String]) -> Result<()> {
+pub(crate) fn check_groups(groups: &[String]) -> Result<()> {
     if groups.len() > MAX_GROUPS {
         let count = groups.len();
         return Err(Error::invalid(format!("{count} groups of one user are over the bound of {MAX_GROUPS}")));
@@ -336,15 +338,15 @@ pub struct Feature {
 pub struct FeatureOptions {
     /// How often, at once: 1 to 1000, all or none. Default 1.
     pub count: u64,
-    /// The groups that the user belongs to: at most 256, each 1 to 256 bytes. Reservations and lists of the pool may name them.
-    pub groups: Vec<String>,
+    /// The groups that the user belongs to, as in [`LoginOptions`].
+    pub groups: Option<Vec<String>>,
     /// Whether it waits for units if there are not enough. Default: not at all.
     pub queue: QueueOptions,
 }
 
 impl Default for FeatureOptions {
     fn default() -> Self {
-        Self { count: 1, groups: Vec::new(), queue: QueueOptions::default() }
+        Self { count: 1, groups: None, queue: QueueOptions::default() }
     }
 }
 
@@ -354,7 +356,7 @@ impl FeatureOptions {
             return Err(Error::invalid(format!("a count of {} is not between 1 and {MAX_COUNT}", self.count)));
         }
         self.queue.check()?;
-        check_groups(&self.groups)
+        check_groups(self.groups.as_deref().unwrap_or_default())
     }
 }
 

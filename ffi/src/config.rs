@@ -182,6 +182,18 @@ pub(crate) unsafe fn texts(list: *const lses_str, count: usize, what: &str) -> R
     Ok(all)
 }
 
+/// The groups of a user, if the host gives a list, which may be empty.
+///
+/// # Safety
+/// As [`texts`].
+pub(crate) unsafe fn groups(list: *const lses_str, count: usize) -> Result<Option<Vec<String>>> {
+    if list.is_null() && count == 0 {
+        return Ok(None);
+    }
+    // SAFETY: as the caller says.
+    unsafe { texts(list, count, "groups") }.map(Some)
+}
+
 impl lses_application {
     /// # Safety
     /// Its texts are as in [`crate::bytes::bytes`].

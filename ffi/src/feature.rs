@@ -5,7 +5,7 @@ use std::ffi::c_char;
 use libsession_core::{Feature, FeatureOptions, Request, Result};
 
 use crate::bytes::{LSES_UNSET, Out, Sized32, lses_buf, lses_str, read, text};
-use crate::config::{optional_count, texts};
+use crate::config::{groups, optional_count};
 use crate::guard::done;
 use crate::handle::Pinned;
 use crate::json::{self, Value, list, map, uint};
@@ -20,7 +20,7 @@ use crate::status::lses_status;
 pub struct lses_feature_options {
     /// sizeof(lses_feature_options).
     pub size: usize,
-    /// The groups that the user belongs to, each 1 to 256 bytes: reservations and lists of the pool may name them.
+    /// The groups that the user belongs to, as in lses_login_options.
     pub groups: *const lses_str,
     /// How many: at most 256.
     pub group_count: usize,
@@ -58,7 +58,7 @@ impl lses_feature_options {
     pub(crate) unsafe fn to_core(self) -> Result<FeatureOptions> {
         let default = FeatureOptions::default();
         // SAFETY: as the caller says.
-        let groups = unsafe { texts(self.groups, self.group_count, "groups") }?;
+        let groups = unsafe { groups(self.groups, self.group_count) }?;
         let queue = queue_options(self.wait_ms, self.priority, self.ticket)?;
         Ok(FeatureOptions { count: optional_count(self.count, "count")?.unwrap_or(default.count), groups, queue })
     }

@@ -6,7 +6,7 @@ use libsession_core::session::{LoginOptions, QueueOptions};
 use libsession_core::{Error, Request, Result, Ticket, Waiter};
 
 use crate::bytes::{LSES_UNSET, Out, Sized32, lses_buf, lses_str, ms, optional_duration, read, text};
-use crate::config::texts;
+use crate::config::groups;
 use crate::guard::done;
 use crate::handle::{self, Pinned, Table, Tables, Tenant};
 use crate::json::{self, int, list, map, uint};
@@ -109,7 +109,8 @@ pub(crate) fn queue_options(wait_ms: i64, priority: i64, ticket: *mut lses_ticke
 pub struct lses_login_options {
     /// sizeof(lses_login_options).
     pub size: usize,
-    /// The groups that the user belongs to, each 1 to 256 bytes: reservations and lists of the pool may name them.
+    /// The groups that the user belongs to, each 1 to 256 bytes: reservations and lists of the pool may name them. NULL: none
+    /// are given, and lses_manager_set_group_resolver()'s function is asked, if there is one.
     pub groups: *const lses_str,
     /// How many: at most 256.
     pub group_count: usize,
@@ -144,7 +145,7 @@ impl lses_login_options {
     unsafe fn to_core(self) -> Result<LoginOptions> {
         let queue = queue_options(self.wait_ms, self.priority, self.ticket)?;
         // SAFETY: as the caller says.
-        Ok(LoginOptions { groups: unsafe { texts(self.groups, self.group_count, "groups") }?, queue })
+        Ok(LoginOptions { groups: unsafe { groups(self.groups, self.group_count) }?, queue })
     }
 }
 

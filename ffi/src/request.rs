@@ -8,7 +8,7 @@ use libsession_core::{LockMode, Request, Result};
 use crate::bytes::{
     Out, duration, flag, lses_buf, lses_str, member, optional_duration, optional_text, put_text, read, text, timeout,
 };
-use crate::config::texts;
+use crate::config::groups;
 use crate::guard::{done, guard, quiet};
 use crate::handle::{self, Pinned, Table, Tables, Tenant};
 use crate::json::{self, list, map};
@@ -308,7 +308,7 @@ impl LoginOut {
 }
 
 /// As lses_request_login(), of a user who belongs to `group_count` groups (at most 256, each 1 to 256 bytes): reservations and
-/// lists of the pool may name them.
+/// lists of the pool may name them. With NULL none are given, as in lses_request_login().
 ///
 /// Threads: any; calls of one request take turns. Blocks for `on_login`, at most its deadline. May be called from a
 /// callback. Errors: as lses_request_login(). Since 0.1.0.
@@ -326,7 +326,7 @@ pub unsafe extern "C" fn lses_request_login_as(
         let out = LoginOut::new(out_token, out_trade)?;
         let request = in_flight(request)?;
         // SAFETY: the host passes a text with its length, and so many texts.
-        let (user, groups) = unsafe { (text(user, user_len, "user")?, texts(groups, group_count, "groups")?) };
+        let (user, groups) = unsafe { (text(user, user_len, "user")?, self::groups(groups, group_count)?) };
         out.set(&request.login_with(user, LoginOptions { groups, ..LoginOptions::default() })?);
         Ok(())
     })
@@ -344,7 +344,7 @@ pub unsafe extern "C" fn lses_request_trade_as(
 ) -> lses_status {
     done(|| {
         // SAFETY: the host passes so many texts.
-        let groups = unsafe { texts(groups, group_count, "groups") }?;
+        let groups = unsafe { self::groups(groups, group_count) }?;
         in_flight(request)?.trade_with(LoginOptions { groups, ..LoginOptions::default() })
     })
 }

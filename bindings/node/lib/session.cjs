@@ -8,7 +8,7 @@ const words = require('./words.cjs')
 
 const name = (value) => (value === undefined || value === null ? null : text(value, 'name'))
 
-const groups = (options, what) => (options === undefined ? [] : (take(schemas.login, options, what).groups ?? []))
+const groups = (options, what) => (options === undefined ? undefined : take(schemas.login, options, what).groups)
 
 /** A session with a request in flight. Leaving the scope, `finish` or dispose commits and ends the request. */
 class Session {
@@ -125,7 +125,7 @@ class Session {
   }
 
   takeFeature(pool, options) {
-    const { count = 1, groups = [] } = options === undefined ? {} : take(schemas.feature, options, 'takeFeature')
+    const { count = 1, groups } = options === undefined ? {} : take(schemas.feature, options, 'takeFeature')
     this.#native.takeFeature(text(pool, 'pool'), count, groups)
   }
 
@@ -224,20 +224,20 @@ class AsyncSession {
 
   async login(user, options) {
     const given = text(user, 'user')
-    const { groups = [], ...queue } = take({ ...schemas.login, ...schemas.queue }, options, 'login')
+    const { groups, ...queue } = take({ ...schemas.login, ...schemas.queue }, options, 'login')
     const { how, giveUp } = waiting(queue)
     return later((id) => this.#native.loginLater(id, given, groups, ...how), (login) => login, giveUp)
   }
 
   async trade(options) {
-    const { groups = [], ...queue } = take({ ...schemas.login, ...schemas.queue }, options, 'trade')
+    const { groups, ...queue } = take({ ...schemas.login, ...schemas.queue }, options, 'trade')
     const { how, giveUp } = waiting(queue)
     return later((id) => this.#native.tradeLater(id, groups, ...how), () => undefined, giveUp)
   }
 
   async takeFeature(pool, options) {
     const given = text(pool, 'pool')
-    const { count = 1, groups = [], ...queue } = take({ ...schemas.feature, ...schemas.queue }, options, 'takeFeature')
+    const { count = 1, groups, ...queue } = take({ ...schemas.feature, ...schemas.queue }, options, 'takeFeature')
     const { how, giveUp } = waiting(queue)
     const undo = () => this.#native.returnFeature(given, count)
     return later((id) => this.#native.takeFeatureLater(id, given, count, groups, ...how), () => undefined, { ...giveUp, undo })

@@ -224,7 +224,7 @@ impl NativeRequest {
 
     /// The host has authenticated `user`.
     #[napi]
-    pub fn login(&self, env: &Env, user: String, groups: Vec<String>) -> napi::Result<outcome::Login> {
+    pub fn login(&self, env: &Env, user: String, groups: Option<Vec<String>>) -> napi::Result<outcome::Login> {
         self.call(env, || {
             self.request.login_with(&user, LoginOptions { groups, ..LoginOptions::default() }).map(Into::into)
         })
@@ -237,7 +237,7 @@ impl NativeRequest {
         env: &'env Env,
         id: u32,
         user: String,
-        groups: Vec<String>,
+        groups: Option<Vec<String>>,
         how: Option<HowToWait>,
         ticket: Option<&NativeTicket>,
     ) -> napi::Result<Option<Unknown<'env>>> {
@@ -249,7 +249,7 @@ impl NativeRequest {
 
     /// Tries the license trade again.
     #[napi]
-    pub fn trade(&self, env: &Env, groups: Vec<String>) -> napi::Result<()> {
+    pub fn trade(&self, env: &Env, groups: Option<Vec<String>>) -> napi::Result<()> {
         self.call(env, || self.request.trade_with(LoginOptions { groups, ..LoginOptions::default() }))
     }
 
@@ -259,7 +259,7 @@ impl NativeRequest {
         &self,
         env: &'env Env,
         id: u32,
-        groups: Vec<String>,
+        groups: Option<Vec<String>>,
         how: Option<HowToWait>,
         ticket: Option<&NativeTicket>,
     ) -> napi::Result<Option<Unknown<'env>>> {
@@ -271,7 +271,7 @@ impl NativeRequest {
 
     /// Takes a feature.
     #[napi]
-    pub fn take_feature(&self, env: &Env, pool: String, count: f64, groups: Vec<String>) -> napi::Result<()> {
+    pub fn take_feature(&self, env: &Env, pool: String, count: f64, groups: Option<Vec<String>>) -> napi::Result<()> {
         self.call(env, || {
             self.request
                 .take_feature(&pool, FeatureOptions { count: count as u64, groups, ..FeatureOptions::default() })
@@ -287,7 +287,7 @@ impl NativeRequest {
         id: u32,
         pool: String,
         count: f64,
-        groups: Vec<String>,
+        groups: Option<Vec<String>>,
         how: Option<HowToWait>,
         ticket: Option<&NativeTicket>,
     ) -> napi::Result<Option<Unknown<'env>>> {

@@ -151,11 +151,16 @@ fn queue((wait, priority, ticket): Waiting<'_, '_>) -> PyResult<QueueOptions> {
     Ok(queue)
 }
 
-fn groups(groups: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<String>> {
-    match groups {
-        Some(groups) => groups.try_iter()?.map(|group| required_text("a group", &group?)).collect(),
-        None => Ok(Vec::new()),
+fn groups(groups: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Vec<String>>> {
+    groups.map(group_names).transpose()
+}
+
+/// Names of groups; one text is not taken for its letters.
+pub fn group_names(groups: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
+    if groups.is_instance_of::<PyString>() {
+        return Err(invalid(groups.py(), "groups are a list of texts, not one text".to_owned()));
     }
+    groups.try_iter()?.map(|group| required_text("a group", &group?)).collect()
 }
 
 /// The groups of who logs in, and whether it waits.

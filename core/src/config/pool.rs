@@ -277,6 +277,15 @@ impl Pool {
         Error::invalid(format!("pool '{}': {what}", self.name))
     }
 
+    /// Whether who may have a unit depends on groups.
+    pub(crate) fn names_groups(&self) -> bool {
+        let names = |members: &[String]| members.iter().any(|member| member.starts_with(GROUP));
+        names(&self.include)
+            || names(&self.exclude)
+            || names(&self.administrators)
+            || self.reservations.iter().any(|reservation| names(&reservation.members))
+    }
+
     /// What a user of these groups is to the pool.
     pub(crate) fn rank<G: AsRef<str>>(&self, user: &str, groups: &[G]) -> Rank {
         let among = |members: &[String]| {

@@ -1,11 +1,14 @@
 //! Features: units of a pool that a session takes beside its license.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Engine;
 use super::ask::Wait;
+use super::groups::Groups;
 use super::login::{TRIES, changed, name_in};
 use super::queue::Want;
+use crate::clock::millis;
 use crate::error::{Error, Result};
 use crate::license::policy::Rank;
 use crate::manager::Then;
@@ -23,56 +26,49 @@ impl Engine {
         options: FeatureOptions,
         then: Then<()>,
     ) {
-        let asked = options.check().and_then(|()| request.0.in_flight()).and_then(|_| {
-            let number = self.pool(pool)?;
-            let waits = !options.queue.wait.is_zero();
-            Ok((number, if waits { self.feature_waiter(request, number, &options)? } else { None }))
-        });
-        let (pool, waiter) = match asked {
-            Ok(asked) => asked,
-            Err(error) => return then(Err(error)),
-        };
-        let queue = options.queue.clone();
-        let want = Taking { engine: self.clone(), request: request.clone(), pool, options };
-        self.wait_for_units(wait, queue, waiter, want, then);
-    }
-
-    /// Who is to wait for a feature; nobody if it can never be had.
-    fn feature_waiter(&self, request: &Request, pool: u32, options: &FeatureOptions) -> Result<Option<NewWaiter>> {
-        let session = request.0.session.id;
-        let take = self.take(request, pool, request.user()?, options)?;
-        if take.rank == Rank::Excluded {
-            return Ok(None);
+        let asked = options.check().and_then(|()| request.0.in_flight()).and_then(|_| self.pool(pool));
+        match asked {
+            Ok(pool) => self.take_known(wait, request, (pool, options), TRIES, then),
+            Err(error) => then(Err(error)),
         }
-        let card = request.0.resolve(self.table.card(self.at(), request.0.session))?;
-        let class = card.charge.map_or(LicenseClass::Named, |charge| charge.class);
-        let holder = take.holder.map_or_else(|| Holder::taker(session, class), Holder::User);
-        Ok(Some(NewWaiter {
-            session,
-            charge: Charge { pool, class: holder.class_of_takes(), holder, client: None },
-            from: None,
-            count: options.count,
-            rank: take.rank,
-            priority: options.queue.priority,
-            deadline: 0,
-        }))
     }
 
-    fn take(&self, request: &Request, pool: u32, user: Option<Arc<str>>, options: &FeatureOptions) -> Result<Take> {
-        let in_force = self.known_pool(pool);
-        let config = &in_force.pool;
-        let rank = user.as_ref().map_or(Rank::Ordinary, |user| config.rank(user, &options.groups));
-        let client = if config.holder_per_client && user.is_some() { self.client_of(request)? } else { None };
-        let holder = user.as_ref().map(|user| name_in(config, user, client.as_deref()));
-        Ok(Take {
-            pool,
-            count: options.count,
-            expected: user,
-            holder,
-            rank,
-            revision: in_force.revision,
-            asking: Asking::default(),
-        })
+    /// Takes a feature once the user's groups are known and there are units; begins anew, so many times, if it turns out
+    /// meanwhile that the groups matter, or those of another user.
+    fn take_known(
+        self: &Arc<Self>,
+        wait: Wait,
+        request: &Request,
+        (pool, mut options): (u32, FeatureOptions),
+        tries: usize,
+        then: Then<()>,
+    ) {
+        let until = self.clock.now().ms.saturating_add(millis(options.queue.wait));
+        let given: Option<Arc<[String]>> = options.groups.take().map(Arc::from);
+        let (engine, mine) = (self.clone(), request.clone());
+        self.with_groups(wait, request, None, (Some(pool), given.as_ref()), move |groups| {
+            let groups = match groups {
+                Ok(groups) => groups,
+                Err(error) => return then(Err(error)),
+            };
+            let (count, queue) = (options.count, options.queue.clone());
+            let unknown = Arc::new(AtomicBool::new(false));
+            let want =
+                Taking { engine: engine.clone(), request: mine.clone(), pool, count, groups, unknown: unknown.clone() };
+            let waiter = if queue.wait.is_zero() { Ok(None) } else { want.waiter(queue.priority) };
+            let (again, asker) = (engine.clone(), mine);
+            let take = move |done: Result<()>| match done {
+                Err(_) if tries > 1 && unknown.load(Ordering::Acquire) => {
+                    options.queue.wait = again.until(until);
+                    again.take_known(wait, &asker, (pool, options), tries - 1, then);
+                }
+                done => then(done),
+            };
+            match waiter {
+                Ok(waiter) => engine.wait_for_units(wait, queue, waiter, want, Box::new(take)),
+                Err(error) => take(Err(error)),
+            }
+        });
     }
 
     pub fn return_feature(&self, request: &Request, pool: &str, count: u64) -> Result<u64> {
@@ -94,16 +90,67 @@ struct Taking {
     engine: Arc<Engine>,
     request: Request,
     pool: u32,
-    options: FeatureOptions,
+    count: u64,
+    groups: Groups,
+    /// Whether it turned out that the user's groups matter and are not known.
+    unknown: Arc<AtomicBool>,
+}
+
+impl Taking {
+    /// What is taken, for whoever is logged in now.
+    fn take(&self) -> Result<Take> {
+        let Self { engine, request, pool, count, groups, unknown } = self;
+        let user = request.user()?;
+        let in_force = engine.known_pool(*pool);
+        let config = &in_force.pool;
+        let rank = user.as_ref().map_or(Some(Rank::Ordinary), |user| engine.rank(config, user, groups));
+        let Some(rank) = rank else {
+            unknown.store(true, Ordering::Release);
+            return Err(changed());
+        };
+        let client = if config.holder_per_client && user.is_some() { engine.client_of(request)? } else { None };
+        let holder = user.as_ref().map(|user| name_in(config, user, client.as_deref()));
+        Ok(Take {
+            pool: *pool,
+            count: *count,
+            expected: user,
+            holder,
+            rank,
+            revision: in_force.revision,
+            asking: Asking::default(),
+        })
+    }
+
+    /// Who is to wait for it; nobody if it can never be had.
+    fn waiter(&self, priority: i8) -> Result<Option<NewWaiter>> {
+        let Self { engine, request, pool, count, .. } = self;
+        let session = request.0.session.id;
+        let take = self.take()?;
+        if take.rank == Rank::Excluded {
+            return Ok(None);
+        }
+        let card = request.0.resolve(engine.table.card(engine.at(), request.0.session))?;
+        let class = card.charge.map_or(LicenseClass::Named, |charge| charge.class);
+        let holder = take.holder.map_or_else(|| Holder::taker(session, class), Holder::User);
+        Ok(Some(NewWaiter {
+            session,
+            charge: Charge { pool: *pool, class: holder.class_of_takes(), holder, client: None },
+            from: None,
+            count: *count,
+            rank: take.rank,
+            priority,
+            deadline: 0,
+        }))
+    }
 }
 
 impl Want for Taking {
     type Got = ();
 
     fn attempt(&mut self, asking: Asking) -> Result<Result<(), DenyReason>> {
-        let Self { engine, request, pool, options } = self;
         for _ in 0..TRIES {
-            let take = Take { asking, ..engine.take(request, *pool, request.user()?, options)? };
+            let take = Take { asking, ..self.take()? };
+            let Self { engine, request, pool, .. } = &*self;
             let taken = request.0.resolve(engine.table.take_feature(engine.at(), request.0.session, &take))?;
             engine.pump_pools();
             match taken {

@@ -1,9 +1,12 @@
 //! Users come and go: holder, trade and token change in one step.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use super::Engine;
 use super::ask::{Wait, refusal};
+use super::groups::Groups;
 use super::queue::Want;
 use crate::clock::millis;
 use crate::config::{Pool, TradeFailure, check_user};
@@ -32,22 +35,26 @@ impl Engine {
         card.pool().map(|pool| self.known_pool(pool))
     }
 
-    /// A change to a user of this session: who is charged, and what that is to the pool.
-    fn to_user(&self, card: &Card, user: &Arc<str>, client: Option<&str>, options: &LoginOptions) -> HolderChange {
+    /// A change to a user of a session: who is charged, and what that is to the pool. `None` if the host must be asked for
+    /// the user's groups first.
+    fn to_user(&self, coming: &Coming, groups: &Groups) -> Option<HolderChange> {
+        let Coming { card, user, client, trade_only, .. } = coming;
+        let client = client.as_deref();
         let pool = self.pool_of(card);
         let pool = pool.as_deref();
-        HolderChange {
+        let keep = pool.is_none_or(|pool| pool.pool.trade_failure == TradeFailure::Keep);
+        Some(HolderChange {
             user: Some(user.clone()),
             expected: card.user.clone(),
             holder: Holder::User(pool.map_or_else(|| user.clone(), |pool| name_in(&pool.pool, user, client))),
-            rank: pool.map_or(Rank::Ordinary, |pool| pool.pool.rank(user, &options.groups)),
+            rank: pool.map_or(Some(Rank::Ordinary), |pool| self.rank(&pool.pool, user, groups))?,
             revision: pool.map_or(0, |pool| pool.revision),
-            keep_on_denial: pool.is_none_or(|pool| pool.pool.trade_failure == TradeFailure::Keep),
-            rotate: Some(millis(self.config.rotation_grace)),
-            trade_only: false,
+            keep_on_denial: keep && !trade_only,
+            rotate: (!trade_only).then(|| millis(self.config.rotation_grace)),
+            trade_only: *trade_only,
             idle: self.app(card.application).idle,
             asking: Asking::default(),
-        }
+        })
     }
 
     pub(super) fn client_of(&self, request: &Request) -> Result<Option<String>> {
@@ -151,15 +158,37 @@ impl Engine {
             Err(error) => return then(Err(error)),
         };
         let (engine, mine, pool) = (self.clone(), request.clone(), card.pool());
+        let coming = Coming::new(card, user, client, options, false);
         let log_in = move |done: Result<HolderChanged>| {
             then(done.and_then(|done| {
                 let token = engine.new_token(&mine, &done)?;
                 Ok(Login { token, trade_denied: done.trade_denied.map(|reason| engine.denial(pool, reason)) })
             }));
         };
-        let (engine, from, queue) = (self.clone(), (card.pool(), card.charge.clone()), options.queue.clone());
-        let work_out = Box::new(move || engine.to_user(&card, &user, client.as_deref(), &options));
-        self.change_in_turn(wait, request, from, queue, work_out, Box::new(log_in));
+        self.come(wait, request, coming, TRIES, Box::new(log_in));
+    }
+
+    /// Has a user come once its groups are known and there are units for it; begins anew, so many times, if it turns out
+    /// meanwhile that the groups matter.
+    fn come(self: &Arc<Self>, wait: Wait, request: &Request, coming: Coming, tries: usize, then: Then<HolderChanged>) {
+        let until = self.clock.now().ms.saturating_add(millis(coming.queue.wait));
+        let (engine, mine, coming) = (self.clone(), request.clone(), Arc::new(coming));
+        let (user, pool, given) = (coming.user.clone(), coming.card.pool(), coming.groups.clone());
+        self.with_groups(wait, request, Some(&user), (pool, given.as_ref()), move |groups| {
+            let groups = match groups {
+                Ok(groups) => groups,
+                Err(error) => return then(Err(error)),
+            };
+            let (again, asker, comes) = (engine.clone(), mine.clone(), coming.clone());
+            let come = move |done: Result<HolderChanged>| match done {
+                Err(_) if tries > 1 && comes.unknown.load(Ordering::Acquire) => {
+                    let rest = Coming::again(&comes, again.until(until));
+                    again.come(wait, &asker, rest, tries - 1, then);
+                }
+                done => then(done),
+            };
+            engine.change_in_turn(wait, &mine, coming, groups, Box::new(come));
+        });
     }
 
     /// Changes the holder once there are units for the new one.
@@ -167,13 +196,13 @@ impl Engine {
         self: &Arc<Self>,
         wait: Wait,
         request: &Request,
-        (pool, from): (Option<u32>, Option<Charge>),
-        queue: QueueOptions,
-        work_out: Box<dyn Fn() -> HolderChange + Send>,
+        coming: Arc<Coming>,
+        groups: Groups,
         then: Then<HolderChanged>,
     ) {
+        let (pool, queue) = (coming.card.pool(), coming.queue.clone());
         let waiter = pool.filter(|_| !queue.wait.is_zero()).and_then(|pool| {
-            let change = work_out();
+            let (from, change) = (coming.card.charge.clone(), self.to_user(&coming, &groups)?);
             let changes = from.as_ref().is_none_or(|from| from.holder != change.holder);
             // One that has no unit yet takes its first.
             let first = || Charge { pool, class: LicenseClass::Lazy, holder: change.holder.clone(), client: None };
@@ -187,7 +216,7 @@ impl Engine {
                 deadline: 0,
             })
         });
-        let want = Changing { engine: self.clone(), request: request.clone(), pool, work_out };
+        let want = Changing { engine: self.clone(), request: request.clone(), coming, groups };
         self.wait_for_units(wait, queue, waiter, want, then);
     }
 
@@ -202,14 +231,8 @@ impl Engine {
             Ok(asked) => asked,
             Err(error) => return then(Err(error)),
         };
-        let (engine, from, queue) = (self.clone(), (card.pool(), card.charge.clone()), options.queue.clone());
-        let work_out = Box::new(move || HolderChange {
-            keep_on_denial: false,
-            rotate: None,
-            trade_only: true,
-            ..engine.to_user(&card, &user, client.as_deref(), &options)
-        });
-        self.change_in_turn(wait, request, from, queue, work_out, Box::new(move |done| then(done.map(drop))));
+        let coming = Coming::new(card, user, client, options, true);
+        self.come(wait, request, coming, TRIES, Box::new(move |done| then(done.map(drop))));
     }
 
     pub fn logout(self: &Arc<Self>, wait: Wait, request: &Request, force: bool, then: Then<Logout>) {
@@ -284,24 +307,64 @@ impl Engine {
     }
 }
 
+/// A user who comes to a session.
+struct Coming {
+    card: Card,
+    user: Arc<str>,
+    client: Option<String>,
+    /// As given with the call.
+    groups: Option<Arc<[String]>>,
+    queue: QueueOptions,
+    /// Whether it is there already, and wants its unit.
+    trade_only: bool,
+    /// Whether it turned out that its groups matter and are not known.
+    unknown: AtomicBool,
+}
+
+impl Coming {
+    fn new(card: Card, user: Arc<str>, client: Option<String>, options: LoginOptions, trade_only: bool) -> Self {
+        let groups = options.groups.map(Arc::from);
+        Self { card, user, client, groups, queue: options.queue, trade_only, unknown: AtomicBool::new(false) }
+    }
+
+    /// The same anew, which waits so long.
+    fn again(&self, wait: Duration) -> Self {
+        Self {
+            card: self.card.clone(),
+            user: self.user.clone(),
+            client: self.client.clone(),
+            groups: self.groups.clone(),
+            queue: QueueOptions { wait, ..self.queue.clone() },
+            trade_only: self.trade_only,
+            unknown: AtomicBool::new(false),
+        }
+    }
+}
+
 /// A holder that is to be another.
 struct Changing {
     engine: Arc<Engine>,
     request: Request,
-    pool: Option<u32>,
-    work_out: Box<dyn Fn() -> HolderChange + Send>,
+    coming: Arc<Coming>,
+    groups: Groups,
 }
 
 impl Want for Changing {
     type Got = HolderChanged;
 
     fn attempt(&mut self, asking: Asking) -> Result<Result<HolderChanged, DenyReason>> {
-        let work_out = &self.work_out;
-        self.engine.change_holder(&self.request, || Ok(HolderChange { asking, ..work_out() }))
+        let Self { engine, request, coming, groups } = self;
+        engine.change_holder(request, || {
+            let change = engine.to_user(coming, groups).ok_or_else(|| {
+                coming.unknown.store(true, Ordering::Release);
+                changed()
+            })?;
+            Ok(HolderChange { asking, ..change })
+        })
     }
 
     fn denied(&mut self, reason: DenyReason) -> Error {
-        self.engine.denial(self.pool, reason)
+        self.engine.denial(self.coming.card.pool(), reason)
     }
 }
 
@@ -316,6 +379,6 @@ pub(super) fn name_in(pool: &Pool, user: &Arc<str>, client: Option<&str>) -> Arc
 pub(super) fn changed() -> Error {
     Error::new(
         ErrorKind::Conflict,
-        "the session's user was changed by another request while the callbacks were asked; nothing was changed",
+        "the session's user or the pool's rules were changed while the callbacks were asked; nothing was changed",
     )
 }

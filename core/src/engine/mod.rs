@@ -7,6 +7,7 @@ mod create;
 mod deliver;
 mod end;
 mod feature;
+mod groups;
 mod handing;
 mod login;
 mod look;

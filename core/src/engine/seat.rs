@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use super::Engine;
 use crate::config::Config;
 use crate::error::Result;
-use crate::event::EventClass;
+use crate::event::{EventClass, GroupResolver, contain};
 use crate::fork;
 use crate::session::CloseReport;
 use crate::sync::Mutex;
@@ -22,6 +22,8 @@ pub(crate) struct Seat {
     config: Config,
     /// What is registered here is registered in the child, too. Locked only while no thread forks.
     classes: Mutex<Vec<EventClass>>,
+    /// The same of who resolves groups.
+    resolver: Mutex<Option<Arc<dyn GroupResolver>>>,
     forks: u64,
     /// The seat of the child; null while there is none.
     child: AtomicPtr<Seat>,
@@ -38,19 +40,23 @@ impl Seat {
         {
             config.store = format!("file:{path}");
         }
-        Self::open(config, Vec::new())
+        Self::open(config, Vec::new(), None)
     }
 
-    fn open(config: Config, classes: Vec<EventClass>) -> Result<Self> {
+    fn open(config: Config, classes: Vec<EventClass>, resolver: Option<Arc<dyn GroupResolver>>) -> Result<Self> {
         let engine = Engine::new(config.clone())?;
         let forks = fork::generation();
         for class in &classes {
             engine.register(class.clone())?;
         }
+        if resolver.is_some() {
+            engine.set_group_resolver(resolver.clone())?;
+        }
         Ok(Self {
             engine: ManuallyDrop::new(engine),
             config,
             classes: Mutex::new(classes),
+            resolver: Mutex::new(resolver),
             forks,
             child: AtomicPtr::new(ptr::null_mut()),
             opening: AtomicU64::new(0),
@@ -110,7 +116,7 @@ impl Seat {
             self.opening.store(0, Ordering::Release);
             return Ok(child);
         }
-        let opened = Self::open(self.config.clone(), self.classes());
+        let opened = Self::open(self.config.clone(), self.classes(), self.resolver());
         let opened = opened.map(|seat| {
             self.engine.not_reopened(None);
             let seat = Box::into_raw(Box::new(seat));
@@ -124,6 +130,21 @@ impl Seat {
 
     fn classes(&self) -> Vec<EventClass> {
         self.classes.lock().clone()
+    }
+
+    fn resolver(&self) -> Option<Arc<dyn GroupResolver>> {
+        self.resolver.lock().clone()
+    }
+
+    pub fn set_group_resolver(&self, resolver: Option<Arc<dyn GroupResolver>>) -> Result<()> {
+        let seat = self.here();
+        seat.engine.set_group_resolver(resolver.clone())?;
+        let before = {
+            let _still = fork::still();
+            std::mem::replace(&mut *seat.resolver.lock(), resolver)
+        };
+        contain::run("a group resolver's destructor", || drop(before));
+        Ok(())
     }
 
     pub fn register(&self, class: EventClass) -> Result<()> {

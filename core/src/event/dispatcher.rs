@@ -18,15 +18,17 @@ use super::class::{ClassRef, EventClass};
 use super::closing::FOREVER;
 use super::current;
 use super::dead_letter::{DeadLetter, DeadLetters};
+use super::decider::CLOSED;
 use super::delivery::apply;
 pub(crate) use super::delivery::{Delivery, Origin};
 pub(crate) use super::dispatch_config::DispatchConfig;
 pub use super::dispatch_config::ThreadHooks;
 use super::dispatch_stats::{CallbackFailure, CallbackOutcome, ClassHealth, DispatchStats};
 use super::event::Event;
+use super::groups::{GroupResolver, Resolving};
 use super::lane::{Item, Taker};
 use super::letter_box::{Letters, NewLetter};
-use super::registry::Registry;
+use super::registry::{Registered, Registry};
 use super::watch::Watch;
 use crate::clock::{Clock, Millis, Timers};
 use crate::error::{Error, ErrorKind, Result};
@@ -119,15 +121,50 @@ impl Dispatcher {
     ///
     /// Errors: `reentrant` inside one of its own callbacks.
     pub fn unregister(&self, namespace: &str, name: &str) -> Result<bool> {
-        let Some(id) = self.registry.look(namespace, name, |class| class.id) else { return Ok(false) };
-        if current::inside_class(self.config.manager_id, id) {
+        if self.is_inside(namespace, name) {
             let message = format!("event class '{name}' can't be unregistered inside one of its own callbacks");
             return Err(Error::new(ErrorKind::Reentrant, message));
         }
         let Some(class) = self.registry.remove(namespace, name) else { return Ok(false) };
+        Self::release(class);
+        Ok(true)
+    }
+
+    /// Sets who resolves groups, or takes it away. When it returns, the one before does not run any more and is dropped,
+    /// unless it overruns: then it is dropped when it returns.
+    ///
+    /// Errors: `reentrant` inside of it, `closed`.
+    pub fn set_group_resolver(&self, resolver: Option<Arc<dyn GroupResolver>>) -> Result<()> {
+        let own = Resolving::class();
+        if self.is_inside(&own.namespace, &own.name) {
+            let message = "the group resolver can't be set inside of itself";
+            return Err(Error::new(ErrorKind::Reentrant, message));
+        }
+        if self.backlog.lock().closing {
+            return Err(Error::new(ErrorKind::Closed, CLOSED));
+        }
+        let before = match resolver {
+            Some(resolver) => {
+                let class = EventClass::new(&*own.name, Resolving::new(resolver)).namespace(&*own.namespace);
+                self.registry.replace(class, &self.config)?
+            }
+            None => self.registry.remove(&own.namespace, &own.name),
+        };
+        if let Some(before) = before {
+            Self::release(before);
+        }
+        Ok(())
+    }
+
+    /// Whether one of its callbacks runs on this thread.
+    fn is_inside(&self, namespace: &str, name: &str) -> bool {
+        let id = self.registry.look(namespace, name, |class| class.id);
+        id.is_some_and(|id| current::inside_class(self.config.manager_id, id))
+    }
+
+    fn release(class: Arc<Registered>) {
         let until = Instant::now() + Duration::from_millis(class.deadline).min(FOREVER);
         Registry::release(class, until);
-        Ok(true)
     }
 
     /// Whether this class is registered here.
@@ -401,5 +438,5 @@ impl Dispatcher {
 
 fn name_of(health: &ClassHealth) -> String {
     let ClassRef { namespace, name, .. } = &health.class;
-    if namespace.is_empty() { name.to_string() } else { format!("{namespace}/{name}") }
+    if namespace.is_empty() || Resolving::is(&health.class) { name.to_string() } else { format!("{namespace}/{name}") }
 }

@@ -68,7 +68,19 @@ pub struct Event {
 #[derive(Debug, Default)]
 pub struct Choice {
     license_class: crate::sync::Mutex<Option<LicenseClass>>,
+    groups: crate::sync::Mutex<Option<Vec<String>>>,
     keep: AtomicBool,
+}
+
+impl Choice {
+    pub(super) fn set_groups(&self, groups: Vec<String>) {
+        *self.groups.lock() = Some(groups);
+    }
+
+    /// The groups that the host told, if it did.
+    pub(crate) fn take_groups(&self) -> Option<Vec<String>> {
+        self.groups.lock().take()
+    }
 }
 
 impl Event {

@@ -15,6 +15,7 @@ pub(crate) mod dispatch_stats;
 pub(crate) mod dispatcher;
 #[allow(clippy::module_inception)]
 pub mod event;
+pub mod groups;
 pub mod handler;
 pub(crate) mod id_hash;
 pub(crate) mod lane;
@@ -32,6 +33,7 @@ pub use dispatch_config::DispatchMode;
 pub use dispatch_stats::{CallbackFailure, CallbackOutcome, ClassHealth, DispatchReport, DispatchStats};
 pub use dispatcher::ThreadHooks;
 pub use event::{Event, PoolState};
+pub use groups::{GroupReply, GroupResolver};
 pub use handler::{Attempt, Callbacks, EventHandler, Place, Reply, ReplyWatch, Verdict};
 
 #[cfg(test)]

@@ -101,31 +101,13 @@ pub(crate) struct Registry {
 type Names = HashMap<Arc<str>, HashMap<Arc<str>, Arc<Registered>>>;
 
 impl Registry {
+    /// Registers a class; returns the registration's id.
+    ///
+    /// Errors: `exists` if its name is taken, `invalid`.
     pub fn register(&self, class: EventClass, config: &DispatchConfig) -> Result<u64> {
         class.check()?;
-        let handler = class.handler;
-        let handles = |kind: &EventKind| contain::contain(|| handler.handles(*kind));
-        let mut kinds = 0;
-        for kind in EventKind::ALL {
-            match handles(kind) {
-                Ok(true) => kinds |= kind.bit(),
-                Ok(false) => {}
-                Err(text) => return Err(Error::invalid(format!("event class '{}': {text}", class.name))),
-            }
-        }
-        let name = ClassRef::new(class.namespace, class.name);
-        let id = self.last_id.fetch_add(1, Ordering::SeqCst) + 1;
-        let registered = Arc::new(Registered {
-            id,
-            kinds,
-            deadline: class.deadline.map_or(config.callback_deadline, millis),
-            compat_veto: class.compat_veto,
-            breaker: Arc::new(Breaker::new(config.breaker_failures, config.breaker_probe, config.max_stuck)),
-            async_refused: AtomicBool::new(false),
-            handler,
-            gate: Arc::default(),
-            class: name.clone(),
-        });
+        let registered = self.prepare(class, config)?;
+        let (id, name) = (registered.id, registered.class.clone());
         let mut classes = self.classes.write();
         let names = classes.entry(name.namespace).or_default();
         if names.contains_key(&name.name) {
@@ -137,6 +119,40 @@ impl Registry {
         names.insert(name.name, registered);
         self.count_kinds(&classes);
         Ok(id)
+    }
+
+    /// Registers what has a name that no class of a host can have, in place of the one before.
+    pub fn replace(&self, own: EventClass, config: &DispatchConfig) -> Result<Option<Arc<Registered>>> {
+        let registered = self.prepare(own, config)?;
+        let name = registered.class.clone();
+        let mut classes = self.classes.write();
+        let before = classes.entry(name.namespace).or_default().insert(name.name, registered);
+        self.count_kinds(&classes);
+        Ok(before)
+    }
+
+    fn prepare(&self, class: EventClass, config: &DispatchConfig) -> Result<Arc<Registered>> {
+        let handler = class.handler;
+        let handles = |kind: &EventKind| contain::contain(|| handler.handles(*kind));
+        let mut kinds = 0;
+        for kind in EventKind::ALL {
+            match handles(kind) {
+                Ok(true) => kinds |= kind.bit(),
+                Ok(false) => {}
+                Err(text) => return Err(Error::invalid(format!("event class '{}': {text}", class.name))),
+            }
+        }
+        Ok(Arc::new(Registered {
+            id: self.last_id.fetch_add(1, Ordering::SeqCst) + 1,
+            kinds,
+            deadline: class.deadline.map_or(config.callback_deadline, millis),
+            compat_veto: class.compat_veto,
+            breaker: Arc::new(Breaker::new(config.breaker_failures, config.breaker_probe, config.max_stuck)),
+            async_refused: AtomicBool::new(false),
+            handler,
+            gate: Arc::default(),
+            class: ClassRef::new(class.namespace, class.name),
+        }))
     }
 
     /// Takes a class out, and lets nobody call it any more.

@@ -8,6 +8,7 @@ mod closing;
 mod deliveries;
 mod expiry;
 mod forum;
+mod groups;
 mod licenses;
 mod races;
 mod seeing;

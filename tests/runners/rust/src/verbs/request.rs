@@ -100,8 +100,8 @@ fn on_request(world: &Arc<World>, verb: &str, words: &Words) -> Answer {
 
 /// What `groups=A,B` says of who logs in, and whether it waits.
 fn options(world: &World, words: &Words) -> Result<LoginOptions, Fail> {
-    let groups = words.text("groups")?.unwrap_or_default();
-    let groups = groups.split(',').filter(|group| !group.is_empty()).map(str::to_string).collect();
+    let groups = words.text("groups")?;
+    let groups = groups.map(|all| all.split(',').filter(|group| !group.is_empty()).map(str::to_string).collect());
     Ok(LoginOptions { groups, queue: queue_options(world, words)? })
 }
 
