@@ -21,9 +21,11 @@ mod link;
 mod openers;
 mod pools;
 mod power;
+mod pressure;
 mod process;
 mod queue;
 mod race;
+mod restart;
 mod rotate;
 mod secrets;
 mod seed;
@@ -53,6 +55,7 @@ const ROLES: &[(&str, Role)] = &[
     ("scribe", frozen::role),
     ("script", faults::role),
     ("secretary", secrets::role),
+    ("tenant", pressure::role),
     ("trader", race::role),
 ];
 

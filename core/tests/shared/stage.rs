@@ -45,11 +45,26 @@ impl Stage {
         let dir = Dir::new();
         let shop = change(Shop { capacity, ..dir.shop() });
         let manager = shop.open();
-        let heard = Arc::new(Mutex::new(Vec::new()));
-        if !shop.class.is_empty() {
-            manager.register(EventClass::new(&*shop.class, Ear(heard.clone()))).expect("a class");
+        let stage = Self { _dir: dir, shop, manager, heard: Arc::default(), seen: Mutex::default(), most };
+        stage.listen();
+        stage
+    }
+
+    fn listen(&self) {
+        if !self.shop.class.is_empty() {
+            let ear = Ear(self.heard.clone());
+            self.manager.register(EventClass::new(&*self.shop.class, ear)).expect("a class");
         }
-        Self { _dir: dir, shop, manager, heard, seen: Mutex::default(), most }
+    }
+
+    pub fn close(&self) {
+        assert_eq!(self.manager.close(Duration::from_secs(5)).in_flight, 0);
+    }
+
+    /// Opens it again.
+    pub fn open(&mut self) {
+        self.manager = self.shop.open();
+        self.listen();
     }
 
     /// What was heard of a session's end.
@@ -101,15 +116,26 @@ impl Stage {
         let audit = self.manager.audit("users").expect("audit");
         assert_eq!((audit.counted, audit.recounted, &audit.differences), (in_use, in_use, &Vec::new()));
         assert_eq!(self.manager.check(), Ok(Vec::new()));
+        self.follow();
+        let seen = *self.seen.lock().expect("a lock");
+        assert_eq!(seen.1, in_use, "the accounts end with what is in use");
+        let usage = self.usage();
+        let held: u64 = usage.holders.iter().map(|holder| holder.units).sum();
+        assert_eq!((usage.in_use, held + usage.offered), (in_use, in_use), "{usage:?}");
+    }
+
+    /// Reads the accounts on: without a gap, and never more than there are.
+    pub fn follow(&self) {
         let mut seen = self.seen.lock().expect("a lock");
         for record in self.manager.audit_records("users", seen.0, usize::MAX).expect("accounts") {
             assert_eq!((record.seq, record.before), (seen.0 + 1, seen.1), "a gap in the accounts: {record:?}");
             assert!(record.after <= self.most, "more units than there are: {record:?}");
             *seen = (record.seq, record.after);
         }
-        assert_eq!(seen.1, in_use, "the accounts end with what is in use");
-        let usage = self.usage();
-        let held: u64 = usage.holders.iter().map(|holder| holder.units).sum();
-        assert_eq!((usage.in_use, held + usage.offered), (in_use, in_use), "{usage:?}");
+    }
+
+    /// Audit records so far.
+    pub fn records(&self) -> u64 {
+        self.seen.lock().expect("a lock").0
     }
 }
