@@ -36,6 +36,7 @@ pub mod license;
 pub mod manager;
 pub mod reason;
 pub mod request;
+mod ring;
 pub mod session;
 mod store;
 #[doc(hidden)]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::crowd::{Candidates, Crowd, Standing, Victims};
 use super::ledger::{self, Demand, Verdict};
 use super::places::Places;
+use super::plain;
 use super::queue;
 use super::redefine::{Redefinition, redefine};
 use super::state::{Decided, State};
@@ -12,7 +13,7 @@ use super::waiter::Waiter;
 use crate::clock::Millis;
 use crate::config::Pool;
 use crate::id::SessionId;
-use crate::reason::{DenyReason, LicenseClass};
+use crate::reason::DenyReason;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::table::{At, Charge, Leaving, PoolInForce, PoolLevel, PoolUnchanged, SessionRef, Taken, Wake};
@@ -77,13 +78,12 @@ impl Account {
         }
         let to = Arc::new(PoolInForce::new(to, revision + 1));
         let books = &mut state.books;
-        books.keep = to.rules.audit_records;
+        books.records.keep(to.rules.audit_records);
         let change = Redefinition { from: &from, to: &to, actor, recounted: false };
         let Ok(changed) = redefine(books, at, change);
         match changed {
             Ok(()) => {
-                let surplus = books.records.len().saturating_sub(books.keep);
-                books.records.drain(..surplus);
+                books.records.trim();
                 if !to.rules.may_evict() {
                     (books.places, books.candidates) = (None, Candidates::default());
                 }
@@ -95,7 +95,7 @@ impl Account {
                 Ok(Defined { from, to, next })
             }
             Err(why) => {
-                books.keep = from.rules.audit_records;
+                books.records.keep(from.rules.audit_records);
                 Err(PoolUnchanged::Held(why))
             }
         }
@@ -123,6 +123,18 @@ impl Account {
         }
     }
 
+    /// Charges one session more that was last used then, if that is simple; `false`: nothing changed.
+    #[inline]
+    pub fn join(&self, at: At, session: SessionRef, used: Millis, demand: &Demand<'_>) -> bool {
+        self.step(|defined, books| {
+            let Ok(joined) = plain::join(books, &defined.rules, at, session.id, demand);
+            if joined {
+                books.joined(session, used, demand.charge);
+            }
+            joined
+        })
+    }
+
     /// Charges one session more that was last used then, or tells why not. `crowd` are the sessions of the pool, of which some
     /// may have to go for it, and whether this is the last time that the demand is made.
     pub fn acquire(
@@ -139,9 +151,7 @@ impl Account {
                 verdict
             });
             if decided.verdict.is_ok() {
-                books.moves(session, None, Some(demand.charge));
-                let anonymous = demand.charge.class == LicenseClass::Anonymous;
-                books.candidates.arrived(anonymous, Standing { used, made: 0, place: session.place });
+                books.joined(session, used, demand.charge);
             }
             decided
         })

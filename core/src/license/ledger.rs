@@ -10,6 +10,7 @@ use super::books::{Ledger, UserHolder};
 use super::crowd::Victims;
 use super::desk::Desk;
 use super::join::Joining;
+use super::plain;
 use super::policy::{self, Rank};
 use super::queue;
 use super::rules;
@@ -65,6 +66,21 @@ pub(crate) fn acquire<L: Ledger>(
     demand: Demand<'_>,
     victims: &mut Victims<'_, L>,
 ) -> Result<Verdict, L::Error> {
+    if plain::join(ledger, pool, at, session, &demand)? {
+        return Ok(Ok(()));
+    }
+    admit(ledger, pool, at, session, demand, victims)
+}
+
+/// The same the long way.
+pub(super) fn admit<L: Ledger>(
+    ledger: &mut L,
+    pool: &PoolDefinition,
+    at: At,
+    session: SessionId,
+    demand: Demand<'_>,
+    victims: &mut Victims<'_, L>,
+) -> Result<Verdict, L::Error> {
     let charge = demand.charge;
     let blocked = tidy(ledger, pool, at)?.blocked;
     let held = held(ledger, &charge.holder)?;
@@ -105,6 +121,9 @@ pub(crate) fn release<L: Ledger>(
     charge: &Charge,
     since: Millis,
 ) -> Result<(), L::Error> {
+    if plain::leave(ledger, pool, at, session, charge, since)? {
+        return Ok(());
+    }
     give_back(ledger, pool, at, session, charge, since, 1)
 }
 

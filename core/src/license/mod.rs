@@ -13,6 +13,7 @@ mod join;
 pub(crate) mod ledger;
 mod line;
 mod places;
+mod plain;
 pub mod policy;
 pub(crate) mod queue;
 pub(crate) mod recount;

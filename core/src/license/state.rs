@@ -1,12 +1,12 @@
 //! The books of one pool in memory.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::convert::Infallible;
 use std::sync::Arc;
 
 use super::audit::{AuditKind, AuditWhy};
 use super::books::{AuditEntry, Ledger, Lingering, Mark, Orphan, Totals, UserHolder};
-use super::crowd::{Candidates, Crowd, Going, Victims};
+use super::crowd::{Candidates, Crowd, Going, Standing, Victims};
 use super::ledger::Verdict;
 use super::line::Line;
 use super::places::Places;
@@ -14,7 +14,8 @@ use super::redefine::Seats;
 use super::waiter::{Awaits, Lane, Waiter};
 use crate::clock::Millis;
 use crate::id::SessionId;
-use crate::reason::DenyReason;
+use crate::reason::{DenyReason, LicenseClass};
+use crate::ring::Ring;
 use crate::table::{Charge, Holder, PoolDefinition, PoolLevel, SessionRef, Taken};
 
 /// What is written in them.
@@ -36,10 +37,7 @@ pub(crate) struct State {
     pub(super) ripe: Option<Millis>,
     /// Numbers of those so far: they are free in the order in which they began to linger.
     orphaned: u64,
-    pub(super) seq: u64,
-    /// The most records that are kept.
-    pub(super) keep: usize,
-    pub(super) records: VecDeque<Record>,
+    pub(super) records: Ring<Record>,
     pub(super) levels: Vec<(PoolLevel, u64)>,
     pub(super) marks: Vec<Mark>,
     /// While a recount runs: what became of sessions since.
@@ -68,6 +66,14 @@ pub(super) struct Moved {
     pub takes: HashMap<SessionId, Vec<(Holder, u64)>>,
 }
 
+impl Moved {
+    #[cold]
+    fn note(&mut self, session: SessionId, charge: Option<&Charge>) {
+        self.licenses.insert(session, charge.cloned());
+    }
+}
+
+#[derive(Debug)]
 pub(super) struct Record {
     pub at: Millis,
     pub kind: AuditKind,
@@ -85,11 +91,15 @@ const MAX_LEVELS: usize = 1024;
 impl State {
     /// Those of a new pool, which keep so many records.
     pub(super) fn new(keep: usize, places: Option<Places>) -> Self {
-        Self { keep, places, ..Self::default() }
+        Self { records: Ring::new(keep), places, ..Self::default() }
     }
 
     /// When the first unit is free that lingers or is set aside, or there is something else to do.
+    #[inline]
     pub(super) fn next_free(&self) -> Option<Millis> {
+        if self.totals.lingering | self.totals.waiting == 0 {
+            return self.ripe;
+        }
         let user = self.fading.first().map(|(until, _)| *until);
         let orphan = self.orphans.first_key_value().map(|((until, _), _)| *until);
         let lapse = self.line.first_lapse().map(|(until, _)| until);
@@ -101,6 +111,16 @@ impl State {
         self.places.as_ref()?.of(user)
     }
 
+    /// A session is charged that was last used then.
+    #[inline]
+    pub(super) fn joined(&mut self, session: SessionRef, used: Millis, charge: &Charge) {
+        self.moves(session, None, Some(charge));
+        let anonymous = charge.class == LicenseClass::Anonymous;
+        self.candidates.arrived(anonymous, Standing { used, made: 0, place: session.place });
+    }
+
+    /// A session is charged otherwise than before.
+    #[inline]
     pub(super) fn moves(&mut self, session: SessionRef, from: Option<&Charge>, to: Option<&Charge>) {
         self.note_move(session.id, to);
         let Some(places) = &mut self.places else { return };
@@ -139,9 +159,10 @@ impl State {
         Decided { verdict, going, again }
     }
 
+    #[inline]
     fn note_move(&mut self, session: SessionId, charge: Option<&Charge>) {
         if let Some(moved) = &mut self.moved {
-            moved.licenses.insert(session, charge.cloned());
+            moved.note(session, charge);
         }
     }
 
@@ -270,11 +291,7 @@ impl Ledger for State {
     #[inline]
     fn record(&mut self, entry: &AuditEntry<'_>) -> Result<(), Infallible> {
         let AuditEntry { at, kind, session, holder, before, after, reason, why } = *entry;
-        self.seq += 1;
-        if self.records.len() >= self.keep {
-            self.records.pop_front();
-        }
-        self.records.push_back(Record { at, kind, session, holder: holder.clone(), before, after, reason, why });
+        self.records.push(Record { at, kind, session, holder: holder.clone(), before, after, reason, why });
         Ok(())
     }
 

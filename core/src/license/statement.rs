@@ -69,11 +69,9 @@ impl Account {
     /// Accounts after a position.
     pub fn records(&self, after: u64, limit: usize) -> Vec<AuditRecord> {
         let state = &self.state.lock().books;
-        let first = state.seq - state.records.len() as u64 + 1;
-        let skip = usize::try_from(after.saturating_add(1).saturating_sub(first)).unwrap_or(usize::MAX);
-        (first..)
-            .zip(&state.records)
-            .skip(skip)
+        state
+            .records
+            .after(after)
             .take(limit)
             .map(|(seq, record)| AuditRecord {
                 seq,

@@ -155,6 +155,9 @@ impl MemoryTable {
         woken: &mut Waiters,
     ) -> Verdict {
         let account = &self.accounts[demand.charge.pool as usize];
+        if account.join(at, session, used, &demand) {
+            return Ok(());
+        }
         let mut tries = Tries::default();
         loop {
             let mut sessions = Sessions { table: self, at, pool: demand.charge.pool, held: Vec::new() };

@@ -1,6 +1,5 @@
 //! The lifecycle log: a ring of commits in their order.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::sync::Mutex;
@@ -8,6 +7,7 @@ use crate::sync::Mutex;
 use crate::clock::Millis;
 use crate::id::SessionId;
 use crate::reason::EndReason;
+use crate::ring::Ring;
 use crate::session::LogEntry;
 use crate::table::ApplicationRule;
 
@@ -24,39 +24,24 @@ pub(super) enum Entry {
 
 pub(super) struct Log {
     capacity: usize,
-    ring: Mutex<Ring>,
-}
-
-#[derive(Default)]
-struct Ring {
-    seq: u64,
-    entries: VecDeque<(Millis, SessionId, Entry)>,
+    ring: Mutex<Ring<(Millis, SessionId, Entry)>>,
 }
 
 impl Log {
     pub fn new(capacity: usize) -> Self {
-        Self { capacity, ring: Mutex::default() }
+        Self { capacity, ring: Mutex::new(Ring::new(capacity)) }
     }
 
     pub fn add(&self, at: Millis, session: SessionId, entry: Entry) {
         if self.capacity == 0 {
             return;
         }
-        let mut ring = self.ring.lock();
-        ring.seq += 1;
-        if ring.entries.len() >= self.capacity {
-            ring.entries.pop_front();
-        }
-        ring.entries.push_back((at, session, entry));
+        self.ring.lock().push((at, session, entry));
     }
 
     pub fn after(&self, after: u64, limit: usize, applications: &[ApplicationRule]) -> Vec<LogEntry> {
         let ring = self.ring.lock();
-        let first = ring.seq - ring.entries.len() as u64 + 1;
-        let skip = usize::try_from(after.saturating_add(1).saturating_sub(first)).unwrap_or(usize::MAX);
-        (first..)
-            .zip(&ring.entries)
-            .skip(skip)
+        ring.after(after)
             .take(limit)
             .map(|(seq, (at, session, entry))| {
                 let (what, detail) = render(entry, applications);

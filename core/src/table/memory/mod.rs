@@ -597,8 +597,8 @@ impl Table for MemoryTable {
     fn call_waiters(&self) {
         for account in &self.accounts {
             let called = account.take_called();
-            if let Some(next) = account.next_free().filter(|_| !called.is_empty()) {
-                self.ring_if_earlier(next);
+            if !called.is_empty() {
+                account.next_free().into_iter().for_each(|next| self.ring_if_earlier(next));
             }
             called.into_iter().for_each(|wake| wake());
         }
@@ -766,6 +766,9 @@ impl Table for MemoryTable {
 
     fn outbox_take(&self, limit: usize) -> Result<Vec<OutboxRow>> {
         let mut outbox = self.outbox.lock();
+        if outbox.is_empty() {
+            return Ok(Vec::new());
+        }
         let count = limit.min(outbox.len());
         Ok(outbox.drain(..count).collect())
     }
