@@ -229,9 +229,11 @@ fn session(manager: &Manager, words: &[&str]) -> Answer {
             }
             format!("ok {conflicts}")
         }
-        ["login", token, user] => {
+        ["login", token, user, ref wait @ ..] => {
             let request = begin(token, LockMode::Exclusive)?;
-            let login = request.login(user)?;
+            let wait = wait.first().map_or(0, |ms| ms.parse().expect("milliseconds"));
+            let queue = QueueOptions::wait(Duration::from_millis(wait));
+            let login = request.login_with(user, LoginOptions { queue, ..LoginOptions::default() })?;
             request.finish()?;
             format!("ok {}", login.token.reveal())
         }

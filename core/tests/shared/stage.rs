@@ -76,6 +76,12 @@ impl Stage {
         self.manager.create(CreateOptions::new("shop")).expect("a session")
     }
 
+    pub fn log_in(&self, session: &Created, user: &str) {
+        let request = self.request(&session.token.reveal());
+        request.login(user).expect("a login");
+        request.finish().expect("a request");
+    }
+
     pub fn end(&self, id: SessionId) {
         let ended = self.manager.end(id, EndOptions::default()).expect("an end");
         assert!(matches!(ended, EndOutcome::Ended(_)), "{ended:?}");

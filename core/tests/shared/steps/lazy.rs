@@ -1,5 +1,6 @@
 //! A lazy session takes its unit.
 
+use super::line::Line;
 use super::*;
 
 /// A lazy session takes its unit at this.
@@ -61,4 +62,64 @@ fn a_unit_taken_at_a_first_write_is_taken_once() {
         finish(request);
     };
     kill_at("first_write", &Taking { line: |token| format!("set {token} n 1"), work: write, before: 0 });
+}
+
+/// A lazy session waits for its unit in a login, with its lock held.
+struct Waiting;
+
+/// Who waits behind it.
+struct Behind {
+    holder: SessionId,
+    waits: SessionId,
+    token: String,
+    line: Option<Line>,
+}
+
+impl Step for Waiting {
+    type With = Behind;
+    const NAME: &str = "a login that waits for its unit";
+
+    fn begin(&self, stage: &Stage, _: &mut Process) -> (Behind, String) {
+        let holder = stage.create();
+        stage.log_in(&holder, "bob");
+        let waits = stage.create();
+        let token = waits.token.reveal();
+        let line = format!("login {token} ada {}", BOUND.as_millis());
+        (Behind { holder: holder.id, waits: waits.id, token, line: None }, line)
+    }
+
+    fn during(&self, stage: &Stage, behind: &mut Behind, victim: &mut Process) {
+        wait_until("it waits, or is dead", || victim.has_left() || stage.usage().waiting == 1);
+        behind.line = Some(Line::of(stage, 1));
+        stage.end(behind.holder);
+    }
+
+    fn settle(&self, stage: &Stage, behind: Behind, _: &mut Process, answer: Option<&str>) -> Instant {
+        let Behind { waits, token, line: Some(line), .. } = behind else { panic!("nobody waits") };
+        let has_unit = || stage.usage().holders.iter().any(|holder| &*holder.holder == "ada");
+        assert!(answer.is_none() || has_unit(), "{answer:?}");
+        let (mut had, mut served) = (false, None);
+        wait_until("the next is served, or the dead one was", || {
+            served = line.served();
+            // What was taken before it died is the session's, which lives on.
+            if !had && has_unit() {
+                stage.end(waits);
+                had = true;
+            }
+            served.is_some()
+        });
+        if !had {
+            // Its lock is free.
+            finish(&stage.request(&token));
+        }
+        let well = Instant::now();
+        stage.exact(1);
+        stage.end_all();
+        well
+    }
+}
+
+#[test]
+fn a_login_that_waits_for_its_unit_has_it_or_leaves_it_to_the_next() {
+    kill_everywhere(&Stage::new(1, 1, |shop| Shop { lazy: "login".into(), ..shop }), &Waiting);
 }

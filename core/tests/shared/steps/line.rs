@@ -12,7 +12,11 @@ impl Line {
         let (told, hear) = mpsc::channel();
         for number in 0..count {
             let told = told.clone();
-            let options = CreateOptions { queue: QueueOptions::wait(BOUND), ..CreateOptions::new("shop") };
+            let options = CreateOptions {
+                queue: QueueOptions::wait(BOUND),
+                license_class: Some(LicenseClass::Named),
+                ..CreateOptions::new("shop")
+            };
             let then = move |made: Result<Created>| {
                 // Nobody listens any more if the test has failed.
                 let _heard = told.send((number, made.expect("a session")));
@@ -29,8 +33,13 @@ impl Line {
         (made.id, Instant::now() + late)
     }
 
+    /// Who was served, if somebody was.
+    pub fn served(&self) -> Option<SessionId> {
+        self.0.try_recv().ok().map(|(_, made)| made.id)
+    }
+
     pub fn nobody(&self) {
-        assert!(self.0.try_recv().is_err(), "somebody was served too much");
+        assert!(self.served().is_none(), "somebody was served too much");
     }
 }
 
@@ -102,7 +111,7 @@ impl Step for Claim {
         }
         let mut served = None;
         wait_until("the dead one was served, or the next is", || {
-            served = line.0.try_recv().ok();
+            served = line.served();
             // What it got before it died lives on.
             if let Some(theirs) = theirs {
                 stage.manager.end(theirs, EndOptions::default()).expect("an end");

@@ -4,6 +4,7 @@
 mod eviction;
 mod lazy;
 mod line;
+mod overdraft;
 mod reclaim;
 mod resize;
 mod trade;
