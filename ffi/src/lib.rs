@@ -29,6 +29,10 @@ pub mod session;
 
 pub mod manager;
 
+pub mod manage;
+
+pub mod dispatch;
+
 pub mod stats;
 
 pub mod event;

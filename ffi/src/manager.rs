@@ -1,4 +1,4 @@
-//! The manager: sessions from outside, running it, closing it.
+//! The manager: opened and closed, and sessions made and begun.
 
 use std::collections::HashMap;
 use std::ffi::c_char;
@@ -7,22 +7,16 @@ use std::sync::{Arc, Mutex};
 
 use libsession_core::session::{Begin, BeginOptions, CreateOptions, Touched};
 use libsession_core::sync::unforked;
-use libsession_core::{ErrorKind, Manager, Request, Result, SessionId, TouchKind};
+use libsession_core::{Manager, Request, Result, TouchKind};
 
-use crate::bytes::{
-    LSES_UNSET, Out, SizedOut, duration, flag, lses_buf, ms, optional_member, put_text, read, text, timeout,
-};
+use crate::bytes::{LSES_UNSET, Out, SizedOut, duration, ms, optional_member, put_text, read};
 use crate::config::{Draft, lses_config};
 use crate::event::Class;
 use crate::guard::{done, guard, quiet, watch_panics};
 use crate::handle::{self, Pinned, Table, Tables, Tenant, lock};
-use crate::json::{self, list};
 use crate::poll::Bell;
 use crate::request::lses_request;
-use crate::session::{
-    EndOut, dead_letter_json, explain_json, info_json, log_json, lses_begin_options, lses_close_report,
-    lses_create_options, lses_end_options, lses_filter, lses_progress, lses_receipt,
-};
+use crate::session::{lses_begin_options, lses_close_report, lses_create_options};
 use crate::status::{LSES_OK, absent, gone, lses_status};
 use crate::threads::Quiet;
 
@@ -62,8 +56,17 @@ impl Open {
     }
 
     /// The descriptor's bell, if this process asked for it.
-    fn bell(&self) -> Option<Arc<Bell>> {
+    pub fn bell(&self) -> Option<Arc<Bell>> {
         unforked(|| lock(&self.bell).clone()).filter(|bell| bell.epoch == handle::epoch())
+    }
+
+    /// Makes it, in place of one that was another process's.
+    pub fn new_bell(&self) -> Result<Arc<Bell>> {
+        let bell = Bell::of(&self.core)?;
+        let new = Arc::clone(&bell);
+        let old = unforked(|| lock(&self.bell).replace(new));
+        drop(old);
+        Ok(bell)
     }
 }
 
@@ -92,15 +95,6 @@ impl Tenant for Arc<Open> {
 /// The manager of a handle.
 pub(crate) fn open(manager: *const lses_manager) -> Result<Pinned<Arc<Open>>> {
     handle::pin::<Arc<Open>, _>(manager)
-}
-
-/// A session id of the host.
-///
-/// # Safety
-/// As [`crate::bytes::bytes`].
-unsafe fn session_id(id: *const c_char, id_len: usize) -> Result<SessionId> {
-    // SAFETY: as the caller says.
-    SessionId::parse(unsafe { text(id, id_len, "session id") }?)
 }
 
 /// Opens a manager. No thread starts before the first session. Close it with lses_manager_close() and free it with
@@ -379,397 +373,4 @@ pub unsafe extern "C" fn lses_manager_id_of(
             None => absent(),
         })
     })
-}
-
-/// Ends a session by its public id; never waits for requests in flight. LSES_OK: this call ended it. LSES_GONE: another
-/// had ended it. LSES_EXTENDED: a class extended it (level `request` only). LSES_ABSENT: there is no such session.
-///
-/// `out_receipt` takes the receipt in numbers, `out_json` (a buffer to free) all of it; either may be NULL:
-/// `{"outcome" ("ended","gone"),"id","application","user","reason","level","actor","note","at_ms","wall_ms","late_ms",
-/// "license_free_at_ms","event_id","callbacks":[{"class","kind","outcome"}]}` or `{"outcome":"extended","class","by_ms"}`.
-///
-/// Threads: any. Blocks only for `on_expiring` with level `request`, and for `wait_ms`. May be called from a callback.
-/// Errors: LSES_E_INVALID. Since 0.1.0.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn lses_manager_end(
-    manager: *mut lses_manager,
-    id: *const c_char,
-    id_len: usize,
-    options: *const lses_end_options,
-    out_receipt: *mut lses_receipt,
-    out_json: *mut lses_buf,
-) -> lses_status {
-    guard(|| {
-        // SAFETY: the host passes NULL or structs that begin with their sizes, and texts that last as long as the call.
-        unsafe {
-            let out = EndOut::new(out_receipt, out_json)?;
-            let open = open(manager)?;
-            out.set(&open.core.end(session_id(id, id_len)?, read(options)?.to_core()?)?)
-        }
-    })
-}
-
-/// Ends what matches; at most `limit` sessions are looked at in this call, from `cursor` on (0 to begin; then
-/// `out_progress->next` until that is 0). Applications that are protected are spared.
-///
-/// Threads: any. Blocks as lses_manager_end() for each. May be called from a callback. Errors: LSES_E_INVALID. Since 0.1.0.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn lses_manager_end_where(
-    manager: *mut lses_manager,
-    filter: *const lses_filter,
-    options: *const lses_end_options,
-    cursor: u64,
-    limit: usize,
-    out_progress: *mut lses_progress,
-) -> lses_status {
-    done(|| {
-        // SAFETY: the host passes NULL or structs that begin with their sizes, and texts that last as long as the call.
-        unsafe {
-            let out = SizedOut::new(out_progress, "out_progress", false)?;
-            let open = open(manager)?;
-            let (filter, options) = (read(filter)?.to_core()?, read(options)?.to_core()?);
-            out.set(&open.core.end_where(&filter, options, cursor, limit)?.into());
-            Ok(())
-        }
-    })
-}
-
-/// Sets the idle timeout of one session by its public id, at once, counted from its last use; 0 is never. LSES_ABSENT if
-/// it is not live.
-///
-/// Threads: any. Does not block, may be called from a callback. Errors: LSES_E_INVALID. Since 0.1.0.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn lses_manager_set_idle_timeout(
-    manager: *mut lses_manager,
-    id: *const c_char,
-    id_len: usize,
-    idle_timeout_ms: i64,
-) -> lses_status {
-    guard(|| {
-        let open = open(manager)?;
-        // SAFETY: the host passes a text with its length.
-        let id = unsafe { session_id(id, id_len) }?;
-        let live = open.core.set_idle_timeout(id, timeout(idle_timeout_ms, "idle_timeout_ms")?)?;
-        Ok(if live { LSES_OK } else { absent() })
-    })
-}
-
-/// Sets the absolute timeout of one session by its public id, counted from its creation; only earlier. LSES_ABSENT if it is
-/// not live.
-///
-/// Threads: any. Does not block, may be called from a callback. Errors: LSES_E_INVALID, also if that is later than it is
-/// now. Since 0.1.0.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn lses_manager_set_absolute_timeout(
-    manager: *mut lses_manager,
-    id: *const c_char,
-    id_len: usize,
-    absolute_timeout_ms: i64,
-) -> lses_status {
-    guard(|| {
-        let open = open(manager)?;
-        // SAFETY: the host passes a text with its length.
-        let id = unsafe { session_id(id, id_len) }?;
-        let live = open.core.set_absolute_timeout(id, duration(absolute_timeout_ms, "absolute_timeout_ms")?)?;
-        Ok(if live { LSES_OK } else { absent() })
-    })
-}
-
-/// Sets the idle timeout of all that match; paced as lses_manager_end_where().
-///
-/// Threads: any. Does not block, may be called from a callback. Errors: LSES_E_INVALID. Since 0.1.0.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn lses_manager_set_idle_timeout_where(
-    manager: *mut lses_manager,
-    filter: *const lses_filter,
-    idle_timeout_ms: i64,
-    cursor: u64,
-    limit: usize,
-    out_progress: *mut lses_progress,
-) -> lses_status {
-    done(|| {
-        // SAFETY: the host passes NULL or structs that begin with their sizes, and texts that last as long as the call.
-        unsafe {
-            let out = SizedOut::new(out_progress, "out_progress", false)?;
-            let open = open(manager)?;
-            let timeout = timeout(idle_timeout_ms, "idle_timeout_ms")?;
-            let progress = open.core.set_idle_timeout_where(&read(filter)?.to_core()?, timeout, cursor, limit)?;
-            out.set(&progress.into());
-            Ok(())
-        }
-    })
-}
-
-/// How many sessions are live.
-///
-/// Threads: any. Does not block, may be called from a callback. Since 0.1.0.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn lses_manager_count(manager: *mut lses_manager, out_count: *mut u64) -> lses_status {
-    done(|| {
-        let out = Out::required(out_count, "out_count")?;
-        out.set(open(manager)?.core.count()?);
-        Ok(())
-    })
-}
-
-/// A page of live sessions from `cursor` on (0 to begin), at most `limit` (1 to 10,000), as JSON list in a buffer to free.
-/// `out_next` (may be NULL) is the next page's cursor, 0 at the end. Each session is `{"id","state" ("new","active"),
-/// "application","namespace","user","created_ms","created_at","last_used_ms","idle_timeout_ms","absolute_timeout_ms",
-/// "deadline_ms","immortal","overdue","in_flight","holder","pool","features" (as lses_request_features()),"data_bytes","address",
-/// "user_agent","referrer"}`; what is never, or not there, is null; `..._ms` is engine time or a duration, `created_at`
-/// milliseconds since 1970.
-///
-/// Threads: any. Does not block, may be called from a callback. Errors: LSES_E_INVALID. Since 0.1.0.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn lses_manager_list(
-    manager: *mut lses_manager,
-    filter: *const lses_filter,
-    cursor: u64,
-    limit: usize,
-    out_json: *mut lses_buf,
-    out_next: *mut u64,
-) -> lses_status {
-    done(|| {
-        let out = Out::buf(out_json, "out_json")?;
-        let open = open(manager)?;
-        // SAFETY: the host passes NULL or a struct that begins with its size, and texts that last as long as the call.
-        let filter = unsafe { read(filter)?.to_core() }?;
-        let page = open.core.list(&filter, cursor, limit)?;
-        out.fill(json::text(&list(page.sessions.iter().map(info_json))).as_bytes())?;
-        Out::optional(out_next).set(page.next.unwrap_or(0));
-        Ok(())
-    })
-}
-
-/// Everything about one session, live or ended, by its public id, as JSON in a buffer to free: `{"id","live" (as in
-/// lses_manager_list(), or null),"ended" (a receipt, or null),"requests":[{"started_ms","touch","lock","process"}],
-/// "lock_waiters","extensions":[{"at_ms","class","by_ms"}],"event_classes":[{"namespace","name","registered"}],
-/// "failures":[{"class","kind","text"}],"damaged","next":{"what","at_ms"},"trace":[text],"text"}`; `text` is what an
-/// administrator reads. LSES_ABSENT if it is unknown.
-///
-/// Threads: any. Does not block, may be called from a callback. Errors: LSES_E_INVALID. Since 0.1.0.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn lses_manager_explain(
-    manager: *mut lses_manager,
-    id: *const c_char,
-    id_len: usize,
-    out_json: *mut lses_buf,
-) -> lses_status {
-    guard(|| {
-        let out = Out::buf(out_json, "out_json")?;
-        let open = open(manager)?;
-        // SAFETY: the host passes a text with its length.
-        let Some(explain) = open.core.explain(unsafe { session_id(id, id_len) }?)? else { return Ok(absent()) };
-        out.fill(json::text(&explain_json(&explain)).as_bytes())?;
-        Ok(LSES_OK)
-    })
-}
-
-/// Recounts everything; each violation of an invariant in words, as JSON list of texts in a buffer to free. Without a
-/// defect it is empty.
-///
-/// Threads: any. Time in proportion to the live sessions; blocks nobody. May be called from a callback. Since 0.1.0.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn lses_manager_check(manager: *mut lses_manager, out_json: *mut lses_buf) -> lses_status {
-    done(|| {
-        let out = Out::buf(out_json, "out_json")?;
-        out.fill(json::text(&json::texts(&open(manager)?.core.check()?)).as_bytes())?;
-        Ok(())
-    })
-}
-
-/// The lifecycle log after position `after` (0: from the oldest that is kept), in the order of commits, at most `limit`
-/// entries, as JSON list in a buffer to free: `[{"seq","at_ms","session_id","what","detail"}]`. The last `seq` is the next
-/// call's `after`.
-///
-/// Threads: any. Does not block, may be called from a callback. Since 0.1.0.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn lses_manager_lifecycle(
-    manager: *mut lses_manager,
-    after: u64,
-    limit: usize,
-    out_json: *mut lses_buf,
-) -> lses_status {
-    done(|| {
-        let out = Out::buf(out_json, "out_json")?;
-        let entries = open(manager)?.core.lifecycle(after, limit)?;
-        out.fill(json::text(&list(entries.iter().map(log_json))).as_bytes())?;
-        Ok(())
-    })
-}
-
-/// Deliveries that did not succeed, after position `after` (0: from the oldest), at most `limit`, as JSON list in a buffer
-/// to free: `[{"id","event_id","kind","session_id","class","namespace","application","reason","at_ms","attempts","error",
-/// "completed_late","has_snapshot"}]`. The last `id` is the next call's `after`.
-///
-/// Threads: any. Does not block, may be called from a callback. Since 0.1.0.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn lses_manager_dead_letters(
-    manager: *mut lses_manager,
-    after: u64,
-    limit: usize,
-    out_json: *mut lses_buf,
-) -> lses_status {
-    done(|| {
-        let out = Out::buf(out_json, "out_json")?;
-        let letters = open(manager)?.core.dead_letters(after, limit)?;
-        out.fill(json::text(&list(letters.iter().map(dead_letter_json))).as_bytes())?;
-        Ok(())
-    })
-}
-
-/// Delivers a dead letter again, or with `id` 0 all of them; `out_count` (may be NULL) tells how many.
-///
-/// Threads: any. Does not block, may be called from a callback. Since 0.1.0.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn lses_manager_redeliver(
-    manager: *mut lses_manager,
-    id: u64,
-    out_count: *mut usize,
-) -> lses_status {
-    done(|| {
-        let count = open(manager)?.core.redeliver((id != 0).then_some(id))?;
-        Out::optional(out_count).set(count);
-        Ok(())
-    })
-}
-
-/// Ends what is due now, in the calling thread; `out_ended` (may be NULL) tells how many sessions. For tests, and for hosts
-/// without threads.
-///
-/// Threads: any. Does not block, may be called from a callback. Since 0.1.0.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn lses_manager_reap_now(manager: *mut lses_manager, out_ended: *mut usize) -> lses_status {
-    done(|| {
-        let ended = open(manager)?.core.reap_now()?;
-        Out::optional(out_ended).set(ended);
-        Ok(())
-    })
-}
-
-/// Waits in real time until every callback is delivered, at most `timeout_ms`; `out_drained` (may be NULL) tells 1 if that
-/// was reached, else 0.
-///
-/// Threads: any. Blocks. Errors: LSES_E_REENTRANT inside of a callback, LSES_E_INVALID. Since 0.1.0.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn lses_manager_drain(
-    manager: *mut lses_manager,
-    timeout_ms: i64,
-    out_drained: *mut i32,
-) -> lses_status {
-    done(|| {
-        let drained = open(manager)?.core.drain(duration(timeout_ms, "timeout_ms")?)?;
-        Out::optional(out_drained).set(drained.into());
-        Ok(())
-    })
-}
-
-/// For a manager without threads: does what is due, delivers what waits, and tells in `out_next_ms` (may be NULL) when to
-/// call again at the latest; LSES_UNSET if nothing is due.
-///
-/// Threads: any, one at a time. Blocks as long as the callbacks run. Errors: LSES_E_REENTRANT inside of a callback. Since
-/// 0.1.0.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn lses_manager_tick(manager: *mut lses_manager, out_next_ms: *mut i64) -> lses_status {
-    done(|| {
-        let next = open(manager)?.core.tick()?;
-        Out::optional(out_next_ms).set(next.map_or(LSES_UNSET, ms));
-        Ok(())
-    })
-}
-
-/// In poll mode: delivers at most `max` events in the calling thread and waits up to `timeout_ms` for the first (0 does not
-/// wait). `out_delivered` (may be NULL) tells how many.
-///
-/// Threads: any. Blocks as long as the callbacks run. Errors: LSES_E_REENTRANT inside of a callback, LSES_E_INVALID. Since
-/// 0.1.0.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn lses_manager_dispatch(
-    manager: *mut lses_manager,
-    max: usize,
-    timeout_ms: i64,
-    out_delivered: *mut usize,
-) -> lses_status {
-    done(|| {
-        let open = open(manager)?;
-        let timeout = duration(timeout_ms, "timeout_ms")?;
-        let bell = open.bell();
-        if let Some(bell) = &bell {
-            bell.hush();
-        }
-        let delivered = open.core.dispatch(max, timeout);
-        // What was left over, or could not be looked at, is still to be dispatched; after a close nothing is.
-        if let Some(bell) = &bell
-            && delivered.as_ref().map_or_else(|error| error.kind() != ErrorKind::Closed, |delivered| *delivered >= max)
-        {
-            bell.ring();
-        }
-        Out::optional(out_delivered).set(delivered?);
-        Ok(())
-    })
-}
-
-/// In poll mode: a file descriptor that is readable while there may be something to dispatch, for poll(), epoll and event
-/// loops. It belongs to the manager: don't read from it and don't close it. Once the manager is closed it is not readable
-/// after an lses_manager_dispatch(); after the last lses_manager_free() it is closed, so take it out of the loop before. In
-/// the child of a fork ask again: the parent's is the parent's.
-///
-/// Threads: any. Does not block, may be called from a callback. Errors: LSES_E_UNAVAILABLE without a descriptor. Since
-/// 0.1.0.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn lses_manager_event_fd(manager: *mut lses_manager, out_fd: *mut i32) -> lses_status {
-    done(|| {
-        let out = Out::required(out_fd, "out_fd")?;
-        let open = open(manager)?;
-        let _one = lock(&handle::tables().changing);
-        let bell = match open.bell() {
-            Some(bell) => bell,
-            None => {
-                let bell = Bell::of(&open.core)?;
-                let new = Arc::clone(&bell);
-                let old = unforked(|| lock(&open.bell).replace(new));
-                drop(old);
-                bell
-            }
-        };
-        out.set(bell.fd());
-        Ok(())
-    })
-}
-
-/// Engine time in milliseconds: the clock that deadlines run on.
-///
-/// Threads: any. Does not block, may be called from a callback. Since 0.1.0.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn lses_manager_now(manager: *mut lses_manager, out_ms: *mut u64) -> lses_status {
-    done(|| {
-        let out = Out::required(out_ms, "out_ms")?;
-        out.set(open(manager)?.core.clock().now().ms);
-        Ok(())
-    })
-}
-
-/// For tests (manual clock, or `debug`): makes a session's data unreadable. LSES_ABSENT if it is not live.
-///
-/// Threads: any. Does not block, may be called from a callback. Errors: LSES_E_INVALID. Since 0.1.0.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn lses_manager_damage(
-    manager: *mut lses_manager,
-    id: *const c_char,
-    id_len: usize,
-) -> lses_status {
-    guard(|| {
-        let open = open(manager)?;
-        // SAFETY: the host passes a text with its length.
-        let live = open.core.damage(unsafe { session_id(id, id_len) }?)?;
-        Ok(if live { LSES_OK } else { absent() })
-    })
-}
-
-/// For tests (manual clock, or `debug`): stalls the reaper (1) until it is called with 0.
-///
-/// Threads: any. Does not block, may be called from a callback. Errors: LSES_E_INVALID. Since 0.1.0.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn lses_manager_stall_reaper(manager: *mut lses_manager, stall: i32) -> lses_status {
-    done(|| open(manager)?.core.stall_reaper(flag(stall, "stall")?))
 }
