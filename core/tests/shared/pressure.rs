@@ -150,11 +150,15 @@ fn freed(stage: &Stage, process: u32) -> Duration {
 fn eight_processes_at_all_policies_never_have_a_unit_too_many() {
     let policies = POLICIES.replace('\n', " ");
     let most = CAPACITY + OVERDRAFT;
-    let stage = Stage::new(CAPACITY, most, |shop| Shop { class: "audit".into(), pool: policies, ..shop });
+    let mut stage = Stage::new(CAPACITY, most, |shop| Shop { class: "audit".into(), pool: policies, ..shop });
     let mut seed = Seed::new("pressure");
     let kills = rounds(16, 1000);
     let done = AtomicBool::new(false);
+    // One of those that are killed leads.
+    stage.close();
     let mut crew: Vec<_> = (0..CREW).map(|_| start(&stage.shop, &mut seed)).collect();
+    assert_eq!(crew[0].link.line().as_deref(), Some("."));
+    stage.open();
     let mut times = Vec::with_capacity(kills);
     let (samples, crowded) = std::thread::scope(|scope| {
         let sampler = scope.spawn(|| {

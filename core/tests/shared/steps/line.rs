@@ -152,3 +152,31 @@ fn a_unit_set_aside_for_who_dies_before_it_is_fetched_goes_to_the_next() {
         took
     });
 }
+
+#[test]
+fn what_a_killed_leader_held_in_the_queue_and_elsewhere_is_free() {
+    let mut stage = Stage::new(1, 1, |shop| shop);
+    in_time(SECOND, "the place and the request of a killed leader are free", || {
+        stage.close();
+        let mut leader = Process::clerk(&stage.shop);
+        let made = leader.ok("create");
+        leader.ok("reap");
+        assert_eq!(leader.ask(&format!("begin r {} 1000", made[1])), "ok");
+        stage.open();
+        leader.tell(&format!("wait {}", BOUND.as_millis()));
+        wait_until("it waits", || stage.usage().waiting == 1);
+        let line = Line::of(&stage, 1);
+        leader.kill();
+        let killed = Instant::now();
+        wait_until("its place and its request are free", || {
+            stage.queue().len() == 1 && stage.manager.stats().expect("stats").in_flight == 0
+        });
+        let took = killed.elapsed();
+        stage.exact(1);
+        stage.end(SessionId::parse(&made[0]).expect("an id"));
+        line.next(0);
+        stage.end_all();
+        stage.exact(0);
+        took
+    });
+}
