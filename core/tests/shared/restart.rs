@@ -122,3 +122,46 @@ fn units_outlive_everybody_and_are_charged_once() {
     stage.end_all();
     stage.exact(model.users.len() as u64);
 }
+
+#[test]
+fn units_set_aside_when_everybody_was_killed_are_nobodys() {
+    let mut stage = Stage::new(1, 1, |shop| shop);
+    stage.close();
+    let (mut keeper, mut waiter) = (Process::clerk(&stage.shop), Process::clerk(&stage.shop));
+    let id = keeper.ok("create")[0].clone();
+    waiter.tell(&format!("wait {}", BOUND.as_millis()));
+    keeper.ask_until("waiting", "1");
+    waiter.freeze();
+    assert_eq!(keeper.ask(&format!("end {id}")), "ended ended");
+    assert_eq!((&*keeper.ask("usage"), &*keeper.ask("count")), ("1/1", "0"));
+    keeper.kill();
+    waiter.kill();
+    stage.open();
+    let usage = stage.usage();
+    assert_eq!((usage.waiting, usage.offered), (0, 0));
+    stage.exact(0);
+    stage.end(stage.create().id);
+    stage.exact(0);
+}
+
+#[test]
+fn a_unit_that_lingers_is_free_in_time_though_who_leads_is_killed() {
+    let linger = Duration::from_millis(400);
+    in_time(linger + super::death::SECOND, "a unit that lingered is free", || {
+        let pool = format!(r#"{{"linger_ms": {}}}"#, linger.as_millis());
+        let mut stage = Stage::new(1, 1, |shop| Shop { pool, ..shop });
+        stage.close();
+        let mut leader = Process::clerk(&stage.shop);
+        let made = leader.ok("create");
+        leader.ok(&format!("login {} ada", made[1]));
+        leader.ok("reap");
+        stage.open();
+        assert_eq!(leader.ask(&format!("end {}", made[0])), "ended ended");
+        let ended = Instant::now();
+        leader.kill();
+        wait_until("it is free", || stage.usage().in_use == 0);
+        let took = ended.elapsed();
+        stage.exact(0);
+        took
+    });
+}
