@@ -40,11 +40,10 @@ pub(super) fn join<L: Ledger>(
                 return Ok(false);
             };
             let Some(wanted) = needs.checked_sub(held.units) else { return Ok(false) };
-            held.units = needs;
-            held.connections = held.connections.saturating_add(demand.count);
             if wanted > 0 {
-                held.acquired = now;
+                held.acquire(pool, charge.class, now, wanted);
             }
+            held.connections = held.connections.saturating_add(demand.count);
             (wanted, Some((user, held)))
         }
     };
@@ -132,6 +131,8 @@ mod tests {
                 low: self.below(3),
                 linger: self.below(2) * 9,
                 min_hold: self.below(2) * 7,
+                lazy_linger: self.below(2) * 11,
+                lazy_min_hold: self.below(2) * 13,
                 anonymous_min_hold: self.below(2) * 5,
                 reclaim: self.once_in(2),
                 overdraft: self.below(2),
@@ -147,7 +148,9 @@ mod tests {
             let user = ["", "", "ann", "bob", "eve"][self.below(5) as usize];
             let holder = if user.is_empty() { Holder::Session } else { Holder::User(user.into()) };
             let anonymous = user.is_empty() && self.once_in(2);
-            let class = if anonymous { LicenseClass::Anonymous } else { LicenseClass::Named };
+            let lazy = !anonymous && self.once_in(3);
+            let class = if lazy { LicenseClass::Lazy } else { LicenseClass::Named };
+            let class = if anonymous { LicenseClass::Anonymous } else { class };
             let client = (anonymous && self.once_in(2)).then(|| "10.0.0.1".into());
             let rank = [Rank::Ordinary, Rank::Ordinary, Rank::Administrator, Rank::Excluded][self.below(4) as usize];
             (Charge { pool: 0, class, holder, client }, rank)
