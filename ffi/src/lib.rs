@@ -41,6 +41,10 @@ pub mod value;
 
 pub mod request;
 
+pub mod login;
+
+pub mod belongings;
+
 pub mod request_data;
 
 pub mod feature;

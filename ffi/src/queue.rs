@@ -10,8 +10,9 @@ use crate::config::groups;
 use crate::guard::done;
 use crate::handle::{self, Pinned, Table, Tables, Tenant};
 use crate::json::{self, int, list, map, uint};
+use crate::login::LoginOut;
 use crate::manager::{lses_manager, open};
-use crate::request::{LoginOut, in_flight, lses_request};
+use crate::request::{in_flight, lses_request};
 use crate::status::lses_status;
 
 /// Stands for one wait in the queue of a pool: given to a call in its options, it tells the position and cancels the wait, from
