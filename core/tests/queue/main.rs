@@ -193,15 +193,26 @@ fn under_load_the_limit_holds_nobody_is_overtaken_and_all_are_served() {
         assert_eq!((usage.in_use, usage.waiting, usage.offered), (0, 0, 0));
         place.exact();
         let (longest, took) = (*longest.lock().expect("a lock"), begun.elapsed());
-        eprintln!("{threads} threads, {rounds} times each, in {took:?}: the longest wait {longest:?}");
         assert!(longest < BOUND);
-        in_order(&place.manager.audit_records("main", 0, usize::MAX).expect("accounts"));
+        let records = place.manager.audit_records("main", 0, usize::MAX).expect("accounts");
+        let late = in_order(&records);
+        eprintln!(
+            "{threads} threads, {rounds} times each, in {took:?}: the longest wait {longest:?}, {late} units not fetched in time, \
+             the longest standstill {:?}",
+            standstill(&records)
+        );
     }
 }
 
+/// The longest time in which nobody's units changed: the disk's, or the machine's.
+fn standstill(records: &[AuditRecord]) -> Duration {
+    let times = records.windows(2).map(|pair| pair[1].at_ms.saturating_sub(pair[0].at_ms));
+    Duration::from_millis(times.max().unwrap_or_default())
+}
+
 /// Units are set aside in the order in which they were waited for, and the accounts have no gap. Who did not fetch them in
-/// time is passed over until it asks.
-fn in_order(records: &[AuditRecord]) {
+/// time is passed over until it asks; tells how often that was so.
+fn in_order(records: &[AuditRecord]) -> usize {
     let mut line = VecDeque::new();
     let mut overslept = HashSet::new();
     let mut before = 0;
@@ -221,6 +232,7 @@ fn in_order(records: &[AuditRecord]) {
             _ => {}
         }
     }
+    records.iter().filter(|record| record.kind == AuditKind::Withdraw).count()
 }
 
 #[test]

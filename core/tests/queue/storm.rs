@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use libsession_core::*;
 
 use super::seed::Seed;
-use super::{Place, in_order, pool, until, waits};
+use super::{Place, in_order, pool, standstill, until, waits};
 
 /// Nobody waits for longer while units come free.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -141,14 +141,16 @@ fn storm(shared: bool, threads: usize, steps: usize, seed: &mut Seed) -> Duratio
     assert_eq!((usage.waiting, usage.offered, usage.lingering, manager.count()), (0, 0, 0, Ok(0)));
     place.exact();
     let records = manager.audit_records("main", 0, usize::MAX).expect("accounts");
-    in_order(&records);
+    let late = in_order(&records);
     let stats = manager.stats().expect("stats");
     eprintln!(
         "{}: {threads} threads, {steps} steps in {took:?}: {} sessions, {refused} refused, {samples} samples, {full} of them \
-         with every unit in use, {} audit records; the longest wait {longest:?}",
+         with every unit in use, {} audit records; the longest wait {longest:?}, {late} units not fetched in time, the \
+         longest standstill {:?}",
         if shared { "file" } else { "memory" },
         stats.created,
         records.len(),
+        standstill(&records),
     );
     assert!(usage.high_water <= capacity);
     longest

@@ -75,6 +75,16 @@ struct Rounds {
     purged: Millis,
 }
 
+impl Rounds {
+    /// Has everything be due in the next round: not all of this one could be done.
+    fn again(&mut self) {
+        let long_ago = Instant::now().checked_sub(FLUSH);
+        for last in [&mut self.synced, &mut self.flushed, &mut self.probed, &mut self.asked, &mut self.queued] {
+            *last = long_ago.unwrap_or(*last);
+        }
+    }
+}
+
 impl Keeper {
     pub fn new() -> Self {
         let now = Instant::now();
@@ -252,6 +262,9 @@ impl SharedTable {
         });
         duty(flush, Self::flush);
         duty(checkpoint, Self::checkpoint);
+        if kept.is_err() {
+            self.keeper.rounds.lock().again();
+        }
         kept.map(|()| sleep)
     }
 
