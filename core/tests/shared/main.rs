@@ -34,6 +34,7 @@ mod stage;
 mod steps;
 
 use std::io::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use libsession_core::*;
@@ -103,6 +104,15 @@ fn in_time(bound: Duration, what: &str, mut attempt: impl FnMut() -> Duration) {
         took.push(this);
     }
     panic!("{what}: took {took:?}, promised within {bound:?}");
+}
+
+/// Says that it is done when it is dropped, also by a panic: a scope waits for its threads.
+struct Done<'a>(&'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
 
 /// Says something that is shown also if the test passes.

@@ -2,7 +2,6 @@
 //! unit too many, the accounts without a gap, and what the dead one held as a process is free within a second.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::death::SECOND;
@@ -175,6 +174,7 @@ fn eight_processes_at_all_policies_never_have_a_unit_too_many() {
             }
             (samples, crowded)
         });
+        let over = Done(&done);
         for kill in 0..kills {
             let victim = seed.below(CREW);
             for _ in 0..seed.below(6) {
@@ -189,7 +189,7 @@ fn eight_processes_at_all_policies_never_have_a_unit_too_many() {
                 loudly(&format!("{} kills", kill + 1));
             }
         }
-        done.store(true, Ordering::SeqCst);
+        drop(over);
         sampler.join().expect("the sampler")
     });
     times.sort_unstable();

@@ -1,6 +1,6 @@
 //! RACE-02: many processes at one pool and at one session: never a unit too many, no write lost.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
 use super::link::Link;
 use super::*;
@@ -102,6 +102,7 @@ fn eight_processes_never_have_a_unit_too_many() {
             }
             full
         });
+        let over = Done(&done);
         for _ in 0..rounds(24, 1000) {
             let victim = seed.below(CREW);
             for _ in 0..seed.below(8) {
@@ -120,7 +121,7 @@ fn eight_processes_never_have_a_unit_too_many() {
                 assert_eq!(line, ".");
             }
         }
-        done.store(true, Ordering::SeqCst);
+        drop(over);
         sampler.join().expect("the sampler")
     });
     println!("{} samples, {full} of them with every unit in use", samples.load(Ordering::Relaxed));
