@@ -6,16 +6,13 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::layout::flags;
 use super::patience::Less;
-use super::visit::Held;
-use super::{SharedTable, books, word};
+use super::{SharedTable, word};
 use crate::clock::Millis;
 use crate::error::Result;
 use crate::event::dispatch_config::start_thread;
 use crate::sync::Mutex;
 use crate::table::At;
-use crate::table::slot::FREE;
 
 /// How far the disk may be behind the commits that nobody waits for.
 const SYNC: Duration = Duration::from_millis(50);
@@ -48,8 +45,6 @@ const SLEEP: Duration = Duration::from_secs(30);
 const PURGE: Millis = 1000;
 /// Tombstones that fall at once.
 const FALL: usize = 1024;
-/// Touches that one commit takes along.
-const ALONG: usize = 512;
 
 /// The keeping of one process.
 pub(super) struct Keeper {
@@ -343,57 +338,6 @@ impl SharedTable {
         }
         Ok(())
     }
-
-    /// Writes touches and traces into the books that no commit took along.
-    pub(super) fn flush(&self) -> Result<()> {
-        while self.local.wants_flush() {
-            let writer = self.writer()?;
-            writer.commit(|_| Ok(()))?;
-            self.done(writer, false)?;
-        }
-        Ok(())
-    }
-
-    /// What a commit takes along of touches and traces.
-    pub(super) fn take_along(&self, ledger: &mut books::Ledger<'_>) -> Result<()> {
-        let touched: Vec<u32> = {
-            let mut unsaved = self.local.unsaved.lock();
-            let from = unsaved.len().saturating_sub(ALONG);
-            unsaved.split_off(from)
-        };
-        let mut saves = Vec::with_capacity(touched.len());
-        for index in touched {
-            let Some(slot) = self.map.slot(index) else { continue };
-            let state = slot.hot.state();
-            if state.deadline() != FREE {
-                let saved = slot.tail.saved.load(Relaxed);
-                saves.push((index, state.generation(), saved, slot.hot.used.ms()));
-            }
-        }
-        ledger.save_deadlines(&saves)?;
-        let spoiled = std::mem::take(&mut *self.local.spoiled.lock());
-        for (index, why) in spoiled {
-            ledger.quarantine_data(index, &why)?;
-        }
-        let traces = std::mem::take(&mut *self.local.traces.lock());
-        for (index, generation, line) in traces {
-            if let Some(mut row) = ledger.session(index)?.filter(|row| row.generation == generation) {
-                if row.rare.trace.len() >= super::MAX_TRACE {
-                    row.rare.trace.remove(0);
-                }
-                row.rare.trace.push(line);
-                ledger.update_session(&row)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// A line of a held session's trace, if it keeps one.
-    pub(super) fn trace(&self, held: &Held<'_>, line: impl FnOnce() -> String) {
-        if held.has(flags::TRACE) {
-            self.local.traces.lock().push((held.index, held.state().generation(), line()));
-        }
-    }
 }
 
 /// The keeper's thread.
@@ -426,11 +370,5 @@ fn run(table: &Weak<SharedTable>) {
         // From here on nothing keeps the table alive while this thread sleeps.
         drop(strong);
         word::wait(&map.head().participants[number].bell, seen, sleep);
-    }
-}
-
-impl super::Local {
-    fn wants_flush(&self) -> bool {
-        !self.unsaved.lock().is_empty() || !self.traces.lock().is_empty() || !self.spoiled.lock().is_empty()
     }
 }

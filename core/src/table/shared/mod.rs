@@ -9,6 +9,7 @@
 //! slot and finds that the books must change lets go of it, takes the writer's word and looks again. No lock is held
 //! across a wake-up or a callback; a lock whose owner died is taken over, and what it guarded is mended.
 
+mod along;
 mod back;
 #[allow(dead_code, unused_imports)]
 mod books;
