@@ -734,6 +734,11 @@ typedef struct lses_completions lses_completions;
 typedef struct lses_config lses_config;
 
 /**
+ * Where an lses_group_resolver_fn tells groups; valid while it runs.
+ */
+typedef struct lses_groups lses_groups;
+
+/**
  * One table of sessions with its reaper and its dispatcher.
  *
  * Any thread may use it at any time, also inside of callbacks. With a store of "file:" an inherited one goes on in the child of
@@ -1020,11 +1025,12 @@ typedef struct lses_pool {
    */
   int64_t linger_ms;
   /**
-   * How long a unit is held at least, in ms, from when it was taken. Default 0.
+   * How long a unit is held at least, in ms, from when it was taken. Default 0. A user who takes another one meanwhile holds
+   * all until the last of these times is over.
    */
   int64_t min_hold_ms;
   /**
-   * The same for `anonymous` sessions. Default: `min_hold_ms`.
+   * The same for units that `anonymous` sessions take. Default: `min_hold_ms`.
    */
   int64_t anonymous_min_hold_ms;
   /**
@@ -1103,6 +1109,15 @@ typedef struct lses_pool {
    * How long in ms a session must have been idle to be evicted for somebody else. Default 0.
    */
   int64_t evict_idle_ms;
+  /**
+   * `linger_ms` where the last session to need the unit took its license as a `lazy` one. Default: `linger_ms`. There is none
+   * for `anonymous` sessions: a login makes them `named` ones.
+   */
+  int64_t lazy_linger_ms;
+  /**
+   * `min_hold_ms` of units that `lazy` sessions take, but for features. Default: `min_hold_ms`.
+   */
+  int64_t lazy_min_hold_ms;
 } lses_pool;
 
 /**
@@ -1836,6 +1851,14 @@ typedef struct lses_feature_options {
 } lses_feature_options;
 
 /**
+ * Tells the groups of a user: calls lses_groups_add() for each, and returns 0 when it told all of them, or LSES_FAILED (or any
+ * other number) if it can't; lses_groups_say() can give a text for the caller. `user` has a NUL behind it. Runs on a dispatcher
+ * thread, or on the thread of the call that asks (nested in a callback; mode `inline`), several at a time. It may call every
+ * function of this library that does not say otherwise. Must not throw, longjmp out of itself or end its thread.
+ */
+typedef int32_t (*lses_group_resolver_fn)(void *user_data, const char *user, size_t user_len, struct lses_groups *groups);
+
+/**
  * What else is known of who logs in. Begin with LSES_LOGIN_OPTIONS_INIT; NULL in place of a pointer to it is all defaults.
  */
 typedef struct lses_login_options {
@@ -2461,8 +2484,8 @@ LSES_API lses_status lses_manager_audit_records(struct lses_manager *manager, co
 /**
  * The definition of a pool that is in force, on a table of several processes the same for all: a JSON object of its options
  * in a buffer to free, named as in lses_pool: `{"capacity","unit_rule" (a word),"max_connections","max_sessions_per_holder",
- * "anonymous_cap","anonymous_per_client","holder_per_client" (true, false),"low","recovered","linger_ms","min_hold_ms","anonymous_min_hold_ms",
- * "reclaim","overdraft" (units, or a text like "10%"),"overdraft_time_ms","reservations" ([{"members":[text],"units","hard"}]),
+ * "anonymous_cap","anonymous_per_client","holder_per_client" (true, false),"low","recovered","linger_ms","lazy_linger_ms",
+ * "min_hold_ms","anonymous_min_hold_ms","lazy_min_hold_ms","reclaim","overdraft" (units, or a text like "10%"),"overdraft_time_ms","reservations" ([{"members":[text],"units","hard"}]),
  * "break_glass","administrators" ([text]),"include","exclude","trade_failure" ("keep","refuse"),"audit_records"}` and those of
  * later versions; null where a number is left out.
  *
@@ -3389,6 +3412,39 @@ LSES_API lses_status lses_request_return_feature(struct lses_request *request, c
  */
 LSES_API lses_status lses_request_features(struct lses_request *request, struct lses_buf *out_json);
 
+/**
+ * Sets who tells the groups of a user in this process, in place of the one before; `resolver` NULL takes it away.
+ *
+ * It is asked by a login (after `on_login`), a trade and the taking of a feature that no groups were given with, and only where
+ * the rules of the pool name groups ("group:NAME"); never by a logout or an end. It is asked before anything is changed, as a
+ * deciding callback is: within the manager's callback deadline, with a breaker. What it tells counts for this one call. If it
+ * fails, is late, or tells more than 256 groups or one that does not have 1 to 256 bytes, the call is LSES_E_DENIED and nothing
+ * changed.
+ *
+ * `drop_user_data` (may be NULL) is called exactly once with `user_data`: when the function was replaced or taken away and does
+ * not run any more, after the manager is gone, or in this call if it fails. This call returns when the one before does not run
+ * any more; one that overran its deadline is not waited for.
+ *
+ * Threads: any. Blocks for the one before, at most its deadline. May be called from a callback. Errors: LSES_E_REENTRANT inside
+ * of it. Since 0.1.0.
+ */
+LSES_API lses_status lses_manager_set_group_resolver(struct lses_manager *manager,
+    lses_group_resolver_fn resolver, void *user_data, lses_drop_fn drop_user_data);
+
+/**
+ * Tells one group of the user: 1 to 256 bytes, at most 256 of them. What is wrong fails the whole answer.
+ *
+ * Threads: any, while the function runs. Does not block. Errors: LSES_E_STALE_HANDLE after that, LSES_E_INVALID. Since 0.1.0.
+ */
+LSES_API lses_status lses_groups_add(struct lses_groups *groups, const char *group, size_t group_len);
+
+/**
+ * Gives a text that tells why the groups can't be told, for a function that returns LSES_FAILED.
+ *
+ * Threads: any, while the function runs. Does not block. Errors: LSES_E_STALE_HANDLE after that, LSES_E_INVALID. Since 0.1.0.
+ */
+LSES_API lses_status lses_groups_say(struct lses_groups *groups, const char *say, size_t say_len);
+
 /* === Section: Waiting for license units === */
 
 /**
@@ -3574,7 +3630,7 @@ LSES_API lses_status lses_request_take_feature_async(struct lses_request *reques
 #define LSES_POOL_INIT \
   { sizeof(lses_pool), LSES_STR_NONE, 0, LSES_UNSET, LSES_UNSET, LSES_UNSET, LSES_UNSET, LSES_UNSET, 0, 0, 0, 0, \
     LSES_UNSET, LSES_UNSET, LSES_UNSET, LSES_UNSET, LSES_UNSET, LSES_UNSET, LSES_UNSET, LSES_UNSET, \
-    NULL, 0, NULL, 0, NULL, 0, NULL, 0, LSES_UNSET, LSES_UNSET, 0, 0, LSES_UNSET }
+    NULL, 0, NULL, 0, NULL, 0, NULL, 0, LSES_UNSET, LSES_UNSET, 0, 0, LSES_UNSET, LSES_UNSET, LSES_UNSET }
 #define LSES_RESERVATION_INIT { NULL, 0, 0, 0, 0 }
 #define LSES_CREATE_OPTIONS_INIT \
   { sizeof(lses_create_options), LSES_STR_NONE, LSES_STR_NONE, LSES_STR_NONE, LSES_STR_NONE, LSES_STR_NONE, \

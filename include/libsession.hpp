@@ -301,6 +301,11 @@ inline std::vector<lses_str> strs(const std::vector<std::string>& texts) {
   for (const auto& text : texts) all.push_back(str(std::string_view(text)));
   return all;
 }
+/// Groups that are given, or that there are none; else nothing.
+inline const lses_str* given(const std::vector<lses_str>& all, bool none) noexcept {
+  static const lses_str nothing = LSES_STR_NONE;
+  return !all.empty() ? all.data() : none ? &nothing : nullptr;
+}
 inline std::uint32_t choice(const std::optional<bool>& it) noexcept { return it ? (*it ? LSES_YES : LSES_NO) : 0; }
 
 template <class H, void (*Free)(H*)>
@@ -467,8 +472,10 @@ struct pool {
   bool refuse_login_on_trade_failure = false;
   std::optional<std::int64_t> recovered;
   std::optional<milliseconds> linger;
+  std::optional<milliseconds> lazy_linger;  ///< where a lazy session needed the unit last
   std::optional<milliseconds> min_hold;
   std::optional<milliseconds> anonymous_min_hold;
+  std::optional<milliseconds> lazy_min_hold;
   std::optional<bool> reclaim;
   std::optional<std::int64_t> overdraft;
   std::optional<std::int64_t> overdraft_percent;
@@ -590,15 +597,16 @@ struct end_options {
 /// How a feature is taken.
 struct feature_options {
   std::uint64_t count = 1;  ///< how often, at once: 1 to 1000, all or none
-  std::vector<std::string> groups;  ///< those that the user belongs to
+  std::vector<std::string> groups;  ///< those that the user belongs to; empty: the manager's group resolver is asked for them
   std::optional<milliseconds> wait = {};  ///< how long it waits in the queue of the pool if there is no unit
   int priority = 0;                       ///< who has a higher one is served first: -9 to 9
   const libsession::ticket* ticket = nullptr;  ///< tells the position, and cancels
+  bool no_groups = false;  ///< the user belongs to none: nobody is asked for them
 
   /// `all` are the groups' texts.
   lses_feature_options raw(const std::vector<lses_str>& all) const noexcept {
     lses_feature_options it = LSES_FEATURE_OPTIONS_INIT;
-    it.groups = all.data();
+    it.groups = detail::given(all, no_groups);
     it.group_count = all.size();
     it.count = count > INT64_MAX ? INT64_MAX : static_cast<std::int64_t>(count);
     it.wait_ms = detail::ms(wait);
@@ -610,15 +618,16 @@ struct feature_options {
 
 /// What else is known of who logs in.
 struct login_options {
-  std::vector<std::string> groups;  ///< those that the user belongs to
+  std::vector<std::string> groups;  ///< those that the user belongs to; empty: the manager's group resolver is asked for them
   std::optional<milliseconds> wait = {};  ///< how long it waits in the queue of the pool if there is no unit
   int priority = 0;                       ///< who has a higher one is served first: -9 to 9
   const libsession::ticket* ticket = nullptr;  ///< tells the position, and cancels
+  bool no_groups = false;  ///< the user belongs to none: nobody is asked for them
 
   /// `all` are the groups' texts.
   lses_login_options raw(const std::vector<lses_str>& all) const noexcept {
     lses_login_options it = LSES_LOGIN_OPTIONS_INIT;
-    it.groups = all.data();
+    it.groups = detail::given(all, no_groups);
     it.group_count = all.size();
     it.wait_ms = detail::ms(wait);
     it.priority = priority;
@@ -1105,7 +1114,7 @@ class request_ref {
   /// Tries the license trade again after a login whose trade was denied.
   result<void> try_trade(const std::vector<std::string>& groups = {}) {
     auto all = detail::strs(groups);
-    return detail::check(lses_request_trade_as(handle_, all.data(), all.size()));
+    return detail::check(lses_request_trade_as(handle_, detail::given(all, false), all.size()));
   }
   void trade(const std::vector<std::string>& groups = {}) { try_trade(groups).value(); }
   /// The same, waiting for a unit as the options say.
@@ -1219,7 +1228,7 @@ class request_ref {
     lses_status trade = LSES_OK;
     auto all = detail::strs(groups);
     auto status =
-        lses_request_login_as(handle_, user.data(), user.size(), all.data(), all.size(), token, &trade);
+        lses_request_login_as(handle_, user.data(), user.size(), detail::given(all, false), all.size(), token, &trade);
     if (status != LSES_OK) return failure::last(status);
     libsession::login it{token, {}};
     if (trade != LSES_OK) it.trade_denied = static_cast<deny_reason>(lses_last_error_deny_reason());
@@ -1530,6 +1539,38 @@ struct callbacks {
 
 }  // namespace detail
 
+/// Tells the groups of a user; nothing if it can't.
+using group_resolver = std::function<std::optional<std::vector<std::string>>(std::string_view user)>;
+
+namespace detail {
+
+inline std::int32_t tell_all_groups(const group_resolver& tell, std::string_view user, lses_groups* groups) {
+  auto told = tell(user);
+  if (!told) return LSES_FAILED;
+  for (const auto& group : *told) (void)lses_groups_add(groups, group.data(), group.size());
+  return LSES_OK;
+}
+
+inline std::int32_t tell_groups(void* self, const char* user, std::size_t user_len, lses_groups* groups) noexcept {
+  const auto& tell = *static_cast<group_resolver*>(self);
+#if LIBSESSION_HPP_EXCEPTIONS
+  try {
+    return tell_all_groups(tell, {user, user_len}, groups);
+  } catch (const std::exception& thrown) {
+    (void)lses_groups_say(groups, thrown.what(), LSES_NTS);
+  } catch (...) {
+    (void)lses_groups_say(groups, "an exception that is no std::exception", LSES_NTS);
+  }
+  return LSES_FAILED;
+#else
+  return tell_all_groups(tell, {user, user_len}, groups);
+#endif
+}
+
+inline void drop_group_resolver(void* self) noexcept { delete static_cast<group_resolver*>(self); }
+
+}  // namespace detail
+
 /// A set of callbacks. Lambdas: those that decide take a `const event&` and return a `verdict`, the others return nothing.
 class event_class {
  public:
@@ -1750,6 +1791,8 @@ class config {
     raw.linger_ms = detail::ms(it.linger);
     raw.min_hold_ms = detail::ms(it.min_hold);
     raw.anonymous_min_hold_ms = detail::ms(it.anonymous_min_hold);
+    raw.lazy_linger_ms = detail::ms(it.lazy_linger);
+    raw.lazy_min_hold_ms = detail::ms(it.lazy_min_hold);
     raw.reclaim = detail::choice(it.reclaim);
     raw.overdraft = it.overdraft.value_or(LSES_UNSET);
     raw.overdraft_percent = it.overdraft_percent.value_or(LSES_UNSET);
@@ -2164,6 +2207,16 @@ class manager {
   bool unregister_class(std::string_view name, std::string_view name_space = {}) {
     return try_unregister_class(name, name_space).value();
   }
+  /// Sets who tells the groups of a user, in place of the one before; an empty function takes it away. It is asked by logins,
+  /// trades and features that no groups are given with, where the rules of the pool name groups. One that throws, or gives
+  /// nothing, fails: the call is denied. When this returns, the one before does not run any more.
+  result<void> try_set_group_resolver(group_resolver tell) {
+    if (!tell) return detail::check(lses_manager_set_group_resolver(get(), nullptr, nullptr, nullptr));
+    auto kept = std::make_unique<group_resolver>(std::move(tell));
+    return detail::check(
+        lses_manager_set_group_resolver(get(), detail::tell_groups, kept.release(), detail::drop_group_resolver));
+  }
+  void set_group_resolver(group_resolver tell) { try_set_group_resolver(std::move(tell)).value(); }
   /// Those who wait for units of a pool, as JSON list.
   result<std::string> try_queue(std::string_view pool, std::size_t skip = 0, std::size_t limit = 1000) {
     detail::buf text;

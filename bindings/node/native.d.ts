@@ -23,12 +23,18 @@ export declare class Loop {
   manualClock(): NativeClock
   /**
    * At most `max` things to do: callbacks as arrays of fields, `[-1, id, ok, value]` for a promise,
-   * `[-2, level, target, message]` for a line of the log, `[-3, number]` for an attached object that was let go.
+   * `[-2, level, target, message]` for a line of the log, `[-3, number]` for an attached object that was let go,
+   * `[-4, number, table, asynchronous, user]` for a user whose groups are asked for.
    * Empty: there will be another wake.
    */
   take(max: number): Array<unknown[]>
   /** Answers a callback: 0 done or allowed, 1 denied, 2 extended by `ms`, 3 failed, 4 it wants an asynchronous call. */
   settle(call: number, answer: number, text?: string | undefined | null, ms?: number | undefined | null): void
+  /**
+   * Answers who asked for groups: with them, or with a text that tells why not, or, without either, that it wants an
+   * asynchronous call.
+   */
+  settleGroups(call: number, groups?: Array<string> | undefined | null, text?: string | undefined | null): void
   /** Milliseconds until the callback's deadline; 0 if it was settled. */
   timeLeft(call: number): number
   /** Says that this callback is never going to be settled, so that a manual clock need not wait for it. */
@@ -65,6 +71,12 @@ export declare class NativeManager {
   register(class: ClassOptions, table: number): void
   /** Unregisters this environment's callbacks, for the promise `id`: whether they were there. */
   unregister(id: number, name: string, namespace: string): void
+  /** Sets the function `table` of this environment as the one that tells groups. */
+  setGroupResolver(table: number): void
+  /** Has the engine begin anew with another function behind `table`, for the promise `id`. */
+  renewGroupResolver(id: number): void
+  /** Takes this environment's away, for the promise `id`. */
+  clearGroupResolver(id: number): void
   /** Ends what matches, at most `limit` sessions looked at. */
   endWhere(filter: SessionFilter, how: HowToEnd | undefined | null, cursor: number, limit: number): Progress
   /** Sets the idle timeout of a session; infinite is never. */
@@ -237,17 +249,17 @@ export declare class NativeRequest {
   /** A new token for the same session. */
   rotate(): string
   /** The host has authenticated `user`. */
-  login(user: string, groups: Array<string>): Login
+  login(user: string, groups?: Array<string> | undefined | null): Login
   /** As `login`, for the promise `id`. */
-  loginLater(id: number, user: string, groups: Array<string>, how?: HowToWait | undefined | null, ticket?: NativeTicket | undefined | null): unknown | null
+  loginLater(id: number, user: string, groups?: Array<string> | undefined | null, how?: HowToWait | undefined | null, ticket?: NativeTicket | undefined | null): unknown | null
   /** Tries the license trade again. */
-  trade(groups: Array<string>): void
+  trade(groups?: Array<string> | undefined | null): void
   /** As `trade`, for the promise `id`. */
-  tradeLater(id: number, groups: Array<string>, how?: HowToWait | undefined | null, ticket?: NativeTicket | undefined | null): unknown | null
+  tradeLater(id: number, groups?: Array<string> | undefined | null, how?: HowToWait | undefined | null, ticket?: NativeTicket | undefined | null): unknown | null
   /** Takes a feature. */
-  takeFeature(pool: string, count: number, groups: Array<string>): void
+  takeFeature(pool: string, count: number, groups?: Array<string> | undefined | null): void
   /** As `takeFeature`, for the promise `id`. */
-  takeFeatureLater(id: number, pool: string, count: number, groups: Array<string>, how?: HowToWait | undefined | null, ticket?: NativeTicket | undefined | null): unknown | null
+  takeFeatureLater(id: number, pool: string, count: number, groups?: Array<string> | undefined | null, how?: HowToWait | undefined | null, ticket?: NativeTicket | undefined | null): unknown | null
   /** Returns a feature; how often. */
   returnFeature(pool: string, count: number): number
   /** What the session has taken. */
@@ -610,8 +622,10 @@ export interface PoolOptions {
   low?: number
   recovered?: number
   lingerMs?: number
+  lazyLingerMs?: number
   minHoldMs?: number
   anonymousMinHoldMs?: number
+  lazyMinHoldMs?: number
   reclaim?: boolean
   overdraft?: string
   overdraftTimeMs?: number

@@ -13,7 +13,7 @@ use crate::request::Request;
 use crate::ticket::Ticket;
 
 /// Most groups of one user.
-const MAX_GROUPS: usize = 256;
+pub const MAX_GROUPS: usize = 256;
 /// How often a feature is taken at once at most.
 const MAX_COUNT: u64 = 1000;
 
@@ -228,7 +228,8 @@ impl LoginOptions {
     }
 }
 
-pub(crate) fn check_groups(groups: &[String]) -> Result<()> {
+#[doc(hidden)]
+pub fn check_groups(groups: &[String]) -> Result<()> {
     if groups.len() > MAX_GROUPS {
         let count = groups.len();
         return Err(Error::invalid(format!("{count} groups of one user are over the bound of {MAX_GROUPS}")));

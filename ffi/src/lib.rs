@@ -49,6 +49,8 @@ pub mod request_data;
 
 pub mod feature;
 
+pub mod groups;
+
 pub mod queue;
 
 pub mod completions;

@@ -73,9 +73,10 @@ pub struct lses_pool {
     /// How long a user keeps a unit that no session of theirs needs any more, in ms, to come back to it free. Default 0.
     /// A session that is its own holder can't come back, and a unit that is traded goes along: neither lingers.
     pub linger_ms: i64,
-    /// How long a unit is held at least, in ms, from when it was taken. Default 0.
+    /// How long a unit is held at least, in ms, from when it was taken. Default 0. A user who takes another one meanwhile holds
+    /// all until the last of these times is over.
     pub min_hold_ms: i64,
-    /// The same for `anonymous` sessions. Default: `min_hold_ms`.
+    /// The same for units that `anonymous` sessions take. Default: `min_hold_ms`.
     pub anonymous_min_hold_ms: i64,
     /// Units that may be in use beyond the capacity. Default 0. Not with `overdraft_percent`.
     pub overdraft: i64,
@@ -119,6 +120,11 @@ pub struct lses_pool {
     pub at_session_limit: u32,
     /// How long in ms a session must have been idle to be evicted for somebody else. Default 0.
     pub evict_idle_ms: i64,
+    /// `linger_ms` where the last session to need the unit took its license as a `lazy` one. Default: `linger_ms`. There is none
+    /// for `anonymous` sessions: a login makes them `named` ones.
+    pub lazy_linger_ms: i64,
+    /// `min_hold_ms` of units that `lazy` sessions take, but for features. Default: `min_hold_ms`.
+    pub lazy_min_hold_ms: i64,
 }
 
 // SAFETY: repr(C), ends on 8 bytes without padding (asserted in the layout test), and any bits are numbers or pointers.
@@ -161,6 +167,8 @@ unsafe impl Sized32 for lses_pool {
             evict: 0,
             at_session_limit: 0,
             evict_idle_ms: LSES_UNSET,
+            lazy_linger_ms: LSES_UNSET,
+            lazy_min_hold_ms: LSES_UNSET,
         }
     }
 }
@@ -195,6 +203,8 @@ impl lses_pool {
         pool.linger = time(self.linger_ms, "linger_ms")?.unwrap_or_default();
         pool.min_hold = time(self.min_hold_ms, "min_hold_ms")?.unwrap_or_default();
         pool.anonymous_min_hold = time(self.anonymous_min_hold_ms, "anonymous_min_hold_ms")?;
+        pool.lazy_linger = time(self.lazy_linger_ms, "lazy_linger_ms")?;
+        pool.lazy_min_hold = time(self.lazy_min_hold_ms, "lazy_min_hold_ms")?;
         pool.reclaim = choice(self.reclaim, "reclaim")?.unwrap_or(true);
         let units = optional_count(self.overdraft, "overdraft")?;
         let percent = optional_count(self.overdraft_percent, "overdraft_percent")?;

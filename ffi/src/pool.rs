@@ -13,8 +13,8 @@ use crate::status::{LSES_OK, absent, lses_status};
 
 /// The definition of a pool that is in force, on a table of several processes the same for all: a JSON object of its options
 /// in a buffer to free, named as in lses_pool: `{"capacity","unit_rule" (a word),"max_connections","max_sessions_per_holder",
-/// "anonymous_cap","anonymous_per_client","holder_per_client" (true, false),"low","recovered","linger_ms","min_hold_ms","anonymous_min_hold_ms",
-/// "reclaim","overdraft" (units, or a text like "10%"),"overdraft_time_ms","reservations" ([{"members":[text],"units","hard"}]),
+/// "anonymous_cap","anonymous_per_client","holder_per_client" (true, false),"low","recovered","linger_ms","lazy_linger_ms",
+/// "min_hold_ms","anonymous_min_hold_ms","lazy_min_hold_ms","reclaim","overdraft" (units, or a text like "10%"),"overdraft_time_ms","reservations" ([{"members":[text],"units","hard"}]),
 /// "break_glass","administrators" ([text]),"include","exclude","trade_failure" ("keep","refuse"),"audit_records"}` and those of
 /// later versions; null where a number is left out.
 ///

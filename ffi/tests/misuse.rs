@@ -59,7 +59,7 @@ fn argument(of: &str) -> String {
         "lses_event_class *" => "NULL".into(),
         "lses_event *" => "(const lses_event *)an_event()".into(),
         "char *" if of.starts_with("const") => "text()".into(),
-        "lses_drop_fn" | "lses_log_fn" => "NULL".into(),
+        "lses_drop_fn" | "lses_log_fn" | "lses_group_resolver_fn" => "NULL".into(),
         "lses_done_fn" => "done()".into(),
         "size_t" => "length()".into(),
         "void *" => "NULL".into(),

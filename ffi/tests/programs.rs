@@ -50,6 +50,11 @@ fn what_every_function_promises() {
 }
 
 #[test]
+fn groups_are_told_by_a_function_of_the_host() {
+    passes(&program("groups.c"), &[]);
+}
+
+#[test]
 fn the_rows_of_the_reliability_scenarios() {
     passes(&program("reliability.c"), &[]);
 }

@@ -171,16 +171,22 @@ export interface Reservation {
   hard?: boolean
 }
 
+/** Tells the groups of a user. */
+export type GroupResolver = (user: string) => string[] | Promise<string[]>
+
 /** What else is known of who logs in. */
 export interface FeatureOptions {
   /** How often, at once: 1 to 1000, all or none. Default 1. */
   count?: number
-  /** The groups that the user belongs to, at most 256: reservations and lists of the pool may name them. */
+  /**
+   * The groups that the user belongs to, at most 256: reservations and lists of the pool may name them. Default: none are given,
+   * and the manager's group resolver is asked where they matter, if there is one; if it fails, the call is `denied`.
+   */
   groups?: string[]
 }
 
 export interface LoginOptions {
-  /** The groups that the user belongs to, at most 256: reservations and lists of a pool may name them. */
+  /** As in `FeatureOptions`. */
   groups?: string[]
 }
 
@@ -250,13 +256,21 @@ export interface PoolOptions {
   recovered?: number
   /**
    * How long a user keeps a unit that no session of theirs needs any more, to come back to it free. Default 0. A session that
-   * is its own holder can't come back, and a unit that is traded goes along: neither lingers.
+   * is its own holder can't come back, and a unit that is traded goes along: neither lingers. So there is none for `anonymous`
+   * sessions: a login makes them `named` ones.
    */
   lingerMs?: number
-  /** How long a unit is held at least, from when it was taken. Default 0. */
+  /** The same where the last session to need the unit took its license as a `lazy` one. Default `lingerMs`. */
+  lazyLingerMs?: number
+  /**
+   * How long a unit is held at least, from when it was taken. Default 0. A user who takes another one meanwhile holds all until
+   * the last of these times is over.
+   */
   minHoldMs?: number
-  /** The same for `anonymous` sessions. Default `minHoldMs`. */
+  /** The same for units that `anonymous` sessions take. Default `minHoldMs`. */
   anonymousMinHoldMs?: number
+  /** The same for units that `lazy` sessions take, but for features. Default `minHoldMs`. */
+  lazyMinHoldMs?: number
   /** Whether a unit that lingers (but not one within `minHoldMs`) is given to somebody else when no other is free. Default true. */
   reclaim?: boolean
   /** Units that may be in use beyond the capacity: a number, or of a hundred of the capacity as `'10%'`. Default 0. */
@@ -348,6 +362,8 @@ export interface ManagerOptions {
   dispatch?: 'thread' | 'inline' | 'poll'
   /** `false`: no threads; the host calls `tick`. */
   threads?: boolean
+  /** Who tells the groups of a user, as `setGroupResolver`. */
+  groups?: GroupResolver
   /**
    * `true`: a callback occupies one of the `workers` until its promise settles, as in the other languages, so that no more
    * run at once. Default `false`: only the queue bounds how many promises are pending, and one that never settles costs nothing.
@@ -873,6 +889,18 @@ export class Manager implements Disposable, AsyncDisposable {
   register(name: string, callbacks: Callbacks | (new () => Callbacks), options?: EventClassOptions): void
   /** Settles when none of its callbacks runs any more; tells whether it was there. */
   unregister(name: string, options?: { namespace?: string }): Promise<boolean>
+  /**
+   * Sets who tells the groups of a user, in place of the one before; `null` takes it away. It is asked by a login (after
+   * `onLogin`), a trade and the taking of a feature that no `groups` are given with, and only where the rules of the pool name
+   * groups (`group:NAME`); never by a logout or an end. It is asked before anything is changed, as a deciding callback is:
+   * within `callbackDeadlineMs`, with a breaker; one that returns a promise needs an asynchronous call. What it tells (at most
+   * 256 groups, each 1 to 256 bytes) counts for this one call. If it throws, is late or answers something else, the call is
+   * `denied` and nothing changed. Of threads that share a manager each sets its own; a thread without one has asynchronous calls
+   * ask another's.
+   *
+   * Settles when it counts; with `null` when none runs any more.
+   */
+  setGroupResolver(resolver: GroupResolver | null): Promise<void>
 
   /** Live sessions. */
   count(): number

@@ -4,7 +4,7 @@
 
 const diagnostics = require('node:diagnostics_channel')
 const native = require('../native.cjs')
-const { SessionError, textOf } = require('./errors.cjs')
+const { SessionError, shown, textOf } = require('./errors.cjs')
 const { ASYNCHRONOUS, CALL, Event, KIND, TABLE, VERDICT } = require('./event.cjs')
 const words = require('./words.cjs')
 
@@ -65,6 +65,7 @@ function perform(item) {
   if (item[0] === -1) settlePromise(item[1], item[2], item[3])
   else if (item[0] === -2) log.publish({ level: item[1], target: item[2], message: item[3] })
   else if (item[0] === -3) letGo(item[1])
+  else if (item[0] === -4) tellGroups(item, true)
   else invoke(item, true)
 }
 
@@ -95,7 +96,32 @@ function takeObject(number) {
 
 /** A decider asked by a call that this thread makes just now. */
 function decide(fields) {
-  invoke(fields, fields[ASYNCHRONOUS])
+  if (fields[0] === -4) tellGroups(fields, fields[3])
+  else invoke(fields, fields[ASYNCHRONOUS])
+}
+
+/** Asks the resolver for the groups of a user. */
+function tellGroups([, call, table, , user], mayWait) {
+  const fails = (error) => connection.settleGroups(call, null, textOf(error))
+  const told = (groups) => {
+    if (Array.isArray(groups) && groups.every((group) => typeof group === 'string')) return connection.settleGroups(call, groups)
+    connection.settleGroups(call, null, `it answered with ${shown(groups)}; it answers with an array of the user's groups`)
+  }
+  const resolver = tables.get(table)
+  if (resolver === undefined) return connection.settleGroups(call, null, 'the group resolver is not set any more')
+  let result
+  running.push(resolver)
+  try {
+    result = resolver.tell(user)
+  } catch (error) {
+    return fails(error)
+  } finally {
+    running.pop()
+  }
+  if (!isThenable(result)) return told(result)
+  if (exiting) connection.settleGroups(call, null, 'the process ends; a promise can not be awaited any more')
+  else if (!mayWait) connection.settleGroups(call)
+  Promise.resolve(result).then(told, fails)
 }
 
 function isThenable(value) {

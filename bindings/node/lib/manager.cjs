@@ -56,15 +56,17 @@ class Manager {
   #native
   #clock
   #async = null
+  #resolver = null
   #number = nextManager++
 
   constructor(options = {}) {
-    const { clock = 'system', ...others } = options ?? {}
+    const { clock = 'system', groups, ...others } = options ?? {}
     const taken = take(schemas.manager, others, 'open')
     const { name, ...rest } = taken
     if (clock !== 'system' && clock !== 'manual' && !(clock instanceof ManualClock)) {
       throw invalid(`clock is ${shown(clock)}; it can be 'system', 'manual' or a ManualClock`)
     }
+    if (groups !== undefined && typeof groups !== 'function') throw invalid(`groups is ${shown(groups)}, not a function`)
     const manual = clock === 'system' ? null : clock === 'manual' ? new ManualClock() : clock
     const given = clock === 'system' && Object.keys(rest).length === 0 ? '' : canonical({ ...rest, clock: manual !== null })
     this.#native = loop.connection.open(taken, given, manual?.native ?? null)
@@ -75,6 +77,7 @@ class Manager {
     Object.defineProperty(this, 'handlers', { value: 0, writable: true })
     Object.defineProperty(this, 'native', { value: this.#native })
     loop.open.add(this)
+    if (groups !== undefined) this.#setResolver(groups)
   }
 
   get clock() {
@@ -193,6 +196,34 @@ class Manager {
     const there = await loop.later((id) => this.#native.unregister(id, wanted, where), (there) => there)
     if (there) this.handlers--
     return there
+  }
+
+  #setResolver(resolver) {
+    if (typeof resolver !== 'function') throw invalid(`the group resolver is ${shown(resolver)}, not a function`)
+    const table = { key: this.#key('', 'group resolver'), tell: resolver }
+    const id = loop.keepTable(table)
+    try {
+      this.#native.setGroupResolver(id)
+    } catch (error) {
+      loop.tables.delete(id)
+      throw error
+    }
+    this.#resolver = Object.assign(table, { id })
+  }
+
+  async setGroupResolver(resolver) {
+    const table = this.#resolver
+    if (table === null) return resolver === null ? undefined : this.#setResolver(resolver)
+    if (loop.insideClass(table.key)) throw new SessionError('reentrant', "the group resolver can't be set inside of itself")
+    if (resolver !== null) {
+      if (typeof resolver !== 'function') throw invalid(`the group resolver is ${shown(resolver)}, not a function`)
+      table.tell = resolver
+      await loop.later((id) => this.#native.renewGroupResolver(id), () => undefined)
+      return
+    }
+    this.#resolver = null
+    await loop.later((id) => this.#native.clearGroupResolver(id), () => undefined)
+    loop.tables.delete(table.id)
   }
 
   // --- seeing and mending ---

@@ -11,7 +11,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use libsession_core::error::Error;
-use libsession_core::event::Verdict;
+use libsession_core::event::{GroupReply, Verdict};
 use napi::bindgen_prelude::{Array, FnArgs, Function, FunctionRef, Unknown};
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Env, Status};
@@ -19,6 +19,7 @@ use napi_derive::napi;
 use parking_lot::Mutex;
 
 use crate::error::{self, ErrorArgs};
+use crate::groups::{self, Asked};
 use crate::handler::{self, Called, Owed};
 use crate::journal::{self, Line};
 use crate::registry;
@@ -36,6 +37,8 @@ pub type Outcome<'env> = Result<Unknown<'env>, Error>;
 pub enum Item {
     /// A callback.
     Call(Box<Called>),
+    /// A user whose groups are asked for.
+    Groups(Box<Asked>),
     /// A promise to settle.
     Done(u32, Finish),
     /// A line of the log.
@@ -50,6 +53,7 @@ pub struct Isolate {
     pub id: u64,
     queue: Mutex<Queue>,
     replies: Mutex<HashMap<u32, Owed>>,
+    groups: Mutex<HashMap<u32, GroupReply>>,
     next_call: AtomicU32,
 }
 
@@ -140,6 +144,13 @@ impl Isolate {
         call
     }
 
+    /// The same of who is asked for groups.
+    pub fn keep_groups(&self, reply: GroupReply) -> u32 {
+        let call = self.next_call.fetch_add(1, Ordering::Relaxed);
+        self.groups.lock().insert(call, reply);
+        call
+    }
+
     fn pop(&self) -> Option<Item> {
         let mut queue = self.queue.lock();
         let item = queue.items.pop_front();
@@ -158,13 +169,19 @@ impl Isolate {
         };
         drop(bell);
         for item in items {
-            if let Item::Call(called) = item {
-                called.reply.answer(|reply| reply.fail(handler::GONE));
+            match item {
+                Item::Call(called) => called.reply.answer(|reply| reply.fail(handler::GONE)),
+                Item::Groups(asked) => asked.gone(),
+                _ => {}
             }
         }
         let replies = std::mem::take(&mut *self.replies.lock());
         for (_, reply) in replies {
             reply.answer(|reply| reply.fail(handler::GONE));
+        }
+        let groups = std::mem::take(&mut *self.groups.lock());
+        for (_, reply) in groups {
+            reply.fail(handler::GONE);
         }
     }
 }
@@ -198,8 +215,13 @@ pub fn connect(
     let bell = wake.build_threadsafe_function::<()>().weak::<true>().callee_handled::<false>().build()?;
     let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
     let queue = Queue { bell: Some(bell), items: VecDeque::new(), rung: false, log_lines: 0 };
-    let isolate =
-        Arc::new(Isolate { id, queue: Mutex::new(queue), replies: Mutex::default(), next_call: AtomicU32::new(1) });
+    let isolate = Arc::new(Isolate {
+        id,
+        queue: Mutex::new(queue),
+        replies: Mutex::default(),
+        groups: Mutex::default(),
+        next_call: AtomicU32::new(1),
+    });
     let local = Local { env, make_error: make_error.create_ref()?, decide: decide.create_ref()? };
     LOCALS.with_borrow_mut(|locals| locals.push((id, Rc::new(local))));
     journal::listen(Arc::downgrade(&isolate));
@@ -217,7 +239,8 @@ pub fn connect(
 #[napi]
 impl Loop {
     /// At most `max` things to do: callbacks as arrays of fields, `[-1, id, ok, value]` for a promise,
-    /// `[-2, level, target, message]` for a line of the log, `[-3, number]` for an attached object that was let go.
+    /// `[-2, level, target, message]` for a line of the log, `[-3, number]` for an attached object that was let go,
+    /// `[-4, number, table, asynchronous, user]` for a user whose groups are asked for.
     /// Empty: there will be another wake.
     #[napi]
     pub fn take<'env>(&self, env: &'env Env, max: u32) -> napi::Result<Vec<Array<'env>>> {
@@ -226,6 +249,7 @@ impl Loop {
             let Some(item) = self.isolate.pop() else { break };
             taken.push(match item {
                 Item::Call(called) => handler::to_js(env, &self.isolate, *called)?,
+                Item::Groups(asked) => groups::to_js(env, &self.isolate, *asked)?,
                 Item::Done(id, finish) => {
                     let mut array = env.create_array(4)?;
                     array.set(0, -1)?;
@@ -275,6 +299,18 @@ impl Loop {
         });
     }
 
+    /// Answers who asked for groups: with them, or with a text that tells why not, or, without either, that it wants an
+    /// asynchronous call.
+    #[napi]
+    pub fn settle_groups(&self, call: u32, groups: Option<Vec<String>>, text: Option<String>) {
+        let Some(reply) = self.isolate.groups.lock().remove(&call) else { return };
+        match (groups, text) {
+            (Some(groups), _) => reply.groups(groups),
+            (None, Some(text)) => reply.fail(text),
+            (None, None) => reply.async_required(),
+        }
+    }
+
     /// Milliseconds until the callback's deadline; 0 if it was settled.
     #[napi]
     pub fn time_left(&self, call: u32) -> f64 {
@@ -299,6 +335,13 @@ impl Loop {
             std::thread::sleep(Duration::from_micros(500));
         }
     }
+}
+
+/// Asks the JavaScript resolver at once, on this thread.
+pub fn tell_groups(local: &Local, isolate: &Arc<Isolate>, asked: Asked) -> napi::Result<()> {
+    let env = local.env;
+    let fields = groups::to_js(&env, isolate, asked)?;
+    local.decide.borrow_back(&env)?.call(FnArgs::from((fields,)))
 }
 
 /// Calls the JavaScript decider at once, on this thread.

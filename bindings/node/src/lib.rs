@@ -16,6 +16,7 @@ mod attached;
 mod clock;
 mod data;
 mod error;
+mod groups;
 mod handler;
 mod isolate;
 mod journal;

@@ -96,6 +96,44 @@ impl NativeManager {
         )
     }
 
+    /// Sets the function `table` of this environment as the one that tells groups.
+    #[napi]
+    pub fn set_group_resolver(&self, env: &Env, table: u32) -> napi::Result<()> {
+        call(env, &self.isolate, || self.shared.set_group_resolver(self.member(table)))
+    }
+
+    /// Has the engine begin anew with another function behind `table`, for the promise `id`.
+    #[napi]
+    pub fn renew_group_resolver(&self, env: &Env, id: u32) -> napi::Result<()> {
+        let shared = self.shared.clone();
+        blocking(
+            env,
+            &self.isolate,
+            id,
+            |env, _, there| Ok(Ok(unknown(env, there)?)),
+            move || shared.renew_group_resolver().map(|()| true),
+        )
+    }
+
+    /// Takes this environment's away, for the promise `id`.
+    #[napi]
+    pub fn clear_group_resolver(&self, env: &Env, id: u32) -> napi::Result<()> {
+        let last = self.shared.leave_group_resolver(self.isolate.id);
+        let shared = self.shared.clone();
+        blocking(
+            env,
+            &self.isolate,
+            id,
+            |env, _, there| Ok(Ok(unknown(env, there)?)),
+            move || {
+                if last {
+                    shared.forget_group_resolver()?;
+                }
+                Ok(last)
+            },
+        )
+    }
+
     /// Ends what matches, at most `limit` sessions looked at.
     #[napi]
     pub fn end_where(

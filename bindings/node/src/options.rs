@@ -51,8 +51,10 @@ pub struct PoolOptions {
     pub low: Option<f64>,
     pub recovered: Option<f64>,
     pub linger_ms: Option<f64>,
+    pub lazy_linger_ms: Option<f64>,
     pub min_hold_ms: Option<f64>,
     pub anonymous_min_hold_ms: Option<f64>,
+    pub lazy_min_hold_ms: Option<f64>,
     pub reclaim: Option<bool>,
     pub overdraft: Option<String>,
     pub overdraft_time_ms: Option<f64>,
@@ -204,6 +206,8 @@ impl PoolOptions {
         pool.max_sessions_per_holder = self.max_sessions_per_holder;
         pool.recovered = self.recovered.map(|units| units as u64);
         pool.anonymous_min_hold = self.anonymous_min_hold_ms.map(duration);
+        pool.lazy_linger = self.lazy_linger_ms.map(duration);
+        pool.lazy_min_hold = self.lazy_min_hold_ms.map(duration);
         pool.overdraft_time = self.overdraft_time_ms.map(duration);
         let reservations = self.reservations.unwrap_or_default().into_iter();
         pool.reservations = reservations

@@ -8,6 +8,7 @@ use libsession_core::event::EventClass;
 use libsession_core::manager::Manager;
 use parking_lot::Mutex;
 
+use crate::groups::{Resolver, Resolving};
 use crate::handler::{Handler, Member};
 
 /// Namespace and name of an event class.
@@ -22,6 +23,7 @@ pub struct Shared {
     /// What it was opened with; another opener must ask for the same, or for nothing.
     options: String,
     classes: Mutex<HashMap<ClassKey, Arc<Handler>>>,
+    resolver: Arc<Resolver>,
 }
 
 /// Open managers, each with the environments that opened it. A named one stays until it is closed, an unnamed one
@@ -53,7 +55,14 @@ pub fn open(
         }
         return Ok(shared.clone());
     }
-    let shared = Arc::new(Shared { manager: new()?, occupy, name, options, classes: Mutex::default() });
+    let shared = Arc::new(Shared {
+        manager: new()?,
+        occupy,
+        name,
+        options,
+        classes: Mutex::default(),
+        resolver: Arc::default(),
+    });
     open.push((shared.clone(), vec![isolate]));
     Ok(shared)
 }
@@ -70,8 +79,8 @@ pub fn closed(shared: &Arc<Shared>) {
     OPEN.lock().retain(|entry| !Arc::ptr_eq(&entry.0, shared));
 }
 
-/// Classes whose last environment has left.
-pub struct Orphans(Vec<(Arc<Shared>, ClassKey)>);
+/// Classes and group resolvers whose last environment has left.
+pub struct Orphans(Vec<(Arc<Shared>, ClassKey)>, Vec<Arc<Shared>>);
 
 /// An environment is ending: its callbacks are taken away, what other environments have stays.
 pub fn leave(isolate: u64) -> Orphans {
@@ -85,6 +94,7 @@ pub fn leave(isolate: u64) -> Orphans {
         managers
     };
     let mut orphans = Vec::new();
+    let resolvers = managers.iter().filter(|shared| shared.resolver.leave(isolate)).cloned().collect();
     for shared in managers {
         shared.classes.lock().retain(|key, handler| {
             let stays = !matches!(handler.leave(isolate), (true, 0));
@@ -94,7 +104,7 @@ pub fn leave(isolate: u64) -> Orphans {
             stays
         });
     }
-    Orphans(orphans)
+    Orphans(orphans, resolvers)
 }
 
 impl Orphans {
@@ -105,6 +115,13 @@ impl Orphans {
                 && error.kind() != ErrorKind::Closed
             {
                 log::warn!("the event class '{name}' of an ended environment stays: {error}");
+            }
+        }
+        for shared in self.1 {
+            if let Err(error) = shared.forget_group_resolver()
+                && error.kind() != ErrorKind::Closed
+            {
+                log::warn!("the group resolver of an ended environment stays: {error}");
             }
         }
     }
@@ -131,6 +148,34 @@ impl Shared {
         self.manager.register(EventClass { handler: handler.clone(), ..class })?;
         classes.insert(key, handler);
         Ok(())
+    }
+
+    /// Sets the function of an environment that tells groups.
+    pub fn set_group_resolver(&self, member: Member) -> Result<()> {
+        let isolate = member.isolate.id;
+        if !self.resolver.set(member) {
+            return Ok(());
+        }
+        let set = self.renew_group_resolver();
+        if set.is_err() {
+            self.resolver.leave(isolate);
+        }
+        set
+    }
+
+    /// Has the engine begin anew with it, as one that has not failed; may block for one that runs.
+    pub fn renew_group_resolver(&self) -> Result<()> {
+        self.manager.set_group_resolver(Some(Arc::new(Resolving(self.resolver.clone()))))
+    }
+
+    /// Takes it away; whether the engine must be told, which may block.
+    pub fn leave_group_resolver(&self, isolate: u64) -> bool {
+        self.resolver.leave(isolate)
+    }
+
+    /// Tells the engine that there is none, unless somebody has set one meanwhile.
+    pub fn forget_group_resolver(&self) -> Result<()> {
+        if self.resolver.is_empty() { self.manager.set_group_resolver(None) } else { Ok(()) }
     }
 
     /// Unregisters an environment's callbacks; `true` as the second if the engine must be told, which may block.

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use libsession_core::EventClass;
+use libsession_core::{EventClass, GroupResolver};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
 use crate::duration::{duration, optional};
+use crate::groups::Resolver;
 use crate::guard::{attached, contain, detached};
 use crate::handler::Handler;
 use crate::manager::Manager;
@@ -17,6 +18,9 @@ use crate::records;
 
 /// How long a signal may go unseen while `drain` waits.
 const SLICE: Duration = Duration::from_millis(50);
+
+/// The group resolver among those who are asked: no event class is called so.
+const RESOLVER: (&str, &str) = ("group resolver", "\u{1}");
 
 #[pymethods]
 impl Manager {
@@ -55,6 +59,21 @@ impl Manager {
         let was_there = detached(py, || self.shared.unregister(name, namespace))?;
         self.shared.remove_decider(name, namespace);
         Ok(was_there)
+    }
+
+    #[pyo3(name = "_set_group_resolver")]
+    fn set_group_resolver(&self, py: Python<'_>, resolver: Option<Py<PyAny>>, asynchronous: bool) -> PyResult<()> {
+        let asks = resolver.is_some();
+        let resolver =
+            resolver.map(|resolver| Arc::new(Resolver::new(resolver, asynchronous)) as Arc<dyn GroupResolver>);
+        if asks {
+            self.shared.add_decider(RESOLVER.0, RESOLVER.1);
+        }
+        detached(py, || self.shared.set_group_resolver(resolver))?;
+        if !asks {
+            self.shared.remove_decider(RESOLVER.0, RESOLVER.1);
+        }
+        Ok(())
     }
 
     /// Live sessions.

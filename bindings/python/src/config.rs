@@ -144,6 +144,8 @@ fn pool(pair: &Bound<'_, PyAny>) -> PyResult<Pool> {
     pool.linger = duration("linger", &field("linger")?)?;
     pool.min_hold = duration("min_hold", &field("min_hold")?)?;
     pool.anonymous_min_hold = optional("anonymous_min_hold", Some(&field("anonymous_min_hold")?))?;
+    pool.lazy_linger = optional("lazy_linger", Some(&field("lazy_linger")?))?;
+    pool.lazy_min_hold = optional("lazy_min_hold", Some(&field("lazy_min_hold")?))?;
     pool.reclaim = field("reclaim")?.extract()?;
     pool.overdraft =
         Overdraft::parse(&field("overdraft")?.str()?.to_string()).map_err(|error| raise(pair.py(), &error))?;

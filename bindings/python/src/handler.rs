@@ -32,6 +32,14 @@ pub fn hang() {
     }
 }
 
+/// Runs a callback, which is the innermost on this thread meanwhile.
+pub fn running<R>(watch: ReplyWatch, call: impl FnOnce() -> R) -> R {
+    RUNNING.with_borrow_mut(|running| running.push(watch));
+    let returned = call();
+    RUNNING.with_borrow_mut(Vec::pop);
+    returned
+}
+
 /// Which threads run callbacks, by Python's identifiers. Touched only by attached threads.
 static THREADS: Mutex<Vec<u64>> = Mutex::new(Vec::new());
 
@@ -140,10 +148,7 @@ impl Handler {
             Ok(event) => event,
             Err(error) => return reply.fail(exception_text(py, &error)),
         };
-        RUNNING.with_borrow_mut(|running| running.push(watch));
-        let returned = method.bind(py).call1((event,));
-        RUNNING.with_borrow_mut(Vec::pop);
-        match returned {
+        match running(watch, || method.bind(py).call1((event,))) {
             Err(error) => reply.fail(exception_text(py, &error)),
             Ok(returned) if returned.is_none() => reply.done(),
             Ok(returned) if is_coroutine(&returned) => {
@@ -268,7 +273,8 @@ fn verdict(kind: EventKind, returned: &Bound<'_, PyAny>) -> PyResult<Verdict> {
     )))
 }
 
-fn is_coroutine(object: &Bound<'_, PyAny>) -> bool {
+/// Whether an object is a coroutine.
+pub fn is_coroutine(object: &Bound<'_, PyAny>) -> bool {
     static IS_COROUTINE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let py = object.py();
     IS_COROUTINE

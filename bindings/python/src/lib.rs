@@ -12,6 +12,7 @@ mod duration;
 mod errors;
 mod event;
 mod future;
+mod groups;
 mod guard;
 mod handler;
 mod logging;

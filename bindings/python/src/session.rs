@@ -335,7 +335,7 @@ impl Session {
         ticket: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         let options = options::login(groups, (wait, priority, ticket))?;
-        let at_once = |options| attached(py, || self.request.trade_with(options));
+        let at_once = |options| asking(py, self.manager.deciders(), || self.request.trade_with(options));
         patient::result(py, options, at_once, |options, then| self.request.trade_async(options, then), drop)
     }
 
@@ -350,7 +350,8 @@ impl Session {
         ticket: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let options = options::login(groups, (wait, priority, ticket))?;
-        patient::awaitable(py, false, None, options, none, |options, then| self.request.trade_async(options, then))
+        let later = |options, then| self.request.trade_async(options, then);
+        patient::awaitable(py, self.manager.deciders(), None, options, none, later)
     }
 
     /// Takes a feature.
@@ -368,7 +369,7 @@ impl Session {
     ) -> PyResult<()> {
         let pool = options::required_text("pool", pool)?;
         let options = options::feature(count, groups, (wait, priority, ticket))?;
-        let at_once = |options| attached(py, || self.request.take_feature(&pool, options));
+        let at_once = |options| asking(py, self.manager.deciders(), || self.request.take_feature(&pool, options));
         let later = |options, then| self.request.take_feature_async(&pool, options, then);
         patient::result(py, options, at_once, later, drop)
     }
@@ -389,7 +390,7 @@ impl Session {
         let pool = options::required_text("pool", pool)?;
         let options = options::feature(count, groups, (wait, priority, ticket))?;
         let later = |options, then| self.request.take_feature_async(&pool, options, then);
-        patient::awaitable(py, false, None, options, none, later)
+        patient::awaitable(py, self.manager.deciders(), None, options, none, later)
     }
 
     /// Returns a feature; how often.

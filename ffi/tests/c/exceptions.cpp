@@ -127,5 +127,42 @@ int main(int argc, char** argv) {
     CHECK(moved.try_count().code() == LSES_E_CLOSED);
   }
   CHECK(dropped == 2);
+  {
+    ls::pool cad;
+    cad.name = "cad";
+    cad.capacity = 2;
+    cad.exclude = {"group:guests"};
+    cad.lazy_linger = 7ms;
+    cad.lazy_min_hold = 8ms;
+    ls::config named;
+    named.add(cad);
+    ls::manager manager(named);
+    CHECK(manager.pool("cad").find("\"lazy_linger_ms\":7") != std::string::npos);
+    auto keep = std::make_shared<counted>(&dropped);
+    int asked = 0;
+    manager.set_group_resolver([keep, &asked](std::string_view user) -> std::optional<std::vector<std::string>> {
+      ++asked;
+      if (user == "bad") throw std::runtime_error("no directory");
+      if (user == "odd") throw 42;
+      if (user == "nil") return std::nullopt;
+      return std::vector<std::string>{user == "eve" ? "guests" : "cad"};
+    });
+    keep.reset();
+    ls::request request = manager.begin_new();
+    for (auto user : {"bad", "odd", "nil"}) CHECK(request.try_login(user).code() == LSES_E_DENIED);
+    CHECK(request.try_login("bad").error().message.find("no directory") != std::string::npos);
+    CHECK(request.login("eve").trade_denied == ls::deny_reason::excluded && asked == 5);
+    CHECK(request.try_take_feature("cad").code() == LSES_E_LICENSE_DENIED && asked == 6);
+    ls::feature_options none;
+    none.no_groups = true;
+    CHECK(request.try_take_feature("cad", none) && asked == 6);
+    CHECK(request.try_take_feature("cad", {1, {"guests"}}).code() == LSES_E_LICENSE_DENIED && asked == 6);
+    CHECK(!request.login("ann").trade_denied && asked == 7);
+    manager.set_group_resolver(nullptr);
+    CHECK(dropped == 3 && !request.login("eve").trade_denied);
+    manager.set_group_resolver([](std::string_view) { return std::vector<std::string>{}; });
+    CHECK(!request.login("bad").trade_denied);
+    request.end();
+  }
   std::puts("exceptions: ok");
 }

@@ -148,6 +148,8 @@ static answer pool(const words *words) {
     else if (IS("linger_ms")) pool.linger_ms = number;
     else if (IS("min_hold_ms")) pool.min_hold_ms = number;
     else if (IS("anonymous_min_hold_ms")) pool.anonymous_min_hold_ms = number;
+    else if (IS("lazy_linger_ms")) pool.lazy_linger_ms = number;
+    else if (IS("lazy_min_hold_ms")) pool.lazy_min_hold_ms = number;
     else if (IS("overdraft")) pool.overdraft = number;
     else if (IS("overdraft_time_ms")) pool.overdraft_time_ms = number;
     else if (IS("break_glass")) pool.break_glass = number;

@@ -7,6 +7,43 @@
 
 #define IS(word) (strcmp(verb, word) == 0)
 
+/* Who tells groups: `USER=A,B`, or `USER=!TEXT` for one of whom it can't; others have none. */
+static int32_t tell_groups(void *user_data, const char *user, size_t user_len, lses_groups *groups) {
+  const words *told = user_data;
+  lock_world();
+  add(&the->asked, keep_text(user, user_len));
+  unlock_world();
+  const char *value = named(told, user);
+  if (value == NULL) return 0;
+  if (value[0] == '!') {
+    (void)lses_groups_say(groups, value + 1, LSES_NTS);
+    return LSES_FAILED;
+  }
+  size_t count = 0;
+  const lses_str *all = names(value, &count);
+  for (size_t i = 0; i < count; i++) (void)lses_groups_add(groups, all[i].data, all[i].len);
+  return 0;
+}
+
+static answer resolver(const words *told) {
+  if (told->names.count == 0) {
+    OR_FAILED(lses_manager_set_group_resolver(the->manager, NULL, NULL, NULL));
+    return says("ok");
+  }
+  words *kept = keep(sizeof *kept);
+  *kept = *told;
+  OR_FAILED(lses_manager_set_group_resolver(the->manager, tell_groups, kept, NULL));
+  return says("ok");
+}
+
+static answer asked(void) {
+  lock_world();
+  char *all = joined(&the->asked, ",", "none");
+  the->asked = (texts){0};
+  unlock_world();
+  return says("%s", all);
+}
+
 static int64_t real_ms(void) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
@@ -96,6 +133,8 @@ static answer manage(const char *verb, char **rest, size_t rest_count, const wor
   if (IS("open")) return says("ok");
   if (IS("class")) return register_class(rest, rest_count);
   if (IS("start")) return start(rest, rest_count);
+  if (IS("resolver")) return resolver(words);
+  if (IS("asked")) return asked();
   if (IS("redeliver")) return redeliver(first);
   if (IS("close")) return close_manager(first);
   if (IS("reap")) {
@@ -138,7 +177,7 @@ static answer manage(const char *verb, char **rest, size_t rest_count, const wor
 }
 
 int manage_verb(const char *verb, char **rest, size_t count, const words *words, answer *out) {
-  static const char *const verbs[] = {"open", "unregister", "redeliver", "reap", "tick", "dispatch", "damage",
+  static const char *const verbs[] = {"open", "unregister", "resolver", "asked", "redeliver", "reap", "tick", "dispatch", "damage",
                                       "stall", "close", "advance", "suspend", "start", "class"};
   const char *first = at(words, 0);
   uint64_t now = 0;

@@ -258,7 +258,7 @@ static answer features(lses_request *request, const char *verb, const words *wor
     return says("%llu", (unsigned long long)returned);
   }
   lses_feature_options options = LSES_FEATURE_OPTIONS_INIT;
-  options.groups = names(named(words, "groups") == NULL ? "" : named(words, "groups"), &options.group_count);
+  if (named(words, "groups") != NULL) options.groups = names(named(words, "groups"), &options.group_count);
   options.count = count;
   const char *why = read_queue(words, &options.wait_ms, &options.priority, &options.ticket);
   if (why != NULL) return wrong("%s", why);
@@ -267,7 +267,7 @@ static answer features(lses_request *request, const char *verb, const words *wor
 }
 
 static const char *read_login(const words *words, lses_login_options *options) {
-  options->groups = names(named(words, "groups") == NULL ? "" : named(words, "groups"), &options->group_count);
+  if (named(words, "groups") != NULL) options->groups = names(named(words, "groups"), &options->group_count);
   return read_queue(words, &options->wait_ms, &options->priority, &options->ticket);
 }
 

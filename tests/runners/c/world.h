@@ -109,6 +109,7 @@ typedef struct world {
   size_t entry_count, entry_room, told_log;
   uint64_t lifecycle_seq;
   uint64_t hung, released_all;
+  texts asked;           /* users whose groups were asked for since last told */
   int over;
   started *started;
 } world;

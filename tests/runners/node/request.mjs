@@ -9,7 +9,7 @@ const orNone = (text) => text ?? 'none'
 const noneOr = (word) => (word === 'none' ? null : json(word))
 const ok = () => 'ok'
 
-const groups = (words) => ({ groups: names(words.text('groups') ?? '') })
+const groups = (words) => (words.text('groups') === undefined ? {} : { groups: names(words.text('groups')) })
 
 /** Goes on with a value that may be a promise. */
 const then = (value, next) => (typeof value?.then === 'function' ? value.then(next) : next(value))

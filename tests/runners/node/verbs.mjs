@@ -267,10 +267,23 @@ async function close(world, words) {
 
 const ok = (value) => (value, 'ok')
 
+/** Who tells groups: `USER=A,B`, or `USER=!TEXT` for one of whom it can't; others have none. */
+async function resolver(world, words) {
+  const tell = (user) => {
+    world.asked.push(user)
+    const told = words.named.get(user) ?? ''
+    if (told.startsWith('!')) throw new Error(told.slice(1))
+    return told.split(',').filter((group) => group !== '')
+  }
+  return ok(await world.manager.setGroupResolver(words.named.size === 0 ? null : tell))
+}
+
 const VERBS = {
   open: (world) => ok(world.manager),
   class: (world, words) => ok(world.register(words)),
   unregister: async (world, words) => String(await world.manager.unregister(words.textAt(0), { namespace: words.text('namespace') })),
+  resolver,
+  asked: (world) => list(world.asked.splice(0), ','),
   join,
   release: async (world, words) => ok(await world.release(words.plain[0])),
   now: (world) => String(world.clock.nowMs),

@@ -30,6 +30,7 @@ export class World {
   /** How many callbacks said that they hang. */
   hung = 0
   tickets = new Map()
+  asked = []
   #opened = null
   #deliveries = new Map()
   #calls = new Map()

@@ -84,7 +84,16 @@ class Reservation:
     """Whether nobody else may use them meanwhile. Otherwise only who used them is told in the accounts."""
 
 
-_DURATIONS = ("linger", "min_hold", "anonymous_min_hold", "overdraft_time")
+_DURATIONS = (
+    "linger",
+    "lazy_linger",
+    "min_hold",
+    "anonymous_min_hold",
+    "lazy_min_hold",
+    "overdraft_time",
+    "evict_idle",
+)
+_WORDS = {"unit_rule": UnitRule, "evict": Evict, "at_session_limit": AtSessionLimit}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,11 +123,17 @@ class Pool:
     again. None: `low`, at least 1."""
     linger: Duration = 0
     """How long a user keeps a unit that no session of theirs needs any more, to come back to it free. A session that is its
-    own holder can't come back, and a unit that is traded goes along: neither lingers."""
+    own holder can't come back, and a unit that is traded goes along: neither lingers. So there is none for `anonymous` sessions:
+    a login makes them `named` ones."""
+    lazy_linger: Duration | None = None
+    """The same where the last session to need the unit took its license as a `lazy` one. None: `linger`."""
     min_hold: Duration = 0
-    """How long a unit is held at least, from when it was taken."""
+    """How long a unit is held at least, from when it was taken. A user who takes another one meanwhile holds all until the last
+    of these times is over."""
     anonymous_min_hold: Duration | None = None
-    """The same for `anonymous` sessions. None: `min_hold`."""
+    """The same for units that `anonymous` sessions take. None: `min_hold`."""
+    lazy_min_hold: Duration | None = None
+    """The same for units that `lazy` sessions take, but for features. None: `min_hold`."""
     reclaim: bool = True
     """Whether a unit that lingers (but not one within `min_hold`) is given to somebody else when no other is free."""
     overdraft: int | str = 0
@@ -166,8 +181,8 @@ def pool_of(options: str) -> Pool:
             value = None if value is None else timedelta(milliseconds=value)
         elif field.name == "reservations":
             value = tuple(Reservation(one["units"], tuple(one["members"]), hard=one["hard"]) for one in value)
-        elif field.name == "unit_rule":
-            value = UnitRule(value)
+        elif field.name in _WORDS:
+            value = _WORDS[field.name](value)
         elif isinstance(value, list):
             value = tuple(value)
         given[field.name] = value

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from types import EllipsisType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from . import _clock, _exit, _native
 from ._async import Opening
 from ._config import Application, Duration, Pool, Timeout, options_of, pool_of
+from ._errors import Invalid
 from ._events import EventClass, callbacks_of, is_async
 from ._records import CloseReport, Page, PoolDifference, Progress, SessionInfo
 from ._words import EndLevel, EndReason, LicenseClass, LockMode, State, TouchKind
@@ -25,6 +26,15 @@ _T = TypeVar("_T")
 
 Named: TypeAlias = Mapping[str, _T] | Iterable[tuple[str, _T]]
 """Things by name, as a mapping or as pairs."""
+
+
+GroupResolver: TypeAlias = Callable[[str], Iterable[str] | Awaitable[Iterable[str]]]
+"""Tells the groups of a user."""
+
+
+def _check_resolver(resolver: Any) -> None:
+    if resolver is not None and not callable(resolver):
+        raise Invalid(f"a group resolver is a callable from a user to its groups, not {type(resolver)}")
 
 
 def _pairs(named: Named[_T] | None) -> list[tuple[str, _T]]:
@@ -57,10 +67,12 @@ class Manager(_native.Manager):
         durability: Literal["relaxed", "durable"] = "relaxed",
         profile: Literal["default", "iris"] = "default",
         clock: ManualClock | None = None,
+        groups: GroupResolver | None = None,
         **options: Any,
     ) -> Manager:
         if clock is None:
             clock = _clock.current.get()
+        _check_resolver(groups)
         self = super().__new__(
             cls,
             {
@@ -76,6 +88,8 @@ class Manager(_native.Manager):
         if clock is not None:
             clock._managers.add(self)
         _exit.remember(self)
+        if groups is not None:
+            self.set_group_resolver(groups)
         return self
 
     def __init__(
@@ -111,6 +125,7 @@ class Manager(_native.Manager):
         lifecycle_log: int = 10_000,
         dispatch: Literal["thread", "inline", "poll"] = "thread",
         threads: bool = True,
+        groups: GroupResolver | None = None,
     ) -> None:
         self._clock = clock if clock is not None else _clock.current.get()
 
@@ -288,6 +303,20 @@ class Manager(_native.Manager):
         self._register(
             name, namespace, callbacks, asynchronous, deadline, compat_veto, loop or asyncio._get_running_loop()
         )
+
+    def set_group_resolver(self, resolver: GroupResolver | None) -> None:
+        """Sets who tells the groups of a user in this process, in place of the one before; None takes it away.
+
+        It is asked by a login (after `on_login`), a trade and the taking of a feature that no `groups` are given with, and only
+        where the rules of the pool name groups (`group:NAME`); never by a logout or an end. It is asked before anything is
+        changed, as a deciding callback is: within the manager's callback deadline, with a breaker; an `async def` needs an
+        asynchronous call and runs on that call's event loop. What it tells (at most 256 groups, each 1 to 256 bytes) counts for
+        this one call. If it raises, is late or answers something else, the call raises `Denied` and nothing changed.
+
+        Returns when the one before does not run any more. Raises `Reentrant` inside of it.
+        """
+        _check_resolver(resolver)
+        self._set_group_resolver(resolver, resolver is not None and is_async(resolver))
 
     # --- seeing ---
 

@@ -326,7 +326,9 @@ class Session(MutableMapping[str, Any]):
     ) -> Login:
         """The host has authenticated `user`: asks `on_login`, then changes user and holder and rotates the token.
 
-        `groups` are those that the user belongs to, at most 256: reservations and lists of a pool may name them.
+        `groups` are those that the user belongs to, at most 256: reservations and lists of a pool may name them. None: none are
+        given, and the manager's group resolver is asked where they matter, if there is one; if it fails, `Denied` is raised and
+        nothing changed.
 
         `wait`, `priority`, `ticket` as in `Manager.create`: when the time is over it does what it would without a wait.
 
@@ -807,3 +809,4 @@ class Manager:
         compat_veto: bool,
         event_loop: Any,
     ) -> None: ...
+    def _set_group_resolver(self, resolver: Any, asynchronous: bool) -> None: ...

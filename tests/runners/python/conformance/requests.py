@@ -91,8 +91,9 @@ def done(call: Callable[[ls.Session], object]) -> Callable[[ls.Session, Words], 
     return verb
 
 
-def groups(words: Words) -> list[str]:
-    return [group for group in (words.text("groups") or "").split(",") if group]
+def groups(words: Words) -> list[str] | None:
+    given = words.text("groups")
+    return None if given is None else [group for group in given.split(",") if group]
 
 
 def queue_options(world: World, words: Words) -> dict[str, Any]:

@@ -285,6 +285,25 @@ def unregister(world: World, words: Words) -> str:
     return answer.truth(world.manager.unregister(words.text_at(0), words.text("namespace") or ""))
 
 
+def resolver(world: World, words: Words) -> str:
+    """Who tells groups: `USER=A,B`, or `USER=!TEXT` for one of whom it can't; others have none."""
+
+    def tell(user: str) -> list[str]:
+        world.asked.append(user)
+        told = words.named.get(user, "")
+        if told.startswith("!"):
+            raise RuntimeError(told[1:])
+        return [group for group in told.split(",") if group]
+
+    world.manager.set_group_resolver(tell if words.named else None)
+    return "ok"
+
+
+def asked(world: World, words: Words) -> str:
+    users, world.asked = world.asked, []
+    return ",".join(users) or "none"
+
+
 def redeliver(world: World, words: Words) -> str:
     manager, id = world.manager, None
     if words.plain:
@@ -331,6 +350,8 @@ VERBS: dict[str, Callable[[World, Words], str]] = {
     "end_where": end_where,
     "open": opened,
     "unregister": unregister,
+    "resolver": resolver,
+    "asked": asked,
     "redeliver": redeliver,
     "reap": lambda world, words: str(world.manager.reap_now()),
     "tick": lambda world, words: answer.never(world.manager.tick()),

@@ -54,6 +54,7 @@ class World:
         self.requests: dict[str, tuple[ls.Session, str]] = {}
         self.versions: dict[str, int] = {}
         self.tickets: dict[str, ls.Ticket] = defaultdict(ls.Ticket)
+        self.asked: list[str] = []
         self.making: str | None = None
         self.told: dict[Any, int] = defaultdict(int)
         self.started: dict[str, Started] = {}

@@ -186,6 +186,8 @@ fn pool(words: &Words) -> Result<Pool, Fail> {
             "recovered" => pool.recovered = Some(number(value)?),
             "linger_ms" => pool.linger = duration(value)?,
             "min_hold_ms" => pool.min_hold = duration(value)?,
+            "lazy_linger_ms" => pool.lazy_linger = Some(duration(value)?),
+            "lazy_min_hold_ms" => pool.lazy_min_hold = Some(duration(value)?),
             "anonymous_min_hold_ms" => pool.anonymous_min_hold = Some(duration(value)?),
             "queue" => pool.queue = number(value)?,
             "reclaim" => pool.reclaim = yes(value)?,

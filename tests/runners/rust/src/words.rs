@@ -39,6 +39,11 @@ impl<'a> Words<'a> {
         Ok(text_of(self.at(index)?)?)
     }
 
+    /// All named words, in order.
+    pub fn all_named(&self) -> &[(&'a str, &'a str)] {
+        &self.named
+    }
+
     /// A named word.
     pub fn named(&self, name: &str) -> Option<&'a str> {
         self.named.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)

@@ -43,6 +43,8 @@ pub struct Labels {
     pub versions: HashMap<String, u64>,
     /// Tickets by name.
     pub tickets: HashMap<String, Ticket>,
+    /// Users whose groups were asked for since last told.
+    pub asked: Vec<String>,
     /// The label that was issued last for a session that is being made.
     pub creating: Option<String>,
 }

@@ -1,17 +1,20 @@
 //! Verbs on the manager: classes, redelivery, damage, close.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::answer::{Answer, Fail, never, ok};
 use crate::setup::class;
 use crate::words::Words;
-use crate::world::World;
+use crate::world::{World, lock};
 
 pub(super) fn answer(world: &Arc<World>, verb: &str, words: &Words) -> Option<Answer> {
     Some(match verb {
         "open" => world.manager().and_then(|_| ok()),
         "unregister" => unregister(world, words),
+        "resolver" => resolver(world, words),
+        "asked" => asked(world),
         "redeliver" => redeliver(world, words),
         "reap" => reap(world),
         "tick" => tick(world),
@@ -40,6 +43,32 @@ fn unregister(world: &Arc<World>, words: &Words) -> Answer {
         gone |= manager.unregister(&words.text_at(0)?, &namespace)?;
     }
     Ok(gone.to_string())
+}
+
+/// Who tells groups: `USER=A,B`, or `USER=!TEXT` for one of whom it can't; others have none.
+fn resolver(world: &Arc<World>, words: &Words) -> Answer {
+    let told: HashMap<String, String> =
+        words.all_named().iter().map(|(user, groups)| ((*user).to_owned(), (*groups).to_owned())).collect();
+    for manager in world.managers()? {
+        let (told, asked) = (told.clone(), Arc::downgrade(world));
+        let resolver = move |user: &str| -> Result<Vec<String>, String> {
+            if let Some(world) = asked.upgrade() {
+                lock(&world.labels).asked.push(user.to_owned());
+            }
+            match told.get(user).map(String::as_str).unwrap_or_default() {
+                groups if groups.starts_with('!') => Err(groups[1..].to_owned()),
+                groups => Ok(groups.split(',').filter(|group| !group.is_empty()).map(str::to_owned).collect()),
+            }
+        };
+        let none = words.all_named().is_empty();
+        manager.set_group_resolver(if none { None } else { Some(Arc::new(resolver)) })?;
+    }
+    ok()
+}
+
+fn asked(world: &Arc<World>) -> Answer {
+    let asked = std::mem::take(&mut lock(&world.labels).asked);
+    Ok(if asked.is_empty() { "none".to_owned() } else { asked.join(",") })
 }
 
 fn redeliver(world: &Arc<World>, words: &Words) -> Answer {
