@@ -115,6 +115,8 @@ impl Engine {
         }
         let begin =
             begin.map(|begin| (begin.touch.unwrap_or(TouchKind::Activity), begin.lock.unwrap_or(app.config.lock)));
+        // It counts also for one that does not wait: it comes before those who wait with a lower one.
+        let asking = Asking { priority: options.queue.priority, ..Asking::default() };
         Ok(Plan {
             application: number,
             license_class,
@@ -131,7 +133,7 @@ impl Engine {
                 lazy: None,
                 brief: false,
                 begin,
-                asking: Asking::default(),
+                asking,
             },
         })
     }

@@ -148,6 +148,9 @@ impl Want for Taking {
     type Got = ();
 
     fn attempt(&mut self, asking: Asking) -> Result<Result<(), DenyReason>> {
+        if asking.place.is_some() {
+            self.request.0.still()?;
+        }
         for _ in 0..TRIES {
             let take = Take { asking, ..self.take()? };
             let Self { engine, request, pool, .. } = &*self;

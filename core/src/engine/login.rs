@@ -353,6 +353,9 @@ impl Want for Changing {
     type Got = HolderChanged;
 
     fn attempt(&mut self, asking: Asking) -> Result<Result<HolderChanged, DenyReason>> {
+        if asking.place.is_some() {
+            self.request.0.still()?;
+        }
         let Self { engine, request, coming, groups } = self;
         engine.change_holder(request, || {
             let change = engine.to_user(coming, groups).ok_or_else(|| {

@@ -14,7 +14,7 @@ use crate::license::policy::Rank;
 use crate::manager::Then;
 use crate::reason::{DenyReason, EndLevel, EndReason, EventKind, LicenseClass, ThreadKind};
 use crate::session::Created;
-use crate::sync::atomic::{Ordering, fence};
+use crate::sync::atomic::{AtomicBool, Ordering, fence};
 use crate::table::{Asking, Charge, Draft, EndSpec, Ended, Holder, Lazy, NewWaiter, Refused, SessionRef};
 
 impl Engine {
@@ -35,12 +35,14 @@ impl Engine {
         let queue = plan.queue.clone();
         let (session, priority) = (draft.session.id, queue.priority);
         let waiter = NewWaiter { session, charge, from: None, count: 1, rank: Rank::Ordinary, priority, deadline: 0 };
-        let want = Publishing { engine: self.clone(), draft, plan, started };
-        let engine = self.clone();
+        let over = Arc::new(AtomicBool::new(false));
+        let (application, engine) = (plan.application, self.clone());
+        let want = Publishing { engine: self.clone(), draft, plan, started: started.clone(), over: over.clone() };
         let then = move |made: Result<Made>| {
-            if made.is_err() {
-                // Whatever kept it from being made; a draft that was given back already is not touched.
+            if made.is_err() && !over.load(Ordering::Acquire) {
+                // It was cancelled, or could not wait.
                 engine.table.abandon(&draft);
+                engine.refuse(session, application, &started, EndReason::StartDenied, None);
             }
             then(made);
         };
@@ -58,7 +60,13 @@ impl Engine {
 
     /// One try: there may be no unit now.
     fn commit(&self, draft: Draft, plan: Plan, started: &[ClassRef], told: &Told) -> Result<Result<Made, DenyReason>> {
-        let made = self.table.create(self.at(), &draft, plan.new).inspect_err(|_| self.table.abandon(&draft))?;
+        let made = self.table.create(self.at(), &draft, plan.new).inspect_err(|error| {
+            self.table.abandon(&draft);
+            // Of one that may be there nobody is told that it is not.
+            if error.kind() != ErrorKind::Uncertain {
+                self.refuse(draft.session.id, told.application, started, EndReason::StartDenied, None);
+            }
+        })?;
         match made {
             Ok(key) => {
                 self.pump_pools();
@@ -205,6 +213,8 @@ struct Publishing {
     draft: Draft,
     plan: Plan,
     started: Vec<ClassRef>,
+    /// A try found that it is not made, and told it.
+    over: Arc<AtomicBool>,
 }
 
 impl Want for Publishing {
@@ -214,10 +224,12 @@ impl Want for Publishing {
         self.engine.enter()?;
         let mut plan = self.plan.clone();
         plan.new.asking = asking;
-        self.engine.commit(self.draft, plan, &self.started, &Told::of(&self.plan))
+        let made = self.engine.commit(self.draft, plan, &self.started, &Told::of(&self.plan));
+        made.inspect_err(|_| self.over.store(true, Ordering::Release))
     }
 
     fn denied(&mut self, reason: DenyReason) -> Error {
+        self.over.store(true, Ordering::Release);
         self.engine.deny(self.draft, &self.started, &Told::of(&self.plan), reason)
     }
 }

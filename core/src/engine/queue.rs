@@ -79,9 +79,9 @@ impl Engine {
         mut want: W,
         then: Then<W::Got>,
     ) {
-        let waits = |waiter: &NewWaiter| !queue.wait.is_zero() && self.pool_config(waiter.charge.pool).queue > 0;
         let priority = queue.priority;
-        let Some(waiter) = waiter.filter(waits) else {
+        // Whether its pool has a queue is the pool's to say: it may be defined anew, by others too.
+        let Some(waiter) = waiter.filter(|_| !queue.wait.is_zero()) else {
             return then(want.finally(priority));
         };
         match want.attempt(Asking { last: false, place: None, priority }) {

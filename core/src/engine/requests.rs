@@ -311,6 +311,11 @@ impl InFlight {
         Ok(self.engine.app(card.application).namespace.clone())
     }
 
+    /// Fails if the request is over, here or in the table: what waited for units on its behalf gets none.
+    pub fn still(&self) -> Result<()> {
+        self.lock_mode().map(drop)
+    }
+
     pub fn lock_mode(&self) -> Result<Option<LockMode>> {
         let key = self.in_flight()?;
         self.resolve(self.engine.table.lock_of(self.engine.at(), &key))

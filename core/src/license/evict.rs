@@ -77,6 +77,10 @@ impl Desk<'_> {
         need: &Need<'_>,
         (measure, enough): (&dyn Fn(&Totals) -> u64, u64),
     ) -> Result<bool, L::Error> {
+        if totals.excess > 0 {
+            // Of a capacity that was lowered nothing is taken: first the excess drains.
+            return Ok(false);
+        }
         for anonymous in [true, false] {
             if need.whom == Evict::None || (!anonymous && need.whom != Evict::Any) {
                 break;

@@ -120,8 +120,8 @@ impl Desk<'_> {
             let free = policy::room(self.pool, &totals, self.pool.capacity, Rank::Ordinary).free;
             return Ok(Err(if free < wanted { DenyReason::PoolExhausted } else { DenyReason::Reserved }));
         }
-        let waits = demand.turn.is_some() || wanted <= gave;
-        if !waits && queue::is_behind(self.pool, &totals, blocked, &demand, wanted) {
+        let served = aside.until > 0 || wanted <= gave;
+        if !served && queue::is_behind(self.pool, &totals, blocked, &demand, wanted) {
             // What is free is for those who come first.
             let free = policy::room(self.pool, &totals, self.pool.capacity, rank).free;
             return Ok(Err(if free < wanted { DenyReason::PoolExhausted } else { DenyReason::Reserved }));
@@ -229,8 +229,6 @@ impl Desk<'_> {
         if room.all() < wanted
             && let (whom, cause) = policy::evicts(pool, rank, search.anonymous, &room, wanted)
             && whom != Evict::None
-            // Of a capacity that was lowered nothing is taken: first the excess drains.
-            && totals.excess == 0
         {
             let need = Need { spared: search.spared, whom, cause };
             let measure = |totals: &Totals| policy::room(pool, totals, limit, rank).all();

@@ -3,6 +3,8 @@
 //! Units never lie free while somebody waits who may take them: the step that frees them sets them aside for whoever is
 //! first, so that nobody who comes later can be faster. They count as in use from then on.
 
+use std::cmp::Reverse;
+
 use super::audit::{AuditKind, AuditWhy};
 use super::books::{Ledger, Totals};
 use super::crowd::Victims;
@@ -10,7 +12,7 @@ use super::desk::Desk;
 use super::join::Search;
 use super::ledger::{Demand, expire, held, wanted};
 use super::policy;
-use super::waiter::{Awaits, Lane, OFFER, Offer, Waiter};
+use super::waiter::{Awaits, Lane, OFFER, Offer, Turn, Waiter};
 use crate::reason::DenyReason;
 use crate::table::{At, Charge, Leaving, PoolDefinition};
 
@@ -18,7 +20,7 @@ use crate::table::{At, Charge, Leaving, PoolDefinition};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Blocked {
     lane: Lane,
-    priority: i8,
+    turn: Turn,
     /// Whether it lacks units that are for all.
     common: bool,
 }
@@ -32,7 +34,9 @@ pub(super) fn is_behind(
     wanted: u64,
 ) -> bool {
     let lane = Lane::of(demand.charge, demand.rank);
-    blocked.iter().filter(|first| first.priority >= demand.priority).any(|first| {
+    // Who does not wait comes after all of its priority.
+    let turn = Turn { priority: Reverse(demand.priority), seq: demand.turn.unwrap_or(u64::MAX) };
+    blocked.iter().filter(|first| first.turn < turn).any(|first| {
         first.lane == lane || first.common && policy::room(pool, totals, pool.capacity, demand.rank).apart() < wanted
     })
 }
@@ -150,7 +154,7 @@ pub(super) fn serve<L: Ledger>(ledger: &mut L, pool: &PoolDefinition, at: At) ->
         match offer(ledger, pool, at, &waiter, common)? {
             Ok(()) => heads.extend(ledger.head(waiter.lane)?),
             Err(lacks_common) => {
-                blocked.push(Blocked { lane: waiter.lane, priority: waiter.turn.priority.0, common: lacks_common });
+                blocked.push(Blocked { lane: waiter.lane, turn: waiter.turn, common: lacks_common });
             }
         }
     }

@@ -168,3 +168,48 @@ fn one_reaper_at_a_time_is_started_in_place_of_a_slow_one() {
         std::thread::yield_now();
     }
 }
+
+#[test]
+fn creations_that_the_store_fails_leave_nothing_and_are_told_as_an_end() {
+    let store = "creations";
+    let shop = Application::new("shop").event_class("never").event_class("told");
+    let config = Config::new().application(shop).pool(Pool { queue: 5, ..Pool::new("users", 5) });
+    let config = Config { store: format!("test:{store}"), ..config.clock(Clock::Manual(ManualClock::new())) };
+    let manager = Manager::new(config).expect("manager");
+    let (starts, ends, none) = (Notes::default(), Notes::default(), Notes::default());
+    let (began, ended, wrong) = (starts.clone(), ends.clone(), none.clone());
+    let told = Callbacks::new()
+        .on(EventKind::Start, move |_| {
+            began.add("started".to_owned());
+            Ok(Verdict::Allow)
+        })
+        .on(EventKind::End, move |event| {
+            ended.add(event.reason.map_or("", |reason| reason.name()).to_owned());
+            Ok(Verdict::Allow)
+        });
+    let never = Callbacks::new().on(EventKind::Start, |_| Err("no".into())).on(EventKind::End, move |_| {
+        wrong.add("ended".to_owned());
+        Ok(Verdict::Allow)
+    });
+    manager.register(EventClass::new("told", told)).expect("register");
+    common(store).fail("create", ErrorKind::Unavailable);
+    // LIC-04 asks for 10,000 of each; the store fails no otherwise after the thousandth.
+    for round in 0..1000 {
+        let wait = Duration::from_secs(round % 2);
+        let options = CreateOptions { queue: QueueOptions::wait(wait), ..CreateOptions::new("shop") };
+        assert_eq!(kind(manager.create(options)), Some(ErrorKind::Unavailable));
+    }
+    manager.register(EventClass::new("never", never)).expect("register");
+    for _ in 0..1000 {
+        assert_eq!(kind(manager.create(CreateOptions::new("shop"))), Some(ErrorKind::Denied));
+    }
+    assert!(manager.drain(Duration::from_secs(30)).expect("drain"));
+    assert_eq!((starts.all().len(), none.all().len()), (1000, 0));
+    assert_eq!(ends.all(), ["start_denied"; 1000]);
+    common(store).mend("create");
+    let usage = manager.usage("users").expect("usage");
+    assert_eq!((usage.in_use, usage.waiting, usage.denials, manager.count()), (0, 0, 0, Ok(0)));
+    assert_eq!(manager.check(), Ok(Vec::new()));
+    let stats = manager.stats().expect("stats");
+    assert_eq!((stats.created, stats.refused, stats.tombstones), (0, 2000, 0));
+}

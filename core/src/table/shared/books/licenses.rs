@@ -226,8 +226,8 @@ impl<'a> Ledger<'a> {
             signed(holder.until),
             signed(holder.reserved),
             holder.seat | if holder.lazily { LAZILY } else { 0 },
-            // Only needed once the last session is gone.
-            (holder.connections == 0).then_some(&holder.last.0[..]),
+            // Only needed while units linger that it left.
+            (holder.connections == 0 || holder.lingering > 0).then_some(&holder.last.0[..]),
         ];
         self.run(sql, params).map(drop)
     }
