@@ -132,7 +132,7 @@ fn what_is_reclaimed_is_the_first_whose_time_is_over_and_who_waits_hears_of_it()
 #[test]
 fn whenever_who_comes_and_goes_a_unit_is_free_when_both_times_are_over() {
     for seed in 1..300_u64 {
-        let mut dice = Dice(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed) | 1);
+        let mut dice = Dice::new(seed);
         let rule = PoolRule { unit_rule: UnitRule::User, max_connections: 1, max_sessions_per_holder: None };
         let mut some = |most| dice.below(most);
         let pool = PoolDefinition {

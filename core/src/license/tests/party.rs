@@ -169,32 +169,12 @@ impl Till {
 fn who_goes_for_others_goes_rightly_and_the_books_are_what_the_sessions_make_them() {
     let mut evicted = 0;
     for seed in 1..400 {
-        let mut dice = Dice(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed) | 1);
-        let apart = |dice: &mut Dice| dice.below(2) == 0;
-        let set = |dice: &mut Dice, value| if dice.below(2) == 0 { value } else { 0 };
-        let capacity = 2 + dice.below(5);
+        let mut dice = Dice::new(seed);
         let pool = PoolDefinition {
-            rule: PoolRule {
-                unit_rule: UnitRule::ALL[dice.below(5) as usize],
-                max_connections: 2,
-                max_sessions_per_holder: apart(&mut dice).then_some(4),
-            },
-            anonymous_cap: apart(&mut dice).then_some(1),
-            anonymous_per_client: apart(&mut dice).then_some(2),
-            linger: set(&mut dice, 30),
-            lazy_linger: set(&mut dice, 15),
-            min_hold: set(&mut dice, 20),
-            anonymous_min_hold: set(&mut dice, 10),
-            lazy_min_hold: set(&mut dice, 25),
-            reclaim: apart(&mut dice),
-            overdraft: dice.below(3),
-            overdraft_time: 25,
-            reservations: vec![Reserved { units: 1, hard: apart(&mut dice) }, Reserved { units: 1, hard: false }],
-            break_glass: dice.below(2),
             evict: Evict::ALL[dice.below(3) as usize],
-            evict_idle: set(&mut dice, 5),
+            evict_idle: if dice.coin() { 5 } else { 0 },
             at_session_limit: AtSessionLimit::ALL[dice.below(3) as usize],
-            ..PoolDefinition::plain("main", capacity)
+            ..some_pool(&mut dice)
         };
         let mut till = Till::new(pool);
         let mut live: Vec<(u8, Charge, u64)> = Vec::new();
@@ -268,14 +248,7 @@ fn who_goes_for_others_goes_rightly_and_the_books_are_what_the_sessions_make_the
                 }
             }
             till.holds();
-            let users = till.books.users.iter().map(|(user, holder)| (&**user, *holder));
-            let orphans = till.books.orphans.len() as u64;
-            let held = live.iter().map(|(_, charge, count)| (&charge.holder, *count));
-            let recounted = recount(&till.pool, &till.books.totals, users, orphans, [], held);
-            assert_eq!(recounted, (till.books.totals.in_use, Vec::new()), "seed {seed} at {now}");
-            let clients = till.books.clients.iter().map(|(client, sessions)| (&**client, *sessions));
-            let counted = live.iter().filter_map(|(_, charge, _)| charge.client.as_deref());
-            assert_eq!(recount_clients(clients, counted), [""; 0], "seed {seed} at {now}");
+            till.counts_what_lives(&live, &format!("seed {seed} at {now}"));
         }
         evicted += till.books.totals.evicted;
     }
