@@ -1,42 +1,49 @@
-//! Random histories against the reference model: the invariants I1 to I8 after every step.
+//! Random histories against the reference model: the invariants I1 to I8 after every step, on both tables.
 //!
-//! `LSES_SEED=n` plays one history again; `LSES_TORTURE=1` plays many more.
+//! `LSES_SEED=n` plays one history again, `LSES_STORY=1,5,9` those of its steps alone; `LSES_TORTURE=1` plays many more, and
+//! `LSES_HISTORIES=n` so many. A history that fails is told as the shortest story that still does.
 
+mod check;
+mod dice;
 mod model;
 mod play;
+mod pools;
 mod steps;
+mod story;
 
-use play::Play;
+use story::{Table, tell};
 
-fn play(seed: u64, steps: usize) {
-    let mut play = Play::new(seed);
-    let mut history = Vec::new();
-    let played = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        for _ in 0..steps {
-            history.push((play.model.now, play.step()));
-            play.check();
-        }
-        play.check_deliveries();
-    }));
-    if let Err(payload) = played {
-        let last: Vec<_> = history.iter().rev().take(12).rev().collect();
-        eprintln!("LSES_SEED={seed}: after {} steps, the last of them {last:?}", history.len());
-        std::panic::resume_unwind(payload);
+/// So many histories of so many steps.
+fn play(table: Table, histories: u64, steps: u64) {
+    let numbers = |name: &str| {
+        let text = std::env::var(name).ok()?;
+        text.split(',').map(|number| number.trim().parse().ok()).collect::<Option<Vec<u64>>>()
+    };
+    if let Some(seed) = numbers("LSES_SEED").and_then(|seeds| seeds.first().copied()) {
+        return tell(table, seed, numbers("LSES_STORY").unwrap_or_else(|| (0..2000).collect()));
     }
-}
-
-#[test]
-fn random_histories_keep_every_invariant() {
-    if let Some(seed) = std::env::var("LSES_SEED").ok().and_then(|seed| seed.parse().ok()) {
-        return play(seed, 2000);
-    }
-    let torture = std::env::var_os("LSES_TORTURE").is_some();
-    let (histories, steps) = if torture { (2000, 2000) } else { (60, 300) };
+    let histories = numbers("LSES_HISTORIES").and_then(|count| count.first().copied()).unwrap_or(histories);
     let base =
         std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_nanos() as u64;
     for history in 0..histories {
         // Half of the histories are always the same; the others are new in each run.
         let seed = if history % 2 == 0 { history } else { base.wrapping_add(history) };
-        play(seed, steps);
+        tell(table, seed, (0..steps).collect());
     }
+}
+
+fn torture() -> bool {
+    std::env::var_os("LSES_TORTURE").is_some()
+}
+
+#[test]
+fn random_histories_keep_every_invariant() {
+    let (histories, steps) = if torture() { (2000, 2000) } else { (60, 300) };
+    play(Table::Memory, histories, steps);
+}
+
+#[test]
+fn random_histories_of_the_shared_table_are_the_same() {
+    let (histories, steps) = if torture() { (200, 1000) } else { (6, 150) };
+    play(Table::File, histories, steps);
 }

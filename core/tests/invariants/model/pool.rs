@@ -1,0 +1,164 @@
+//! A pool of the model: its definition in the words of the configuration, what is held of it, and who waits for it.
+
+use std::collections::BTreeMap;
+
+use libsession_core::{Evict, Overdraft, UnitRule, reason::AtSessionLimit};
+
+use super::line::Waiter;
+use super::session::Holder;
+
+/// What a user is to a pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rank {
+    Ordinary,
+    /// Has the reservation at this position.
+    Reserved(usize),
+    Administrator,
+    Excluded,
+}
+
+/// What a user or taker holds.
+#[derive(Clone, Debug)]
+pub struct Held {
+    /// Units that its connections need.
+    pub needed: u64,
+    /// Units that it has beside, until then.
+    pub lingering: u64,
+    pub until: u64,
+    /// When it took a unit last.
+    pub acquired: u64,
+    /// So many of its units count as reserved, for this rank.
+    pub reserved: u64,
+    pub rank: Rank,
+}
+
+impl Held {
+    pub fn new(now: u64) -> Self {
+        Self { needed: 0, lingering: 0, until: 0, acquired: now, reserved: 0, rank: Rank::Ordinary }
+    }
+
+    pub fn units(&self) -> u64 {
+        self.needed + self.lingering
+    }
+
+    /// Those that are not reserved are given back first.
+    pub fn trim(&mut self) {
+        self.reserved = self.reserved.min(self.units());
+    }
+}
+
+/// A unit that outlived the session that was its own holder.
+#[derive(Clone, Debug)]
+pub struct Orphan {
+    pub anonymous: bool,
+    pub until: u64,
+}
+
+#[derive(Clone)]
+pub struct Pool {
+    /// Its definition.
+    pub rules: libsession_core::Pool,
+    pub held: BTreeMap<Holder, Held>,
+    pub orphans: Vec<Orphan>,
+    /// Who waits, in the order of their turns.
+    pub line: Vec<Waiter>,
+    pub denials: u64,
+    pub evicted: u64,
+    pub high_water: u64,
+    /// Units beyond the capacity because it was lowered.
+    pub excess: u64,
+    /// Since when there are more units in use than there are.
+    pub overdrawn: Option<u64>,
+}
+
+impl Pool {
+    pub fn new(rules: libsession_core::Pool) -> Self {
+        Self {
+            rules,
+            held: BTreeMap::new(),
+            orphans: Vec::new(),
+            line: Vec::new(),
+            denials: 0,
+            evicted: 0,
+            high_water: 0,
+            excess: 0,
+            overdrawn: None,
+        }
+    }
+
+    /// Units of a holder with so many connections who needed so many until now.
+    pub fn units(&self, connections: u64, needed: u64) -> u64 {
+        let step = u64::from(self.rules.max_connections);
+        match self.rules.unit_rule {
+            _ if connections == 0 => 0,
+            UnitRule::Session => connections,
+            UnitRule::User | UnitRule::Hard => 1,
+            UnitRule::Staircase => connections.div_ceil(step),
+            // It falls off its cliff, and never shrinks.
+            UnitRule::Iris if connections > step => connections.max(needed),
+            _ => needed.max(1),
+        }
+    }
+
+    /// Most connections of a holder.
+    pub fn most(&self) -> u64 {
+        let own = self.rules.max_sessions_per_holder.map_or(u64::MAX, u64::from);
+        if self.rules.unit_rule == UnitRule::Hard { own.min(self.rules.max_connections.into()) } else { own }
+    }
+
+    /// What a user of these groups is to it.
+    pub fn rank(&self, user: &str, groups: &[&str]) -> Rank {
+        let names = |members: &[String]| {
+            members.iter().any(|member| match member.strip_prefix("group:") {
+                Some(group) => groups.contains(&group),
+                None => member == user,
+            })
+        };
+        let rules = &self.rules;
+        if names(&rules.exclude) || (!rules.include.is_empty() && !names(&rules.include)) {
+            return Rank::Excluded;
+        }
+        if names(&rules.administrators) {
+            return Rank::Administrator;
+        }
+        let reservation = rules.reservations.iter().position(|reservation| names(&reservation.members));
+        reservation.map_or(Rank::Ordinary, Rank::Reserved)
+    }
+
+    /// Units that are set apart for a rank, and whether nobody else may use them.
+    pub fn apart(&self, rank: Rank) -> (u64, bool) {
+        match rank {
+            Rank::Reserved(position) => {
+                self.rules.reservations.get(position).map_or((0, true), |one| (one.units, one.hard))
+            }
+            Rank::Administrator => (self.rules.break_glass, true),
+            Rank::Ordinary | Rank::Excluded => (0, true),
+        }
+    }
+
+    /// Units there may be in use at an instant.
+    pub fn limit(&self, now: u64) -> u64 {
+        let capacity = self.rules.capacity;
+        let overdraft = match self.rules.overdraft {
+            Overdraft::None => 0,
+            Overdraft::Units(units) => units,
+            Overdraft::Percent(percent) => capacity * u64::from(percent) / 100,
+        };
+        match (self.overdrawn, self.rules.overdraft_time) {
+            (Some(since), Some(time)) if now >= since + time.as_millis() as u64 => capacity,
+            _ => capacity + overdraft,
+        }
+    }
+
+    /// How long a unit is held at least.
+    pub fn least(&self, anonymous: bool) -> u64 {
+        let own = self.rules.anonymous_min_hold.filter(|_| anonymous);
+        own.unwrap_or(self.rules.min_hold).as_millis() as u64
+    }
+
+    /// Whether it may ever end a session for another.
+    pub fn may_evict(&self) -> bool {
+        let soft = self.rules.reservations.iter().any(|reservation| !reservation.hard);
+        soft || self.rules.evict != Evict::None || self.rules.at_session_limit != AtSessionLimit::Deny
+    }
+}

@@ -1,0 +1,115 @@
+//! A session of the model.
+
+use libsession_core::{EndReason, LazyUntil};
+
+use super::{MAX_REQUEST, NEVER};
+
+/// What a look at a token finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    Live,
+    Absent,
+    Gone(EndReason),
+}
+
+/// Who is charged.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Holder {
+    Nobody,
+    Itself,
+    User(String),
+    /// Itself for what it takes: its number, and whether it is anonymous then.
+    Taker(usize, bool),
+}
+
+impl Holder {
+    /// Whether it is of those whose connections are counted together.
+    pub fn is_counted(&self) -> bool {
+        matches!(self, Self::User(_) | Self::Taker(..))
+    }
+}
+
+/// A feature that was taken.
+#[derive(Clone, Debug)]
+pub struct Taken {
+    pub pool: usize,
+    pub holder: Holder,
+    pub count: u64,
+}
+
+#[derive(Clone)]
+pub struct Session {
+    pub application: usize,
+    pub pool: Option<usize>,
+    pub anonymous: bool,
+    /// Takes its unit at this moment.
+    pub lazy: Option<LazyUntil>,
+    /// The number of its client, if its pool bounds those.
+    pub client: Option<usize>,
+    /// Its idle timeout is that of anonymous sessions.
+    pub brief: bool,
+    pub user: Option<String>,
+    pub holder: Holder,
+    /// When it took the unit that it has for itself.
+    pub licensed: u64,
+    /// 0 is never.
+    pub idle: u64,
+    pub created: u64,
+    pub absolute_at: u64,
+    pub last_used: u64,
+    /// Number, start, whether of a user.
+    pub requests: Vec<(usize, u64, bool)>,
+    pub end_requested: bool,
+    pub had_request: bool,
+    pub ended: Option<(u64, EndReason)>,
+    /// The number of the token that opens it.
+    pub token: usize,
+    /// Older tokens: number, end of the grace, end of `gone(replaced)`.
+    pub replaced: Vec<(usize, u64, u64)>,
+    pub classes: Vec<&'static str>,
+    /// What it took, in this order.
+    pub takes: Vec<Taken>,
+}
+
+impl Session {
+    pub fn deadline(&self) -> (u64, EndReason) {
+        let idle = if self.idle == 0 || self.is_used() { NEVER } else { self.last_used + self.idle };
+        if self.absolute_at <= idle {
+            (self.absolute_at, EndReason::AbsoluteTimeout)
+        } else {
+            (idle, EndReason::IdleTimeout)
+        }
+    }
+
+    pub fn is_live(&self) -> bool {
+        self.ended.is_none()
+    }
+
+    /// Whether a request of a user goes on.
+    fn is_used(&self) -> bool {
+        self.requests.iter().any(|(_, _, user)| *user)
+    }
+
+    /// When it was used last: a request that goes on is a use that lasts.
+    pub fn used(&self, now: u64) -> u64 {
+        if self.is_used() { now } else { self.last_used }
+    }
+
+    pub fn has_request(&self, number: usize) -> bool {
+        self.requests.iter().any(|(known, _, _)| *known == number)
+    }
+
+    /// What happens to it next by itself.
+    pub fn next(&self) -> u64 {
+        let request = self.requests.iter().map(|(_, start, _)| start + MAX_REQUEST).min().unwrap_or(NEVER);
+        self.deadline().0.min(request)
+    }
+
+    pub fn leave(&mut self, number: usize, now: u64) -> bool {
+        let Some(position) = self.requests.iter().position(|(known, _, _)| *known == number) else { return false };
+        if self.requests.remove(position).2 {
+            self.last_used = now;
+        }
+        true
+    }
+}
