@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::crossing::Place;
 use super::*;
 
 #[test]
@@ -67,7 +68,8 @@ fn a_storm_never_uses_one_unit_too_many_and_ends_at_zero() {
 #[test]
 fn a_creation_that_fails_leaves_nothing() {
     let ended = Arc::new(AtomicU64::new(0));
-    for way in ["error", "panic", "deny", "data", "limit", "name"] {
+    let ways = ["error", "panic", "deny", "data", "limit", "name"];
+    for (way, shared) in ways.into_iter().flat_map(|way| [(way, false), (way, true)]) {
         let count = ended.clone();
         let callbacks = Callbacks::new()
             .on(EventKind::Start, move |_| match way {
@@ -85,7 +87,11 @@ fn a_creation_that_fails_leaves_nothing() {
             quotas: Quotas { value_bytes: 100, ..Quotas::default() },
             ..Config::new()
         };
-        let config = config.application(shop().event_class("never")).pool(Pool::new("users", 5));
+        let mut config = config.application(shop().event_class("never")).pool(Pool::new("users", 5));
+        let dir = std::env::temp_dir().join(format!("lses-refused-{}-{way}", std::process::id()));
+        if shared {
+            config.store = format!("file:{}", dir.display());
+        }
         let (_, manager) = manual(config);
         if way != "limit" {
             manager.register(EventClass::new("never", callbacks)).expect("register");
@@ -94,7 +100,7 @@ fn a_creation_that_fails_leaves_nothing() {
         if way == "data" {
             options.data.push(("a".into(), Value::from("x".repeat(101))));
         }
-        for _ in 0..rounds(300, 10_000) {
+        for _ in 0..if shared { rounds(30, 1000) } else { rounds(300, 10_000) } {
             let error = manager.create(options.clone()).expect_err(way);
             let expected = match way {
                 "data" => ErrorKind::Quota,
@@ -109,8 +115,37 @@ fn a_creation_that_fails_leaves_nothing() {
         let stats = manager.stats().expect("stats");
         assert_eq!((stats.created, stats.live, stats.tombstones), (0, 0, 0), "{way}");
         manager.close(Duration::from_secs(1));
+        let _removed = std::fs::remove_dir_all(&dir);
     }
     assert_eq!(ended.load(Ordering::SeqCst), 0, "an end is told to a class whose start did not succeed");
+}
+
+#[test]
+fn whoever_is_one_too_many_leaves_nothing() {
+    let pool = Pool { anonymous_per_client: Some(1), max_sessions_per_holder: Some(1), ..Pool::new("main", 5) };
+    for place in Place::both(&pool) {
+        let manager = &place.manager;
+        let anonymous = || CreateOptions {
+            license_class: Some(LicenseClass::Anonymous),
+            client: Client { address: Some("10.0.0.1".into()), ..Client::default() },
+            ..CreateOptions::new("shop")
+        };
+        let first = manager.begin_new(anonymous(), BeginOptions::default()).expect("the only one of its client");
+        let user = place.session("shop", "ann");
+        let most = Some(DenyReason::HolderLimit);
+        let refused = place.rounds() as u64;
+        for _ in 0..refused {
+            assert_eq!(manager.create(anonymous()).expect_err("one too many").deny_reason(), most);
+            let request = place.session("lazy", "");
+            assert_eq!(request.login("ann").expect_err("one too many").deny_reason(), most);
+            request.end(EndOptions::default()).expect("an end");
+        }
+        let (usage, stats) = (manager.usage("main").expect("usage"), manager.stats().expect("stats"));
+        assert_eq!((usage.in_use, usage.holders.len(), usage.denials), (2, 2, 2 * refused));
+        assert_eq!((stats.live, stats.peak, stats.created, stats.refused), (2, 3, 2 + refused, refused));
+        place.is_exact();
+        place.empty([first, user]);
+    }
 }
 
 #[test]

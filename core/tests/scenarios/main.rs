@@ -5,6 +5,7 @@
 mod arguments;
 mod callbacks;
 mod closing;
+mod crossing;
 mod deliveries;
 mod expiry;
 mod forum;
