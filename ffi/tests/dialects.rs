@@ -49,6 +49,11 @@ fn the_header_is_clean_in_every_dialect() {
             compiles(compiler, dialect, &[], "two.cpp", hpp);
             compiles(compiler, dialect, &["-fno-exceptions", "-fno-rtti"], "three.cpp", hpp);
         }
+        for part in fs::read_dir(project_dir().join("include/libsession")).expect("the parts of libsession.hpp") {
+            let part = part.expect("a part").file_name();
+            let alone = format!("#include <libsession/{}>\n", part.to_str().expect("a name"));
+            compiles(compiler, "c++17", &[], "part.cpp", &alone);
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use common::{cc, compiled, crate_dir, has, library, project_dir, run, scratch};
+use common::{cc, compiled, crate_dir, cxx, has, library, project_dir, run, scratch};
 
 /// `ffi/symbols.txt`: a name and the version since which it is there, one a line, sorted.
 fn listed() -> BTreeSet<String> {
@@ -148,6 +148,12 @@ fn what_is_installed_can_be_used_and_uninstalled() {
         assert_eq!(ran.stdout, expected);
         let needs = run(Command::new("ldd").arg(&shared).env("LD_LIBRARY_PATH", &libdir)).ok().stdout;
         assert!(needs.contains("libsession.so.0 => "), "{needs}");
+
+        let cpp = dir.join("cpp");
+        let mut compiler = cxx();
+        compiler.arg("-std=c++17").arg(hello.with_extension("cpp")).args(pkg_config(&["--cflags", "--libs"]));
+        run(compiler.arg("-o").arg(&cpp)).ok();
+        assert_eq!(run(Command::new(&cpp).env("LD_LIBRARY_PATH", &libdir)).ok().stdout, expected);
 
         let fixed = dir.join("static");
         let mut compiler = cc();
