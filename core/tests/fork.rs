@@ -168,6 +168,30 @@ fn a_manager_on_a_shared_store_reopens_by_itself_in_the_child() {
 }
 
 #[test]
+fn the_groups_of_a_user_are_asked_for_in_the_child_too() {
+    let _alone = ALONE.lock();
+    let store = Store::new("groups");
+    let mut config = Config::new().application(Application::new("shop"));
+    config.store = format!("file:{}", store.0.display());
+    let config = config.pool(Pool { exclude: vec!["group:guests".into()], ..Pool::new("main", 3) });
+    let manager = Manager::new(config).expect("manager");
+    let resolver = |user: &str| Ok(vec![if user == "eve" { "guests" } else { "staff" }.to_owned()]);
+    manager.set_group_resolver(Some(std::sync::Arc::new(resolver))).expect("set");
+    let login = |user: &str| {
+        let request = manager.begin_new(CreateOptions::new("shop"), BeginOptions::default())?;
+        let login = request.login(user)?;
+        request.end(EndOptions::default())?;
+        Ok(login.trade_denied.and_then(|denied| denied.deny_reason()))
+    };
+    let both = || -> Result<Vec<Option<DenyReason>>> { Ok(vec![login("eve")?, login("ann")?]) };
+    let wanted = Ok(vec![Some(DenyReason::Excluded), None]);
+    assert_eq!(both(), wanted);
+    let told = in_child(|| format!("{:?}", both()).into_bytes());
+    assert_eq!(String::from_utf8(told), Ok(format!("{wanted:?}")));
+    assert_eq!(both(), wanted);
+}
+
+#[test]
 fn forks_under_load_lose_nothing_that_parent_or_child_were_told() {
     let _alone = ALONE.lock();
     let store = Store::new("load");

@@ -251,7 +251,7 @@ test('a pool has policies', async () => {
 test('a pool is changed while it runs, has marks for readers, and tells its accounts as lines', async () => {
   const manager = shop({ pools: { users: { capacity: 2 } }, clock: 'manual' })
   const reservations = [{ members: ['ann', 'group:é'], units: 1, hard: false }]
-  const wanted = { capacity: 2000, lingerMs: 1500, anonymousMinHoldMs: 20.4, overdraft: '10%', reservations, exclude: ['eve'], recovered: 2 }
+  const wanted = { capacity: 2000, lingerMs: 1500, anonymousMinHoldMs: 20.4, lazyLingerMs: 0, lazyMinHoldMs: 30, overdraft: '10%', reservations, exclude: ['eve'], recovered: 2 }
   const changed = manager.changePool('users', wanted, { actor: 'root' })
   for (const [name, value] of Object.entries({ ...wanted, anonymousMinHoldMs: 20 })) assert.deepEqual(changed[name], value, name)
   assert.deepEqual(manager.pool('users'), changed)
