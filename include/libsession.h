@@ -3081,9 +3081,9 @@ LSES_API lses_status lses_request_rotate(struct lses_request *request, char *out
  * session could not be charged to the user and keeps its unit as its own holder; then lses_last_error_deny_reason()
  * says why, and lses_request_trade() tries again.
  *
- * Threads: any; calls of one request take turns. Blocks for `on_login`, at most its deadline. May be called from a
- * callback. Errors: LSES_GONE, LSES_E_CLOSED, LSES_E_DENIED by a callback, LSES_E_LICENSE_DENIED, LSES_E_INVALID;
- * then nothing changed. Since 0.1.0.
+ * Threads: any; calls of one request take turns. Blocks for `on_login` and for lses_manager_set_group_resolver()'s function, at
+ * most their deadlines. May be called from a callback. Errors: LSES_GONE, LSES_E_CLOSED, LSES_E_DENIED by a callback or where the
+ * user's groups can't be told, LSES_E_LICENSE_DENIED, LSES_E_INVALID; then nothing changed. Since 0.1.0.
  */
 LSES_API lses_status lses_request_login(struct lses_request *request, const char *user, size_t user_len,
     char *out_token, lses_status *out_trade);
@@ -3101,8 +3101,7 @@ LSES_API lses_status lses_request_login_as(struct lses_request *request, const c
 /**
  * As lses_request_trade(), of a user who belongs to these groups: they are not remembered from the login.
  *
- * Threads: any; calls of one request take turns. Does not block. May be called from a callback. Errors: LSES_GONE,
- * LSES_E_CLOSED, LSES_E_LICENSE_DENIED, LSES_E_INVALID. Since 0.1.0.
+ * Threads and errors: as lses_request_trade(), and LSES_E_INVALID. Since 0.1.0.
  */
 LSES_API lses_status lses_request_trade_as(struct lses_request *request, const struct lses_str *groups,
     size_t group_count);
@@ -3110,8 +3109,9 @@ LSES_API lses_status lses_request_trade_as(struct lses_request *request, const s
 /**
  * Tries the license trade again after a login whose trade was denied.
  *
- * Threads: any; calls of one request take turns. Does not block. May be called from a callback. Errors: LSES_GONE,
- * LSES_E_CLOSED, LSES_E_LICENSE_DENIED. Since 0.1.0.
+ * Threads: any; calls of one request take turns. Blocks for lses_manager_set_group_resolver()'s function where the pool names
+ * groups, at most its deadline. May be called from a callback. Errors: LSES_GONE, LSES_E_CLOSED, LSES_E_LICENSE_DENIED,
+ * LSES_E_DENIED where the user's groups can't be told. Since 0.1.0.
  */
 LSES_API lses_status lses_request_trade(struct lses_request *request);
 
@@ -3385,8 +3385,9 @@ LSES_API lses_status lses_request_unlock(struct lses_request *request, int32_t s
  * ends; the death of a process ends no session. What a session takes for itself is apart from the unit of its license, and
  * does not linger. Nobody is evicted for a feature. At most 64 features a session; what one holder takes of one pool in a row is one.
  *
- * Threads: any; calls of one request take turns. Blocks for `wait_ms`. May be called from a callback. Errors: LSES_GONE,
- * LSES_E_CLOSED, LSES_E_CANCELLED, LSES_E_LICENSE_DENIED (lses_last_error_deny_reason(), lses_last_error_retry_after_ms()), LSES_E_INVALID
+ * Threads: any; calls of one request take turns. Blocks for `wait_ms`, and for lses_manager_set_group_resolver()'s function, at
+ * most its deadline. May be called from a callback. Errors: LSES_GONE, LSES_E_CLOSED, LSES_E_CANCELLED, LSES_E_DENIED where the
+ * user's groups can't be told, LSES_E_LICENSE_DENIED (lses_last_error_deny_reason(), lses_last_error_retry_after_ms()), LSES_E_INVALID
  * for an unknown pool, a count out of bounds or one feature too many, LSES_E_CONFLICT if users log in and out all the
  * while; then nothing changed. Since 0.1.0.
  */

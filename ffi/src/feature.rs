@@ -71,8 +71,9 @@ impl lses_feature_options {
 /// ends; the death of a process ends no session. What a session takes for itself is apart from the unit of its license, and
 /// does not linger. Nobody is evicted for a feature. At most 64 features a session; what one holder takes of one pool in a row is one.
 ///
-/// Threads: any; calls of one request take turns. Blocks for `wait_ms`. May be called from a callback. Errors: LSES_GONE,
-/// LSES_E_CLOSED, LSES_E_CANCELLED, LSES_E_LICENSE_DENIED (lses_last_error_deny_reason(), lses_last_error_retry_after_ms()), LSES_E_INVALID
+/// Threads: any; calls of one request take turns. Blocks for `wait_ms`, and for lses_manager_set_group_resolver()'s function, at
+/// most its deadline. May be called from a callback. Errors: LSES_GONE, LSES_E_CLOSED, LSES_E_CANCELLED, LSES_E_DENIED where the
+/// user's groups can't be told, LSES_E_LICENSE_DENIED (lses_last_error_deny_reason(), lses_last_error_retry_after_ms()), LSES_E_INVALID
 /// for an unknown pool, a count out of bounds or one feature too many, LSES_E_CONFLICT if users log in and out all the
 /// while; then nothing changed. Since 0.1.0.
 #[unsafe(no_mangle)]

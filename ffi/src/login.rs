@@ -18,9 +18,9 @@ use crate::status::{LSES_OK, fail, gone, lses_status};
 /// session could not be charged to the user and keeps its unit as its own holder; then lses_last_error_deny_reason()
 /// says why, and lses_request_trade() tries again.
 ///
-/// Threads: any; calls of one request take turns. Blocks for `on_login`, at most its deadline. May be called from a
-/// callback. Errors: LSES_GONE, LSES_E_CLOSED, LSES_E_DENIED by a callback, LSES_E_LICENSE_DENIED, LSES_E_INVALID;
-/// then nothing changed. Since 0.1.0.
+/// Threads: any; calls of one request take turns. Blocks for `on_login` and for lses_manager_set_group_resolver()'s function, at
+/// most their deadlines. May be called from a callback. Errors: LSES_GONE, LSES_E_CLOSED, LSES_E_DENIED by a callback or where the
+/// user's groups can't be told, LSES_E_LICENSE_DENIED, LSES_E_INVALID; then nothing changed. Since 0.1.0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lses_request_login(
     request: *mut lses_request,
@@ -84,8 +84,7 @@ pub unsafe extern "C" fn lses_request_login_as(
 
 /// As lses_request_trade(), of a user who belongs to these groups: they are not remembered from the login.
 ///
-/// Threads: any; calls of one request take turns. Does not block. May be called from a callback. Errors: LSES_GONE,
-/// LSES_E_CLOSED, LSES_E_LICENSE_DENIED, LSES_E_INVALID. Since 0.1.0.
+/// Threads and errors: as lses_request_trade(), and LSES_E_INVALID. Since 0.1.0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lses_request_trade_as(
     request: *mut lses_request,
@@ -101,8 +100,9 @@ pub unsafe extern "C" fn lses_request_trade_as(
 
 /// Tries the license trade again after a login whose trade was denied.
 ///
-/// Threads: any; calls of one request take turns. Does not block. May be called from a callback. Errors: LSES_GONE,
-/// LSES_E_CLOSED, LSES_E_LICENSE_DENIED. Since 0.1.0.
+/// Threads: any; calls of one request take turns. Blocks for lses_manager_set_group_resolver()'s function where the pool names
+/// groups, at most its deadline. May be called from a callback. Errors: LSES_GONE, LSES_E_CLOSED, LSES_E_LICENSE_DENIED,
+/// LSES_E_DENIED where the user's groups can't be told. Since 0.1.0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lses_request_trade(request: *mut lses_request) -> lses_status {
     done(|| in_flight(request)?.trade())
