@@ -156,7 +156,9 @@ impl Author {
             for policy in [
                 " linger_ms=4000",
                 " linger_ms=4000 reclaim=false",
+                " lazy_linger_ms=900",
                 " min_hold_ms=3000 anonymous_min_hold_ms=500",
+                " lazy_min_hold_ms=1700",
                 " overdraft=2 overdraft_time_ms=6000",
                 " overdraft=50%",
                 " evict=any",
@@ -189,7 +191,7 @@ impl Author {
             let policy = self.pick(&[
                 "",
                 " linger_ms=3000",
-                " min_hold_ms=2000 anonymous_min_hold_ms=700",
+                " min_hold_ms=2000 anonymous_min_hold_ms=700 lazy_min_hold_ms=300",
                 " anonymous_cap=1",
                 " evict=any",
             ]);
@@ -238,7 +240,7 @@ impl Author {
     }
 
     fn line(&mut self) -> String {
-        match self.between(0, 110) {
+        match self.between(0, 113) {
             0..15 => self.create(),
             15..27 => self.begin(),
             27..50 => self.on_request(),
@@ -266,6 +268,9 @@ impl Author {
             95..96 => "set_wall 1000000000000".into(),
             // Not `end_where`: the order of its commits is the table's.
             96..97 => format!("timeout_where app={} idle_ms=3000", self.pick(&["shop", "bank", "free"])),
+            110..113 if self.pools.iter().any(|pool| pool == "main") => {
+                self.pick(&["resolver ann=cad bob=", "resolver ann=cad bob=!down", "resolver", "asked", "asked"]).into()
+            }
             97..98 => "stats live peak created refused in_flight".into(),
             100..107 if self.pools.iter().any(|pool| pool == "main") => self.wait(),
             107..110 if self.pools.iter().any(|pool| pool == "main") => {
