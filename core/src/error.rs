@@ -265,7 +265,8 @@ impl Error {
         self.0.deny.as_ref().map(|deny| deny.0)
     }
 
-    /// When to try again, if known and the kind is [`ErrorKind::LicenseDenied`].
+    /// When to try again, if known and the kind is [`ErrorKind::LicenseDenied`]. In a store of several processes what others
+    /// did to their sessions in the last 100 ms may not be counted in.
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.deny.as_ref().and_then(|deny| deny.1)
     }

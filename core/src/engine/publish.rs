@@ -168,8 +168,13 @@ impl Engine {
         denied: Option<(u32, Arc<[ClassRef]>)>,
     ) {
         self.refused.fetch_add(1, Ordering::Relaxed);
-        self.table.note(self.at(), session, "refused", reason.name());
-        if let Some((pool, classes)) = &denied {
+        if reason != EndReason::LicenseDenied {
+            // What is refused for want of a unit the table has logged with the denial.
+            self.table.note(self.at(), session, "refused", reason.name());
+        }
+        if let Some((pool, classes)) = &denied
+            && self.dispatcher.kinds() & EventKind::LicenseDenied.bit() != 0
+        {
             let config = self.pool_config(*pool);
             // It was refused for a pool that was full; a store that can't say more changes nothing about that.
             let (in_use, capacity) = self.table.pool_state(*pool).unwrap_or((config.capacity, config.capacity));

@@ -52,6 +52,7 @@ pub trait Table: Send + Sync {
 
     /// Makes the session with its license, or nothing. Promise: at no instant are there more sessions than allowed or
     /// more units in use than the pool's capacity, whoever creates elsewhere.
+    /// A refusal for want of a unit that is the last word is in the lifecycle log when it returns.
     /// SQLite: count and holder checked, row, holder and audit record inserted, one transaction. Redis: the same by one
     /// script over the session's, the holder's and the pool's keys.
     fn create(
@@ -259,7 +260,7 @@ pub trait Table: Send + Sync {
 
     /// When a unit of a full pool may be back: the end of what lingers, or of sessions that need it, if nobody uses them; `None`
     /// if nothing is known of that. What features need counts for nothing. *Hot* in memory once the first to end are known;
-    /// elsewhere a look at all sessions.
+    /// elsewhere a look at all sessions, whose answer stands for 100 ms unless something is seen here that may change it.
     fn unit_back(&self, at: At, pool: u32) -> Result<Option<Millis>>;
 
     /// The most units in use since a reader reset its mark, ever if it did not, and the wall time of that. One read.

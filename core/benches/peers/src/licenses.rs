@@ -11,11 +11,13 @@ use libsession_core::{Application, Config, CreateOptions, LicenseClass, Pool, Qu
 use crate::measure::{cpu_ns, median, per_step, process_ns};
 use crate::ours::Ours;
 use crate::report::Report;
+use crate::store::Scratch;
 
 const GROUP: &str = "licenses";
 const STEPS: usize = 50_000;
 const TURN: usize = 500;
 const REFUSED: usize = 200_000;
+const REFUSED_SHARED: usize = 5000;
 const WAITERS: usize = 100_000;
 /// More than a benchmark takes.
 const LONG: Duration = Duration::from_secs(3600);
@@ -48,6 +50,8 @@ impl Plain {
 pub fn measure(report: &mut Report, rounds: usize) {
     unit(report, rounds);
     refusal(report, rounds);
+    refusal_shared(report, 1, rounds);
+    refusal_shared(report, 10_000, rounds);
     queue(report);
     recount(report, 1_000_000);
 }
@@ -92,6 +96,23 @@ fn refusal(report: &mut Report, rounds: usize) {
         }));
     }
     report.at_most(GROUP, "a full pool's refusal", median(&mut results), "ns", 10_000.0);
+}
+
+/// The same on the table of several processes, among so many sessions.
+fn refusal_shared(report: &mut Report, sessions: u64, rounds: usize) {
+    let dir = Scratch::new();
+    let shop = Application::new("shop").idle_timeout(Some(LONG)).pool("main");
+    let config = Config { store: format!("file:{}", dir.path().display()), ..Config::new() };
+    let ours = Ours::open(config.application(shop).pool(Pool::new("main", sessions)));
+    (0..sessions).for_each(|_| drop(ours.create()));
+    let mut results = Vec::new();
+    for _ in 0..rounds {
+        results.push(per_step(REFUSED_SHARED, || {
+            (0..REFUSED_SHARED).for_each(|_| assert!(ours.manager.create(CreateOptions::default()).is_err()));
+        }));
+    }
+    let what = format!("the same, shared table, {}", crate::size(sessions as usize));
+    report.at_most(GROUP, what, median(&mut results), "ns", 10_000.0);
 }
 
 fn queue(report: &mut Report) {

@@ -25,6 +25,25 @@ pub(super) const PROMISES: &[Promise] = &[
         ensure!(usage.holders.len() == held.len(), "{} holders", usage.holders.len());
         desk.sound(0)
     }),
+    ("a refusal is in the log with its denial, if it is the last word", |ground| {
+        let desk = ground.desk();
+        (0..3).try_for_each(|_| desk.create(0, &Plan::charged(SINGLE)).map(drop))?;
+        for last in [false, true] {
+            let draft = ok(desk.table.draft())?;
+            let asking = Asking { last, ..Asking::default() };
+            let new = NewSession { asking, ..Plan::charged(SINGLE).new_session() };
+            let refused = ok(desk.table.create(at(1), &draft, new))?;
+            ensure!(refused.is_err(), "one of none was admitted");
+            desk.table.abandon(&draft);
+            let log = ok(desk.table.lifecycle(0, 100))?;
+            let told: Vec<_> = log.iter().skip(3).map(|entry| (entry.session_id, entry.what, &*entry.detail)).collect();
+            let one = [(draft.session.id, "refused", "license_denied")];
+            ensure!(told == one[..usize::from(last)], "the log says {told:?}");
+            let denials = ok(desk.table.usage(at(1), SINGLE))?.denials;
+            ensure!(denials == u64::from(last), "{denials} denials");
+        }
+        Ok(())
+    }),
     ("an end frees the unit at once, and once", |ground| {
         let desk = ground.desk();
         let held: Vec<_> = (0..3).map(|_| desk.create(0, &Plan::charged(SINGLE))).collect::<Result<_, _>>()?;

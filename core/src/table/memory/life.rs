@@ -135,6 +135,9 @@ impl MemoryTable {
         {
             self.counters.live.fetch_sub(1, Ordering::AcqRel);
             self.counters.applications[new.application as usize].fetch_sub(1, Ordering::AcqRel);
+            if new.asking.ends_with(reason) {
+                self.log.add(at.now.ms, draft.session.id, Entry::Refused(EndReason::LicenseDenied));
+            }
             return Ok(Err(Refused::License(reason)));
         }
         // Who was evicted for it never lived beside it.

@@ -16,6 +16,7 @@ pub(super) enum Entry {
     /// The application's number.
     Created(u32),
     Ended(EndReason),
+    Refused(EndReason),
     Extended(String, Millis),
     Rotated,
     User(&'static str, Option<Arc<str>>),
@@ -57,6 +58,7 @@ fn render(entry: &Entry, applications: &[ApplicationRule]) -> (&'static str, Str
             ("created", applications.get(*number as usize).map_or_else(String::new, |rule| rule.name.to_string()))
         }
         Entry::Ended(reason) => ("ended", reason.name().to_owned()),
+        Entry::Refused(reason) => ("refused", reason.name().to_owned()),
         Entry::Extended(class, by) => ("extended", format!("{class} {by}")),
         Entry::Rotated => ("rotated", String::new()),
         Entry::User(what, user) => (what, user.as_deref().unwrap_or("").to_owned()),

@@ -1,4 +1,8 @@
-//! When a unit may be back. Who is refused has waited for the disk already: all slots are looked at.
+//! When a unit may be back: all slots are looked at, and the answer stands for a moment, so that a full pool refuses fast.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Release};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use super::SharedTable;
 use super::books::Pages;
@@ -6,16 +10,86 @@ use crate::clock::NEVER;
 use crate::error::Result;
 use crate::license::back::{Ending, First, LOOKED_AT, Outlook};
 use crate::license::books::UserHolder;
+use crate::sync::Mutex;
 use crate::table::slot::FREE;
 use crate::table::*;
 
 /// Sessions that are looked at in the books in one go.
 const FIRST: usize = 64;
 
+/// How long an answer stands that nothing seen from here contradicts: another process may have given a session an earlier
+/// deadline meanwhile.
+const STANDS: Millis = 100;
+
+/// The answers found last.
+#[derive(Default)]
+pub(super) struct Soon {
+    /// Somebody may know an answer of this epoch.
+    known: AtomicBool,
+    /// Raised when a session of this process gets a deadline, or units go from one to another here.
+    epoch: AtomicU64,
+    answers: Mutex<HashMap<u32, Answer>>,
+}
+
+/// An answer, and what it was found by.
+#[derive(Clone, Copy)]
+struct Answer {
+    back: Option<Millis>,
+    now: Now,
+    seen: Seen,
+}
+
+/// As far as things are seen to move without a look at all slots.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Seen {
+    epoch: u64,
+    /// Sessions that were charged so far, by whatever process.
+    arrivals: u64,
+    revision: u64,
+}
+
+impl Soon {
+    /// What is known may not be true any more. One look while nothing is known.
+    #[inline]
+    pub fn forget(&self) {
+        if self.known.load(Acquire) {
+            self.known.store(false, Release);
+            self.epoch.fetch_add(1, AcqRel);
+        }
+    }
+}
+
 impl SharedTable {
     pub(super) fn comes_back(&self, at: At, pool: u32) -> Result<Option<Millis>> {
+        if self.clock.manual().is_some() {
+            // Much may happen at one instant of a clock that stands still.
+            return self.look_back(at, pool);
+        }
+        let soon = &self.local.soon;
+        // First the mark, then the look: what happens meanwhile raises the epoch.
+        soon.known.store(true, Release);
+        let seen = Seen {
+            epoch: soon.epoch.load(Acquire),
+            arrivals: self.map.head().arrivals.next.load(Acquire),
+            revision: self.seen(pool).revision,
+        };
+        let known = soon.answers.lock().get(&pool).copied().filter(|known| {
+            known.seen == seen
+                && known.now.suspended == at.now.suspended
+                && at.now.ms.saturating_sub(known.now.ms) < STANDS
+                && known.back.is_none_or(|back| back > at.now.ms)
+        });
+        if let Some(known) = known {
+            return Ok(known.back);
+        }
+        let back = self.look_back(at, pool)?;
+        soon.answers.lock().insert(pool, Answer { back, now: at.now, seen });
+        Ok(back)
+    }
+
+    fn look_back(&self, at: At, pool: u32) -> Result<Option<Millis>> {
         let mut slots = Vec::new();
-        for index in 0..self.map.head().slots.next.load(std::sync::atomic::Ordering::Acquire) {
+        for index in 0..self.map.head().slots.next.load(Acquire) {
             let Some(slot) = self.map.slot(index) else { break };
             if slot.hot.state().deadline() == FREE || slot.hot.absolute.small() >> 1 != pool + 1 {
                 continue;

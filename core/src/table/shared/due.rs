@@ -98,6 +98,7 @@ impl SharedTable {
     // --- filing ---
     /// Files a held slot if it falls due earlier than its entry stands.
     pub(super) fn refile(&self, now: Now, held: &Held<'_>) {
+        self.local.soon.forget();
         let when = self.next_of(now, held).at();
         if when >= NEVER || held.filed_at().is_some_and(|filed| filed <= when) {
             return;

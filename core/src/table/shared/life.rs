@@ -118,6 +118,9 @@ impl SharedTable {
                         ledger::acquire(pool, &defined.rules, at, id, demand, victims).map(Some)
                     })?;
                 if let Some(Err(reason)) = verdict {
+                    if new.asking.ends_with(reason) {
+                        self.log(ledger, at.now.ms, id, "refused", EndReason::LicenseDenied.name())?;
+                    }
                     return Ok(Some(reason));
                 }
             }

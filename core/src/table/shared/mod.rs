@@ -153,6 +153,7 @@ struct Local {
     watches: AtomicU64,
     bell: Mutex<Option<Wake>>,
     levels: Mutex<Vec<(u32, PoolLevel, u64)>>,
+    soon: back::Soon,
     /// The definitions of the pools, as this process saw them last.
     pools: Mutex<Vec<Arc<PoolInForce>>>,
     /// The event classes that this process calls back for.

@@ -69,8 +69,11 @@ impl SharedTable {
         let totals = ledger.pool(number)?;
         let defined = self.defined(ledger, number, totals.revision)?;
         let mut pool = ledger.account(number, defined.rules.audit_records, totals);
-        let (lingered, waited) = (pool.totals().lingering, pool.totals().waiting);
+        let (lingered, waited, denied) = (pool.totals().lingering, pool.totals().waiting, pool.totals().denials);
         let done = work(&mut pool, &defined)?;
+        if pool.totals().denials == denied {
+            self.local.soon.forget();
+        }
         if pool.totals().waiting > 0 {
             // Who begins to wait has the reaper look when something may come; then it knows.
             let lapse = pool.first_lapse()?.map(|(until, _)| until);

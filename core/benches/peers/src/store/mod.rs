@@ -16,7 +16,7 @@ use std::path::Path;
 
 use libsession_core::Config;
 
-use self::scratch::Scratch;
+pub use self::scratch::Scratch;
 use crate::measure::Random;
 use crate::ours::Ours;
 use crate::report::Report;
