@@ -87,41 +87,128 @@ impl Account {
             .collect()
     }
 
-    /// The use at one instant; `sessions` are those that are charged.
-    pub fn usage(&self, at: At, sessions: Vec<Charged>) -> Usage {
-        let Running { defined, books } = &*self.state.lock();
-        let users = books.users.iter().map(|(user, holder)| (user.clone(), *holder));
-        let orphans = books.orphans.values().copied();
-        recount::usage(&defined.rules, at, &books.totals, users, orphans, sessions)
+    /// The use at one instant; `scan` finds every charged session.
+    pub fn usage(&self, at: At, scan: impl FnOnce() -> Vec<Charged>) -> Usage {
+        self.recount(scan, |Running { defined, books, .. }, mut charged, mut moved| {
+            charged.retain(|one| !one.taken);
+            charged.retain_mut(|one| match moved.licenses.remove(&one.session) {
+                Some(now) => now.map(|now| one.holder = now.holder).is_some(),
+                None => true,
+            });
+            let new = moved.licenses.into_iter();
+            charged.extend(new.filter_map(|(session, now)| Some(Charged::license(session, now?, at.now.ms))));
+            let users = books.users.iter().map(|(user, holder)| (user.clone(), *holder));
+            let orphans = books.orphans.values().copied();
+            recount::usage(&defined.rules, at, &books.totals, users, orphans, charged)
+        })
     }
 
-    /// Compares the books with a recount: `scan` finds every charged session, and what moves meanwhile is taken as it is
-    /// in the end, so that the two are of one instant under any load.
+    /// Compares the books with a recount: `scan` finds every charged session.
     pub fn audit(&self, scan: impl FnOnce() -> Vec<Charged>) -> (u64, u64, Vec<String>) {
+        self.recount(scan, compare)
+    }
+
+    /// Reads the books with the sessions that `scan` finds, and with what became of some meanwhile: so that the two are of one
+    /// instant under any load.
+    fn recount<T>(
+        &self,
+        scan: impl FnOnce() -> Vec<Charged>,
+        read: impl FnOnce(&Running, Vec<Charged>, Moved) -> T,
+    ) -> T {
         let _one = self.recounting.lock();
         self.state.lock().books.moved = Some(Moved::default());
         let charged = scan();
         let mut state = self.state.lock();
-        let Running { defined, books } = &mut *state;
-        let moved = books.moved.take().unwrap_or_default();
-        let still = || {
-            charged.iter().filter(|one| match one.taken {
-                true => !moved.takes.contains_key(&one.session),
-                false => !moved.licenses.contains_key(&one.session),
-            })
-        };
-        let moved_since = || moved.licenses.values().flatten();
-        let taken_since = moved.takes.values().flatten().map(|(holder, count)| (holder, *count));
-        let users = books.users.iter().map(|(user, holder)| (&**user, *holder));
-        let sessions = still().map(|one| (&one.holder, one.count));
-        let sessions = sessions.chain(moved_since().map(|charge| (&charge.holder, 1))).chain(taken_since);
-        let orphans = books.orphans.len() as u64;
-        let (recounted, mut differences) =
-            recount::recount(&defined.rules, &books.totals, users, orphans, books.line.all(), sessions);
-        let clients = books.clients.iter().map(|(client, sessions)| (&**client, *sessions));
-        let counted = still().filter_map(|one| one.client.as_deref());
-        let counted = counted.chain(moved_since().filter_map(|charge| charge.client.as_deref()));
-        differences.extend(recount::recount_clients(clients, counted));
-        (books.totals.in_use, recounted, differences)
+        let moved = state.books.moved.take().unwrap_or_default();
+        read(&state, charged, moved)
+    }
+}
+
+fn compare(Running { defined, books, .. }: &Running, charged: Vec<Charged>, moved: Moved) -> (u64, u64, Vec<String>) {
+    let still = || {
+        charged.iter().filter(|one| match one.taken {
+            true => !moved.takes.contains_key(&one.session),
+            false => !moved.licenses.contains_key(&one.session),
+        })
+    };
+    let moved_since = || moved.licenses.values().flatten();
+    let taken_since = moved.takes.values().flatten().map(|(holder, count)| (holder, *count));
+    let users = books.users.iter().map(|(user, holder)| (&**user, *holder));
+    let sessions = still().map(|one| (&one.holder, one.count));
+    let sessions = sessions.chain(moved_since().map(|charge| (&charge.holder, 1))).chain(taken_since);
+    let orphans = books.orphans.len() as u64;
+    let (recounted, mut differences) =
+        recount::recount(&defined.rules, &books.totals, users, orphans, books.line.all(), sessions);
+    let clients = books.clients.iter().map(|(client, sessions)| (&**client, *sessions));
+    let counted = still().filter_map(|one| one.client.as_deref());
+    let counted = counted.chain(moved_since().filter_map(|charge| charge.client.as_deref()));
+    differences.extend(recount::recount_clients(clients, counted));
+    (books.totals.in_use, recounted, differences)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::super::crowd::{Crowd, Seen, Standing};
+    use super::super::ledger::Demand;
+    use super::super::policy::Rank;
+    use super::super::state::State;
+    use super::*;
+    use crate::clock::Now;
+    use crate::config::Pool;
+    use crate::id::SessionId;
+    use crate::reason::LicenseClass;
+    use crate::table::{Charge, Holder, SessionRef};
+
+    struct Nobody;
+
+    impl Crowd<State> for Nobody {
+        fn scan(&mut self, _: &mut dyn FnMut(bool, Standing)) {}
+
+        fn arrivals(&mut self, _: &mut u64, _: &mut dyn FnMut(bool, Standing)) -> bool {
+            true
+        }
+
+        fn hold(&mut self, _: &mut State, _: u64, _: bool) -> Result<Seen, Infallible> {
+            Ok(Seen::Gone)
+        }
+
+        fn let_go(&mut self, _: u64) {}
+
+        fn sessions_of(&mut self, _: &mut State, _: &Arc<str>) -> Result<Option<Vec<u64>>, Infallible> {
+            Ok(None)
+        }
+    }
+
+    #[test]
+    fn the_use_is_that_of_one_instant_whoever_moves_while_sessions_are_looked_at() {
+        let account = Account::new(Pool::new("p", 4));
+        let at = At { now: Now { ms: 50, suspended: 0 }, wall: 0 };
+        let own = Charge { pool: 0, class: LicenseClass::Named, holder: Holder::Session, client: None };
+        let session = |number: u8| SessionRef { id: SessionId([number; 16]), place: number.into() };
+        let charged = |number| Charged::license(session(number).id, own.clone(), 10);
+        let take =
+            |number| account.acquire(at, session(number), 0, Demand::new(&own, Rank::Ordinary), (&mut Nobody, true));
+        for number in 1..=3 {
+            assert_eq!(take(number).verdict, Ok(()));
+        }
+        let usage = account.usage(at, || {
+            // One ends and one comes; one trades; one stays.
+            let seen = [1, 2, 3].map(charged).into();
+            account.release(at, session(1), &own, 10);
+            let ada = own.with_holder(&Holder::User("ada".into()));
+            let traded =
+                account.trade(at, session(2), Some(&own), Demand::new(&ada, Rank::Ordinary), 1, (&mut Nobody, true));
+            assert_eq!(traded.map(|traded| traded.verdict), Some(Ok(())));
+            assert_eq!(take(4).verdict, Ok(()));
+            seen
+        });
+        let holder = |number| session(number).id.to_string();
+        let mut holders: Vec<_> = usage.holders.iter().map(|one| (one.holder.to_string(), one.units)).collect();
+        holders.sort();
+        let mut expected = vec![("ada".to_owned(), 1), (holder(3), 1), (holder(4), 1)];
+        expected.sort();
+        assert_eq!((usage.in_use, holders), (3, expected));
     }
 }

@@ -700,7 +700,7 @@ impl Table for MemoryTable {
     }
 
     fn usage(&self, at: At, pool: u32) -> Result<Usage> {
-        Ok(self.accounts[pool as usize].usage(at, self.charged(pool)))
+        Ok(self.accounts[pool as usize].usage(at, || self.charged(pool)))
     }
 
     fn pool_state(&self, pool: u32) -> Result<(u64, u64)> {
