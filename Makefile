@@ -68,6 +68,7 @@ build-node: setup
 TEST := check-format check-clippy check-version test-core test-python test-node test-conformance test-examples \
 	test-docs test-install test-demo check-fresh
 .PHONY: $(TEST)
+SCHEDULES := -p libsession-core --features shuttle --test schedules
 
 test: setup
 	@for part in $(TEST); do $(STEP) $$part $(MAKE) -s --no-print-directory $$part || exit 1; done
@@ -78,14 +79,16 @@ check-format: setup
 
 check-clippy: setup
 	cargo clippy -q --workspace --all-targets -- -D warnings
+	cargo clippy -q $(SCHEDULES) -- -D warnings
 
 # Core, C interface and bindings have one version.
 check-version: setup
 	$(PYTHON) tests/smoke/version.py
 
-# Core, C interface with its C and C++ programs, Rust runner.
+# Core, C interface with its C and C++ programs, Rust runner; then what few threads do in the schedules that shuttle chooses.
 test-core: setup
 	cargo test -q --workspace
+	cargo test -q $(SCHEDULES)
 
 test-python: build-python
 	cd bindings/python && ../../.venv/bin/python -m pytest
@@ -153,6 +156,7 @@ bench: setup $(STAMPS)/node-disk
 
 torture: build-c build-python build-node
 	LSES_TORTURE=1 LIBSESSION_TORTURE=1 cargo test -q --workspace
+	LSES_TORTURE=1 cargo test -q $(SCHEDULES) -- --show-output
 	cd bindings/python && LIBSESSION_TORTURE=1 ../../.venv/bin/python -m pytest
 	TORTURE=20 npm test --silent --prefix bindings/node
 	$(MAKE) -s -C tests/runners/c

@@ -1,0 +1,39 @@
+//! How many schedules are played, and which.
+
+use std::time::Instant;
+
+use shuttle::Runner;
+use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
+
+use super::bounded::Bounded;
+
+/// Changes of thread that matter to the schedules with few of them.
+const DEPTH: usize = 4;
+
+pub fn is_torture() -> bool {
+    std::env::var("LSES_TORTURE").is_ok_and(|torture| torture == "1")
+}
+
+/// Plays a story in a number of schedules by dice, in a third as many with few changes of thread, and in all in which a thread
+/// is held up `all` times at most; once more with torture.
+pub fn play(name: &str, all: usize, story: impl Fn() + Clone + Send + Sync + 'static) {
+    let (dice, all) = if is_torture() { (40_000, all + 1) } else { (4_000, all) };
+    let begun = Instant::now();
+    let thrown = run(RandomScheduler::new_from_seed(1, dice), story.clone());
+    let few = run(PctScheduler::new_from_seed(1, DEPTH, dice / 3), story.clone());
+    let by_chance = begun.elapsed();
+    let bounded = run(Bounded::new(all), story);
+    let both = thrown + few;
+    println!(
+        "{name}: {both} by chance in {by_chance:.1?}, all {bounded} with {all} in {:.1?}",
+        begun.elapsed() - by_chance
+    );
+}
+
+/// Plays the schedules of one scheduler; tells how many there were.
+pub fn run(scheduler: impl Scheduler + 'static, story: impl Fn() + Send + Sync + 'static) -> usize {
+    let mut config = shuttle::Config::new();
+    config.stack_size = 1 << 18;
+    config.silence_warnings = true;
+    Runner::new(scheduler, config).run(story)
+}
