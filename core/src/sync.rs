@@ -113,11 +113,6 @@ impl<T: ?Sized> Mutex<T> {
     pub fn get_mut(&mut self) -> &mut T {
         self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
-
-    /// Whether somebody held it just now.
-    pub fn is_locked(&self) -> bool {
-        matches!(self.0.try_lock(), Err(TryLockError::WouldBlock))
-    }
 }
 
 impl<T: ?Sized + fmt::Debug> fmt::Debug for Mutex<T> {

@@ -9,7 +9,7 @@ use crate::clock::{Millis, NEVER};
 use crate::license::recount::{Charged, holder_name};
 use crate::reason::{EndReason, LockMode};
 use crate::session::{Filter, RequestInfo, SessionInfo, State};
-use crate::sync::atomic::{Ordering, fence};
+use crate::sync::atomic::Ordering;
 use crate::table::due::Next;
 use crate::table::*;
 
@@ -80,13 +80,7 @@ impl MemoryTable {
     pub(super) fn scan(&self, from: u32, mut look: impl FnMut(u32, &Slot, &Cold) -> bool) -> Option<u32> {
         for index in from..self.region.len() {
             let Some((slot, cold)) = self.region.get(index) else { continue };
-            // A slot that somebody holds may be in the middle of a creation that is charged already.
-            if !cold.is_locked() {
-                fence(Ordering::Acquire);
-                if slot.state().deadline() == FREE {
-                    continue;
-                }
-            }
+            // Also one that looks free: somebody may hold it who makes a session that is charged already, or ends one that still is.
             let cold = cold.lock();
             if slot.state().deadline() == FREE {
                 continue;
