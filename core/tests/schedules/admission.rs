@@ -118,3 +118,22 @@ pub fn to_the_limit() {
 fn two_come_to_the_limit_of_sessions() {
     play("to the limit of sessions", 1, to_the_limit);
 }
+
+/// Whoever counts finds what the books tell, also of a session that is being made or ended.
+fn counted_meanwhile() {
+    let shop = Shop::new(Pool::new("main", 2));
+    let first = shop.session().id;
+    let goes = shop.thread(move |shop| drop(shop.ends(first)));
+    let comes = shop.thread(|shop| shop.session().id);
+    let audit = shop.audit("main").expect("an audit");
+    assert_eq!((audit.counted, audit.differences), (audit.recounted, Vec::new()));
+    goes.join().expect("who goes");
+    comes.join().expect("who comes");
+    shop.is_exact(1);
+    shop.closes_down();
+}
+
+#[test]
+fn a_count_is_exact_while_sessions_come_and_go() {
+    play("a count", 2, counted_meanwhile);
+}
