@@ -18,7 +18,7 @@ pub const USERS: [&str; 4] = ["ada", "bob", "cyd", "eve"];
 /// The application without a pool.
 pub const FREE: usize = RULES.len();
 /// Longer than anything takes that is not broken.
-const BOUND: Duration = Duration::from_secs(20);
+const BOUND: Duration = Duration::from_secs(60);
 
 /// How often each class was told the end of each session, with the reason.
 pub type Told = Arc<Mutex<HashMap<(SessionId, &'static str), Vec<EndReason>>>>;

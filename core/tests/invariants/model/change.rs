@@ -60,5 +60,8 @@ fn seats(from: &Pool, to: &Pool) -> Vec<(Rank, Rank)> {
         let new = same.map_or(Rank::Ordinary, |position| Rank::Reserved(left.remove(position)));
         seats.push((Rank::Reserved(old), new));
     }
+    if from.rules.administrators != to.rules.administrators {
+        seats.push((Rank::Administrator, Rank::Ordinary));
+    }
     seats
 }
