@@ -56,6 +56,8 @@ pub(super) struct Search<'a> {
     spared: [Option<&'a Arc<str>>; 2],
     rank: Rank,
     anonymous: bool,
+    /// Units that come free as it leaves its holder, or as sessions of its own user go.
+    brought: u64,
     pub reclaimed: Vec<Reclaimed>,
     pub others: Others,
 }
@@ -63,7 +65,7 @@ pub(super) struct Search<'a> {
 impl<'a> Search<'a> {
     /// One that has found nothing yet.
     pub fn new(spared: [Option<&'a Arc<str>>; 2], rank: Rank, anonymous: bool) -> Self {
-        Self { spared, rank, anonymous, reclaimed: Vec::new(), others: Others::default() }
+        Self { spared, rank, anonymous, brought: 0, reclaimed: Vec::new(), others: Others::default() }
     }
 }
 
@@ -87,7 +89,7 @@ impl Desk<'_> {
         let anonymous = charge.is_anonymous();
         let own = charge.holder.booked();
         let rank = if own.is_some() { rank } else { Rank::Ordinary };
-        let mut search = Search::new([own, left], rank, anonymous);
+        let mut search = Search { brought: gave, ..Search::new([own, left], rank, anonymous) };
         let mut why = AuditWhy::Nothing;
         let wanted = match (&mut holder, own) {
             (Some(holder), Some(user)) => {
@@ -100,7 +102,9 @@ impl Desk<'_> {
                     Err(reason) => return Ok(Err(reason)),
                 };
                 // Only where several had to go.
+                let in_use = totals.in_use;
                 holder.free(&mut totals, holder.needed().saturating_sub(needs));
+                search.brought = gave.saturating_add(in_use.saturating_sub(totals.in_use));
                 let again = needs.saturating_sub(holder.needed()).min(holder.lingering);
                 if again > 0 {
                     why = AuditWhy::Lingering;
@@ -189,9 +193,8 @@ impl Desk<'_> {
         search: &mut Search<'_>,
         wanted: u64,
     ) -> Result<Result<Room, DenyReason>, L::Error> {
-        let (rank, spared) = (search.rank, search.spared);
+        let (rank, spared, brought) = (search.rank, search.spared, search.brought);
         let (pool, now) = (self.pool, self.at.now.ms);
-        let brought = self.before.saturating_sub(totals.in_use);
         let mut room = policy::room(pool, totals, pool.capacity, rank);
         // What a trade brings along it keeps, also where the pool was made smaller or units were set apart meanwhile.
         if room.all() < wanted && wanted <= brought {

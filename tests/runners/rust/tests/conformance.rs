@@ -52,7 +52,7 @@ fn every_script_does_as_it_says_on_a_shared_table() {
 
 /// What these tell is of one manager: its close, its counters, its native objects, its breakers, how deep its callbacks
 /// are nested.
-const OF_ONE_MANAGER: [&str; 13] = [
+const OF_ONE_MANAGER: [&str; 15] = [
     "admin/refusals_are_logged",
     "admin/stats",
     "border/closed_session_request_manager",
@@ -63,6 +63,8 @@ const OF_ONE_MANAGER: [&str; 13] = [
     "containment/recursion_is_capped",
     "events/begin_inside_a_decider_is_reentrant",
     "events/exactly_one_on_end",
+    "licenses/groups_unresolved",
+    "licenses/queue_cancel_told",
     "life/a_refused_creation_leaves_nothing",
     "timeouts/~negative",
     "~attachments",
