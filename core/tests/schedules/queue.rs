@@ -226,3 +226,35 @@ fn never_idle() {
 fn a_unit_is_never_idle_while_somebody_waits() {
     play("never idle", 1, never_idle);
 }
+
+/// One comes to wait by a continuation while the unit is given back, and may give up at the same time.
+fn comes_by_continuation(gives_up: bool) {
+    let shop = Shop::new(pool(1));
+    let first = shop.session().id;
+    let (ticket, (told, hears)) = (Ticket::new(), channel());
+    let (comes, told) = (ticket.clone(), Mutex::new(told));
+    let comer = shop.thread(move |shop| {
+        let then = move |made| drop(told.lock().expect("a sender").send(made));
+        shop.create_async(waits(LONG, 0, Some(&comes)), Box::new(then));
+    });
+    let gives = gives_up.then(|| shop.thread(move |_| ticket.cancel()));
+    shop.ends(first);
+    let made: Result<Created> = hears.recv().expect("what one is told");
+    comer.join().expect("the comer");
+    gives.into_iter().for_each(|gives| gives.join().expect("who gives up"));
+    assert!(hears.try_recv().is_err(), "told twice");
+    match made {
+        Ok(_) => shop.is_exact(1),
+        Err(error) => {
+            assert!(gives_up && error.kind() == ErrorKind::Cancelled, "{error}");
+            shop.is_exact(0);
+        }
+    }
+    shop.closes_down();
+}
+
+#[test]
+fn who_comes_to_wait_by_a_continuation_as_a_unit_is_given_back_gets_it() {
+    play("one comes by a continuation", 2, || comes_by_continuation(false));
+    play("one comes by a continuation and gives up", 1, || comes_by_continuation(true));
+}
