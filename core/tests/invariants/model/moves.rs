@@ -142,7 +142,11 @@ impl Model {
                 let token = self.rotate(*number, GRACE);
                 return Outcome::LoggedIn(token, denied.map(|(_, reason)| reason));
             }
-            (Wish::Take { number, pool, count, .. }, None) => self.note_take(*number, *pool, *count),
+            (Wish::Take { number, pool, count, .. }, None) => {
+                self.note_take(*number, *pool, *count);
+                // Who waits may be one too many for the same holder now.
+                self.serve(*pool);
+            }
             (Wish::Trade { .. }, None) => {}
             (_, Some((_, reason))) => return Outcome::Denied(reason),
         }
