@@ -1,6 +1,8 @@
 //! Waiting for units: tried at once, then in the queue of the pool until the turn comes, the time is over or it is
 //! cancelled.
 
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -154,6 +156,30 @@ pub(crate) struct Waits {
     going_on: Mutex<std::collections::HashMap<u64, crate::table::Wake>>,
 }
 
+crate::sync::thread_local! {
+    /// Waits that go on after the one that this thread is at; none if it is at none.
+    static AFTER: RefCell<Option<VecDeque<GoesOn>>> = const { RefCell::new(None) };
+}
+
+type GoesOn = Box<dyn FnOnce()>;
+
+/// Has a wait go on, after the one that this thread is at: however many hand units to each other in a row, each is done with
+/// before the next begins, and the stack does not grow.
+fn in_turn(goes_on: GoesOn) {
+    let mut now = Some(goes_on);
+    let _ended = AFTER.try_with(|after| match &mut *after.borrow_mut() {
+        Some(after) => after.extend(now.take()),
+        none => *none = Some(VecDeque::new()),
+    });
+    while let Some(goes_on) = now {
+        contain::run("a wait for units", goes_on);
+        now = AFTER.try_with(|after| after.borrow_mut().as_mut()?.pop_front()).ok().flatten();
+        if now.is_none() {
+            let _ended = AFTER.try_with(|after| after.borrow_mut().take());
+        }
+    }
+}
+
 fn cancelled() -> Error {
     Error::new(ErrorKind::Cancelled, "the wait for a license unit was cancelled; nothing was changed")
 }
@@ -238,7 +264,8 @@ impl<W: Want> Queued<W> {
             return self.ring();
         }
         if self.going.fetch_add(1, Ordering::AcqRel) == 0 {
-            self.come_along();
+            let me = self.clone();
+            in_turn(Box::new(move || me.come_along()));
         }
     }
 

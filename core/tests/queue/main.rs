@@ -250,3 +250,33 @@ fn a_session_that_may_go_after_a_while_goes_for_who_waits() {
         place.exact();
     }
 }
+
+/// Each of them ends its session in the very call that hands it the unit.
+#[test]
+fn however_many_hand_units_on_in_one_thread_its_stack_does_not_grow() {
+    for (place, waits) in Place::both(Pool { queue: 10_000, ..Pool::new("main", 1) }).into_iter().zip([10_000, 300]) {
+        let first = place.manager.create(CreateOptions::default()).expect("the only unit");
+        let served = Arc::new(AtomicU64::new(0));
+        for _ in 0..waits {
+            let (manager, served) = (place.manager.clone(), served.clone());
+            let queue = QueueOptions { wait: BOUND, ..QueueOptions::default() };
+            let then = move |made: Result<Created>| {
+                let made = made.expect("a unit, some time");
+                served.fetch_add(1, Ordering::AcqRel);
+                manager.end(made.id, EndOptions::default()).expect("an end");
+            };
+            place.manager.create_async(CreateOptions { queue, ..CreateOptions::default() }, Box::new(then));
+        }
+        let manager = place.manager.clone();
+        let small = thread::Builder::new().stack_size(512 * 1024);
+        let ends = move || drop(manager.end(first.id, EndOptions::default()).expect("an end"));
+        small.spawn(ends).expect("a thread").join().expect("a stack that is large enough");
+        let until = Instant::now() + BOUND;
+        while served.load(Ordering::Acquire) < waits {
+            assert!(Instant::now() < until, "{served:?} of {waits} are served");
+            thread::yield_now();
+        }
+        place.exact();
+        assert_eq!(place.usage().in_use, 0);
+    }
+}

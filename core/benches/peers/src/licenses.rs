@@ -58,14 +58,17 @@ pub fn measure(report: &mut Report, rounds: usize) {
 
 fn unit(report: &mut Report, rounds: usize) {
     let ours = Ours::new(1000, 0);
+    let bare = Ours::without_records(1000);
     let plain = Plain { used: AtomicU64::new(0), holders: Mutex::default() };
     let users: Vec<Arc<str>> = (0..STEPS).map(|number| format!("user {number}").into()).collect();
-    let (mut share, mut pair, mut entry) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut share, mut counter, mut pair, mut entry) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     // In small turns that follow each other: what else the machine does meets both sides of a difference.
     for users in (0..rounds).flat_map(|_| users.chunks(TURN)) {
-        let without = per_step(TURN, || (0..TURN).for_each(|_| ours.end(&ours.create_unlicensed())));
-        let with = per_step(TURN, || (0..TURN).for_each(|_| ours.end(&ours.create())));
-        share.push(with - without);
+        for (ours, share) in [(&ours, &mut share), (&bare, &mut counter)] {
+            let without = per_step(TURN, || (0..TURN).for_each(|_| ours.end(&ours.create_unlicensed())));
+            let with = per_step(TURN, || (0..TURN).for_each(|_| ours.end(&ours.create())));
+            share.push(with - without);
+        }
         pair.push(per_step(TURN, || {
             (0..TURN).for_each(|_| assert!(black_box(plain.count(1, u64::MAX) && plain.count(-1, u64::MAX))));
         }));
@@ -73,10 +76,11 @@ fn unit(report: &mut Report, rounds: usize) {
             users.iter().for_each(|user| assert!(black_box(plain.take(user) && plain.give(user))));
         }));
     }
-    let unit = median(&mut share);
-    report.value(GROUP, "a pair of compare-and-set", median(&mut pair), "ns");
+    let (unit, counter, pair) = (median(&mut share), median(&mut counter), median(&mut pair));
     let base = ("mutex + map entry + pair", median(&mut entry));
     report.against(GROUP, "a unit's share of create + end, with holder and records", unit, "ns", base, 2.0);
+    let base = ("a pair of compare-and-set", pair);
+    report.against(GROUP, "the same where no records are kept: the pool's counter", counter, "ns", base, 3.0);
 }
 
 fn full(queue: u32) -> Ours {

@@ -29,6 +29,15 @@ impl Ours {
         ours
     }
 
+    /// The same with a pool that keeps no records.
+    pub fn without_records(sessions: usize) -> Self {
+        let mut config = Self::config();
+        config.pools.iter_mut().for_each(|pool| pool.audit_records = 0);
+        let mut ours = Self::open(config);
+        ours.fill(sessions, 0);
+        ours
+    }
+
     /// One application, one pool, shared locks, in memory.
     pub fn config() -> Config {
         let mut shop = Application::new("shop").idle_timeout(Duration::from_millis(IDLE_MS)).pool("users");
