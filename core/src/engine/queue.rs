@@ -210,10 +210,6 @@ impl<W: Want> Queued<W> {
             }
             Err(error) => return self.finish_with(|_, _| Err(error)),
         }
-        // What is kept is strong: an asynchronous wait lives by it.
-        let me = self.clone();
-        let wake: crate::table::Wake = Arc::new(move || me.signal(CALLED));
-        engine.waits.going_on.lock().insert(self.number, wake);
         if let Some(ticket) = &self.queue.ticket {
             let me = Arc::downgrade(&self);
             let cancel = Arc::new(move || {
@@ -225,6 +221,10 @@ impl<W: Want> Queued<W> {
                 self.signals.fetch_or(CANCELLED, Ordering::AcqRel);
             }
         }
+        // What is kept is strong: an asynchronous wait lives by it.
+        let me = self.clone();
+        let wake: crate::table::Wake = Arc::new(move || me.signal(CALLED));
+        engine.waits.going_on.lock().insert(self.number, wake);
         if !self.blocks || engine.clock.manual().is_some() {
             let me = Arc::downgrade(&self);
             let expire = Box::new(move || {
