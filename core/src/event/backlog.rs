@@ -46,6 +46,8 @@ pub(crate) struct Backlog {
     pub busy: usize,
     /// Callbacks that were given up on threads of others.
     pub astray: usize,
+    /// Deliveries that had been taken when it closed, and did not begin.
+    pub missed: usize,
     /// Who waits for [`Dispatcher::idle`](super::dispatcher::Dispatcher).
     pub watchers: usize,
     /// How many deliveries of an event are not done.
@@ -93,6 +95,7 @@ impl Backlog {
             pools: [pool(config.workers), pool(config.decider_workers)],
             busy: 0,
             astray: 0,
+            missed: 0,
             watchers: 0,
             open: IdMap::default(),
             outcomes: VecDeque::new(),

@@ -40,7 +40,7 @@ impl Dispatcher {
 
     /// Delivers what it can within the grace, makes the rest dead letters, ends its threads, and drops its classes.
     ///
-    /// What waits for `dispatch` is delivered in this thread. Callbacks that still run are left alone and counted;
+    /// What waits for `dispatch` is delivered in this thread. Callbacks that still run are left alone and counted, none begins any more;
     /// what runs on this thread does not count. A second call returns the first one's report, waiting for it unless
     /// inside a callback.
     pub fn close(&self, grace: Duration) -> DispatchReport {
@@ -74,13 +74,16 @@ impl Dispatcher {
         if let Err(error) = self.keep_again() {
             log::error!(target: "libsession", "dead letters could not be kept: {error}");
         }
-        let report = DispatchReport { delivered_in_grace, undelivered, stuck };
-        self.backlog.lock().report = Some(report);
+        let report = {
+            let mut backlog = self.backlog.lock();
+            let undelivered = undelivered + backlog.missed;
+            *backlog.report.insert(DispatchReport { delivered_in_grace, undelivered, stuck })
+        };
         self.nudge();
         report
     }
 
-    /// Gives up everything; tells how many deliveries that were.
+    /// Gives up everything, and lets nothing begin any more; tells how many deliveries that were.
     fn stop(&self) -> usize {
         let (items, calls, asks) = {
             let mut backlog = self.backlog.lock();

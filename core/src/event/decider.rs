@@ -123,8 +123,16 @@ impl Dispatcher {
     fn new_ask(&self, class: &Running, event: Arc<Event>, work: Work) -> Arc<Call> {
         let new = NewCall { now: self.now(), event, attempt: 1, origin: Origin::Told, work };
         let call = Arc::new(Call::new(self.me.clone(), class, new));
-        self.backlog.lock().asks.insert(call.key(), call.clone());
-        self.arm(call.deadline);
+        let closed = {
+            let mut backlog = self.backlog.lock();
+            backlog.asks.insert(call.key(), call.clone());
+            backlog.closed
+        };
+        match closed {
+            // `close` looked for it before it was there: it does not begin.
+            true => self.expire(&call, Answer::Failed(CLOSED.into())),
+            false => self.arm(call.deadline),
+        }
         call
     }
 

@@ -232,7 +232,7 @@ impl Dispatcher {
         let Delivery { class, event, origin } = delivery;
         let now = self.now();
         let refused = match self.registry.enter(&class) {
-            None => "not_registered",
+            None => self.why_gone(),
             Some(running) if !running.handles(event.kind) => {
                 running.leave();
                 self.letters.delivered(origin);
@@ -249,18 +249,33 @@ impl Dispatcher {
                 let call = Arc::new(Call::new(self.me.clone(), &running, new));
                 // Before it is no longer busy: `settle` must see one or the other.
                 call.mark_started();
-                {
+                let closed = {
                     let mut backlog = self.backlog.lock();
                     backlog.busy -= 1;
                     backlog.calls.insert(call.key(), call.clone());
+                    backlog.missed += usize::from(backlog.closed);
+                    backlog.closed
+                };
+                match closed {
+                    // `close` looked for it before it was there: it does not begin.
+                    true => self.expire(&call, Answer::Skipped("shutdown")),
+                    false => self.arm(call.deadline),
                 }
-                self.arm(call.deadline);
                 return self.execute(call, running, crew).and_then(|completion| self.finish_call(completion));
             }
         };
         done.outcome = Some(self.outcome(&class, &event, Cow::Borrowed(refused)));
-        self.give_up(None, origin, class, event, attempt - 1, refused);
+        if !self.is_left(origin, refused) {
+            self.give_up(None, origin, class, event, attempt - 1, refused);
+        }
         Some(done)
+    }
+
+    /// Why a delivery found no class.
+    fn why_gone(&self) -> &'static str {
+        let mut backlog = self.backlog.lock();
+        backlog.missed += usize::from(backlog.closed);
+        if backlog.closed { "shutdown" } else { "not_registered" }
     }
 
     /// Makes a call in this thread. `None`: it was given up, or will be answered later.

@@ -121,15 +121,17 @@ static int32_t run(scripted *class, const lses_event *event, int64_t *extend_ms)
   return LSES_ALLOW;
 }
 
-static int running;
+static int in_use;
 
-int callbacks_running(void) { return __atomic_load_n(&running, __ATOMIC_SEQ_CST); }
+int classes_in_use(void) { return __atomic_load_n(&in_use, __ATOMIC_SEQ_CST); }
+
+static void let_go(void *user_data) {
+  (void)user_data;
+  __atomic_sub_fetch(&in_use, 1, __ATOMIC_SEQ_CST);
+}
 
 static int32_t on_expiring(void *user_data, const lses_event *event, int64_t *extend_ms) {
-  __atomic_add_fetch(&running, 1, __ATOMIC_SEQ_CST);
-  int32_t answer = run(user_data, event, extend_ms);
-  __atomic_sub_fetch(&running, 1, __ATOMIC_SEQ_CST);
-  return answer;
+  return run(user_data, event, extend_ms);
 }
 
 static int32_t on_event(void *user_data, const lses_event *event) { return on_expiring(user_data, event, NULL); }
@@ -172,6 +174,8 @@ answer register_class(char **items, size_t count) {
     else *slots[kind] = on_event;
   }
   class.user_data = own;
+  class.drop_user_data = let_go;
+  __atomic_add_fetch(&in_use, 1, __ATOMIC_SEQ_CST);
   OR_FAILED(lses_manager_register(the->manager, LEN(name), LEN(name_space), &class));
   return says("ok");
 }

@@ -84,11 +84,8 @@ void world_end(void) {
   for (started *it = the->started; it != NULL; it = it->next) pthread_join(it->thread, NULL);
   for (named_thing *it = the->tickets; it != NULL; it = it->next) lses_ticket_free(it->ticket);
   lses_manager_free(the->manager);
-  /* What hung goes on, and must not outlive the script; what a worker is about to begin is seen a moment later. */
-  for (int rests = 0; rests < 200; rests++) {
-    if (callbacks_running() > 0) rests = 0;
-    sched_yield();
-  }
+  /* What hung goes on, and must not outlive the script. */
+  while (classes_in_use() > 0) sched_yield();
   lses_config_free(the->config);
   lses_clock_free(the->clock);
 }

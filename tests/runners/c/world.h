@@ -154,8 +154,8 @@ const char *class_name(const char *name_space, const char *name);
 answer do_words(char **items, size_t count);
 /* The setup's lines; 0: it is a verb. */
 int setup_line(char **items, size_t count, answer *out);
-/* How many callbacks have not returned. */
-int callbacks_running(void);
+/* How many registered classes have not been let go of. */
+int classes_in_use(void);
 /* Registers a class as a `class` line describes it. */
 answer register_class(char **items, size_t count);
 

@@ -1,5 +1,8 @@
+use std::sync::Weak;
+
 use super::*;
 use crate::error::ErrorKind;
+use crate::event::DispatchMode;
 use crate::event::dispatch_stats::DispatchReport;
 use crate::event::handler::Answer;
 
@@ -136,4 +139,56 @@ fn hooks_wrap_every_threads_life_and_waits_and_hold_no_lock() {
     notes.wait_for(3);
     world.dispatcher.close(LONG);
     assert_eq!(notes.all(), ["attach", "call", "detach", "attach", "end"]);
+}
+
+#[test]
+fn what_was_taken_when_it_closed_does_not_begin() {
+    let world = world_with(DispatchConfig { mode: DispatchMode::Inline, ..config() });
+    let notes = Notes::default();
+    let seen = notes.clone();
+    world.class("c", move |_, _, reply| {
+        seen.add("in");
+        reply.done();
+    });
+    struct Closes<'a>(&'a Dispatcher);
+    impl Drop for Closes<'_> {
+        fn drop(&mut self) {
+            // The lane is claimed, and its first callback has not begun.
+            let report = self.0.close(Duration::ZERO);
+            assert_eq!(report, DispatchReport { delivered_in_grace: 0, undelivered: 1, stuck: 0 });
+        }
+    }
+    let deliveries = vec![delivery("c", 1, 1), delivery("c", 1, 2)];
+    world.dispatcher.hand_over(id(1), deliveries, None, true, Closes(&world.dispatcher));
+    assert_eq!((notes.all().len(), world.errors()), (0, vec!["shutdown".to_owned(); 2]));
+}
+
+#[test]
+fn what_is_about_to_be_asked_when_it_closes_does_not_begin() {
+    struct Closes {
+        dispatcher: Weak<Dispatcher>,
+        notes: Notes,
+    }
+    impl EventHandler for Closes {
+        fn handles(&self, _kind: EventKind) -> bool {
+            true
+        }
+
+        fn call(&self, _event: &Arc<Event>, _attempt: Attempt, reply: Reply) {
+            self.notes.add("in");
+            reply.done();
+        }
+
+        fn place(&self, _kind: EventKind, _asynchronous: bool) -> Option<Place> {
+            self.dispatcher.upgrade().expect("dispatcher").close(Duration::ZERO);
+            Some(Place::Caller)
+        }
+    }
+    let world = world();
+    let notes = Notes::default();
+    let closes = Closes { dispatcher: Arc::downgrade(&world.dispatcher), notes: notes.clone() };
+    world.dispatcher.register(EventClass::new("c", closes)).expect("register");
+    let answer = world.dispatcher.ask(&class("c"), event(EventKind::Login, 1, 1), false);
+    assert_eq!((answer, notes.all().len()), (Answer::Failed("the manager was closed".into()), 0));
+    assert_eq!(world.dispatcher.stats().running, 0);
 }
