@@ -135,6 +135,11 @@ impl Slot {
         self.filed.ms().checked_sub(1)
     }
 
+    /// Whether the wheel may come to it too late to tell a deadline `lead` ahead.
+    pub fn is_filed_late(&self, deadline: Millis, lead: Millis) -> bool {
+        self.filed_at().is_none_or(|filed| filed > deadline.saturating_sub(lead))
+    }
+
     /// Notes that instant; under the cold lock.
     pub fn file(&self, when: Option<Millis>) {
         self.filed.set_ms(when.map_or(0, |when| when + 1));

@@ -42,8 +42,11 @@ impl MemoryTable {
             let (now, activity) = (self.idle_now(at.now), kind == TouchKind::Activity);
             let touched = slot.touch(place.generation, verifier, activity, now, at.now.absolute(), self.config.quantum);
             if let Some((idle, absolute)) = touched {
-                let session = SessionRef { id: SessionId::NIL, place: place.locator() };
-                return Found::Live((session, self.first(at.now, idle, absolute)));
+                let first = self.first(at.now, idle, absolute);
+                if first >= idle || !slot.is_filed_late(first, self.application(slot.application()).ask_lead) {
+                    let session = SessionRef { id: SessionId::NIL, place: place.locator() };
+                    return Found::Live((session, first));
+                }
             }
         }
         self.touch_slowly(at, token, kind)
@@ -60,6 +63,7 @@ impl MemoryTable {
         if kind == TouchKind::Activity {
             slot.used.set_ms(self.idle_now(at.now));
             self.restart_idle(at.now, slot, self.idle_now(at.now));
+            self.refile(at.now, visit.place.index, slot, &visit.cold);
         }
         let absolute = slot.absolute.ms();
         let session = visit.session;

@@ -184,8 +184,11 @@ impl SharedTable {
                 if activity && idle != IN_FLIGHT {
                     self.save_later(place.index, slot, idle);
                 }
-                let session = SessionRef { id: SessionId::NIL, place: place.locator() };
-                return Found::Live((session, self.first(at.now, idle, absolute)));
+                let first = self.first(at.now, idle, absolute);
+                if first >= idle || !slot.hot.is_filed_late(first, self.application(slot.hot.application()).ask_lead) {
+                    let session = SessionRef { id: SessionId::NIL, place: place.locator() };
+                    return Found::Live((session, first));
+                }
             }
         }
         let visit = live!(self.visit(at, Name::Token(token), ThreadKind::Request));
@@ -193,6 +196,7 @@ impl SharedTable {
         if kind == TouchKind::Activity {
             held.used.set_ms(self.idle_now(at.now));
             self.restart_idle(held, self.idle_now(at.now));
+            self.refile(at.now, held);
         }
         Found::Live((visit.session, self.first(at.now, held.state().deadline(), held.absolute.ms())))
     }
