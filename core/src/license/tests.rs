@@ -28,7 +28,7 @@ use crate::config::{Pool, Reservation};
 use crate::id::SessionId;
 use crate::reason::{DenyReason, LicenseClass, UnitRule};
 use crate::table::{At, Charge, Holder, Leaving, NewWaiter, PoolDefinition, PoolInForce, PoolLevel};
-use random::{Dice, some_pool};
+use random::{Dice, some_pool, somebody};
 use till::Till;
 
 /// Books that count what is written into them, and fail at a chosen call.

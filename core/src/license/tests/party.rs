@@ -182,20 +182,7 @@ fn who_goes_for_others_goes_rightly_and_the_books_are_what_the_sessions_make_the
         let (mut now, mut made) = (0, 0);
         for _ in 0..200 {
             now += dice.below(8);
-            let user = ["", "ann", "bob", "eve", "root"][dice.below(5) as usize];
-            let mut to = charge(user);
-            if user.is_empty() && dice.below(2) == 0 {
-                to.class = LicenseClass::Anonymous;
-                to.client = (dice.below(3) > 0).then(|| ["10.0.0.1", "::/64"][dice.below(2) as usize].into());
-            } else if dice.below(3) == 0 {
-                to.class = LicenseClass::Lazy;
-            }
-            let rank = match user {
-                "ann" => Rank::Reserved(0),
-                "bob" => Rank::Reserved(dice.below(2) as u8),
-                "root" => Rank::Administrator,
-                _ => Rank::Ordinary,
-            };
+            let (to, rank) = somebody(&mut dice, &till.members);
             if !live.is_empty() {
                 let used = usize::from(live[dice.below(live.len() as u64) as usize].0);
                 (lives.used[used], lives.busy[used]) = (now, dice.below(4) == 0);

@@ -49,6 +49,26 @@ pub(super) fn some_pool(dice: &mut Dice) -> PoolDefinition {
     }
 }
 
+/// Somebody who comes to a pool with reservations for `members`.
+pub(super) fn somebody(dice: &mut Dice, members: &[&str]) -> (Charge, Rank) {
+    let user = ["", "ann", "bob", "eve", "root"][dice.below(5) as usize];
+    let mut to = charge(user);
+    if user.is_empty() && dice.below(2) == 0 {
+        to.class = LicenseClass::Anonymous;
+        to.client = (dice.below(3) > 0).then(|| ["10.0.0.1", "::/64"][dice.below(2) as usize].into());
+    } else if dice.below(3) == 0 {
+        to.class = LicenseClass::Lazy;
+    }
+    let place = |of: &str| members.iter().position(|member| *member == of).expect("a member") as u8;
+    let rank = match user {
+        "ann" => Rank::Reserved(place("ann")),
+        "bob" => Rank::Reserved(dice.below(2) as u8),
+        "root" => Rank::Administrator,
+        _ => Rank::Ordinary,
+    };
+    (to, rank)
+}
+
 #[test]
 fn whatever_the_policies_the_books_are_what_the_sessions_make_them() {
     for seed in 1..400 {
@@ -62,22 +82,7 @@ fn whatever_the_policies_the_books_are_what_the_sessions_make_them() {
         let (mut now, mut made) = (0, 0);
         for _ in 0..200 {
             now += dice.below(8);
-            let users = ["", "ann", "bob", "eve", "root"];
-            let user = users[dice.below(5) as usize];
-            let mut to = charge(user);
-            if user.is_empty() && dice.below(2) == 0 {
-                to.class = LicenseClass::Anonymous;
-                to.client = (dice.below(3) > 0).then(|| ["10.0.0.1", "::/64"][dice.below(2) as usize].into());
-            } else if dice.below(3) == 0 {
-                to.class = LicenseClass::Lazy;
-            }
-            let place = |of: &str| till.members.iter().position(|member| *member == of).expect("a member") as u8;
-            let rank = match user {
-                "ann" => Rank::Reserved(place("ann")),
-                "bob" => Rank::Reserved(dice.below(2) as u8),
-                "root" => Rank::Administrator,
-                _ => Rank::Ordinary,
-            };
+            let (mut to, rank) = somebody(&mut dice, &till.members);
             let priority = dice.below(3) as i8 - 1;
             match dice.below(8) {
                 5 => {

@@ -1,4 +1,4 @@
-//! How long a store takes to open that has many sessions: after a clean stop, and after a kill.
+//! How long a store takes to open that has many sessions, after a clean stop and after a kill; and to count their units again.
 
 use std::time::{Duration, Instant};
 
@@ -23,16 +23,16 @@ pub fn measure(report: &mut Report, sessions: usize) {
         opening.go();
         let numbers = opening.numbers();
         assert_eq!(numbers[2], sessions as f64, "all sessions are there");
-        (opening, numbers[0], numbers[1])
+        (opening, numbers[0], numbers[1], numbers[3])
     };
-    let (opened, clean, clean_cpu) = open(sessions);
+    let (opened, clean, clean_cpu, audit) = open(sessions);
     opened.kill();
-    let (opened, killed, killed_cpu) = open(sessions);
+    let (opened, killed, killed_cpu, _) = open(sessions);
     opened.kill();
     for name in ["hot.head", "hot.slots", "hot.requests"] {
         std::fs::remove_file(dir.path().join(name)).expect("a hot file");
     }
-    let (opened, lost, lost_cpu) = open(sessions);
+    let (opened, lost, lost_cpu, _) = open(sessions);
     opened.wait();
     let mut tell = |what: &str, ms: f64, cpu: f64| {
         let what = format!("{size} sessions, {what}");
@@ -46,6 +46,7 @@ pub fn measure(report: &mut Report, sessions: usize) {
     tell("after a clean stop", clean, clean_cpu);
     tell("after kill -9", killed, killed_cpu);
     tell("after the loss of the hot files", lost, lost_cpu);
+    report.at_most("shared: licenses", format!("audit of {size}, wall"), audit, "ms", 2000.0);
 }
 
 /// In a process of its own: makes the sessions, stops in order.
@@ -58,13 +59,18 @@ pub fn fill(dir: &str, sessions: usize) {
     ours.manager.close(Duration::ZERO);
 }
 
-/// In a process of its own: opens, tells milliseconds of wall and CPU time and how many sessions there are; waits.
+/// In a process of its own: opens, tells milliseconds of wall and CPU time, how many sessions there are, and how long an
+/// audit takes; waits.
 pub fn open(dir: &str) {
     child::ready();
     let (before, cpu) = (Instant::now(), process_ns());
     let ours = Ours::open(config(dir.as_ref()));
     let (wall, cpu) = (before.elapsed().as_secs_f64() * 1000.0, (process_ns() - cpu) as f64 / 1e6);
-    child::say(&[wall, cpu, ours.manager.count().expect("count") as f64]);
+    let from = Instant::now();
+    let audit = ours.manager.audit("users").expect("an audit");
+    let took = from.elapsed().as_secs_f64() * 1000.0;
+    assert!(audit.differences.is_empty(), "{:?}", audit.differences);
+    child::say(&[wall, cpu, audit.counted as f64, took]);
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).expect("the parent");
     ours.manager.close(Duration::ZERO);
