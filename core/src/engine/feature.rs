@@ -171,6 +171,10 @@ impl Want for Taking {
         Err(changed())
     }
 
+    fn request(&self) -> Option<&Request> {
+        Some(&self.request)
+    }
+
     fn denied(&mut self, reason: DenyReason) -> Error {
         self.engine.denial(Some(self.pool), reason)
     }

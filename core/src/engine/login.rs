@@ -366,6 +366,10 @@ impl Want for Changing {
         })
     }
 
+    fn request(&self) -> Option<&Request> {
+        Some(&self.request)
+    }
+
     fn denied(&mut self, reason: DenyReason) -> Error {
         self.engine.denial(self.coming.card.pool(), reason)
     }

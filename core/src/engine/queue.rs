@@ -2,7 +2,7 @@
 //! cancelled.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -16,10 +16,11 @@ use crate::license::queue::may_come;
 use crate::license::recount::holder_name;
 use crate::manager::Then;
 use crate::reason::DenyReason;
+use crate::request::Request;
 use crate::session::QueueOptions;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::sync::{Condvar, Mutex};
-use crate::table::{Asking, Leaving, NewWaiter};
+use crate::table::{Asking, Leaving, NewWaiter, RequestKey, Wake};
 
 /// What is wanted of a pool, and how it is tried to be had.
 pub(super) trait Want: Send + 'static {
@@ -27,6 +28,11 @@ pub(super) trait Want: Send + 'static {
 
     /// Tries once: there may be no unit now.
     fn attempt(&mut self, asking: Asking) -> Result<Result<Self::Got, DenyReason>>;
+
+    /// The request that it is wanted for: when that is over, it is wanted no more.
+    fn request(&self) -> Option<&Request> {
+        None
+    }
 
     /// Tells that it can't be had.
     fn denied(&mut self, reason: DenyReason) -> Error;
@@ -54,6 +60,7 @@ const SELDOM: u64 = 60;
 struct Queued<W: Want> {
     engine: Arc<Engine>,
     number: u64,
+    request: Option<RequestKey>,
     pool: u32,
     place: AtomicU64,
     queue: QueueOptions,
@@ -99,6 +106,7 @@ impl Engine {
         let queued = Arc::new(Queued {
             engine: self.clone(),
             number: self.waits.number.fetch_add(1, Ordering::Relaxed),
+            request: want.request().and_then(|request| request.0.key()),
             pool: waiter.charge.pool,
             place: AtomicU64::new(0),
             queue,
@@ -139,12 +147,25 @@ impl Engine {
 
     /// Calls that wait for units here.
     pub(super) fn license_waiters(&self) -> u64 {
-        self.waits.going_on.lock().len() as u64
+        self.waits.going_on.lock().wakes.len() as u64
     }
 
     /// Has all waits of this manager go on, to find that it closes.
     pub(super) fn wake_waits(&self) {
-        let waits: Vec<_> = self.waits.going_on.lock().values().cloned().collect();
+        let waits: Vec<_> = self.waits.going_on.lock().wakes.values().cloned().collect();
+        waits.into_iter().for_each(|wake| wake());
+    }
+
+    /// Has the waits of a request that is over go on, to find that it is. Under no lock.
+    pub(super) fn wake_waits_of(&self, request: &RequestKey) {
+        if self.waits.of_requests.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        let waits: Vec<Wake> = {
+            let going_on = self.waits.going_on.lock();
+            let numbers = going_on.requests.get(request).into_iter().flatten();
+            numbers.filter_map(|number| going_on.wakes.get(number).cloned()).collect()
+        };
         waits.into_iter().for_each(|wake| wake());
     }
 }
@@ -153,7 +174,40 @@ impl Engine {
 #[derive(Default)]
 pub(crate) struct Waits {
     number: AtomicU64,
-    going_on: Mutex<std::collections::HashMap<u64, crate::table::Wake>>,
+    going_on: Mutex<GoingOn>,
+    /// How many of them are for requests.
+    of_requests: AtomicU64,
+}
+
+#[derive(Default)]
+struct GoingOn {
+    wakes: HashMap<u64, Wake>,
+    requests: HashMap<RequestKey, Vec<u64>>,
+}
+
+impl Waits {
+    fn add(&self, number: u64, request: Option<RequestKey>, wake: Wake) {
+        let mut going_on = self.going_on.lock();
+        going_on.wakes.insert(number, wake);
+        if let Some(request) = request {
+            going_on.requests.entry(request).or_default().push(number);
+            self.of_requests.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    fn remove(&self, number: u64, request: Option<RequestKey>) -> Option<Wake> {
+        let mut going_on = self.going_on.lock();
+        let wake = going_on.wakes.remove(&number)?;
+        if let Some(request) = request {
+            let numbers = going_on.requests.entry(request).or_default();
+            numbers.retain(|known| *known != number);
+            if numbers.is_empty() {
+                going_on.requests.remove(&request);
+            }
+            self.of_requests.fetch_sub(1, Ordering::AcqRel);
+        }
+        Some(wake)
+    }
 }
 
 crate::sync::thread_local! {
@@ -190,7 +244,7 @@ impl<W: Want> Queued<W> {
         let engine = self.engine.clone();
         // Until the place is known nobody goes on.
         self.going.store(1, Ordering::Release);
-        let called: crate::table::Wake = {
+        let called: Wake = {
             let me = Arc::downgrade(&self);
             Arc::new(move || {
                 if let Some(me) = me.upgrade() {
@@ -223,8 +277,8 @@ impl<W: Want> Queued<W> {
         }
         // What is kept is strong: an asynchronous wait lives by it.
         let me = self.clone();
-        let wake: crate::table::Wake = Arc::new(move || me.signal(CALLED));
-        engine.waits.going_on.lock().insert(self.number, wake);
+        let wake: Wake = Arc::new(move || me.signal(CALLED));
+        engine.waits.add(self.number, self.request, wake);
         if !self.blocks || engine.clock.manual().is_some() {
             let me = Arc::downgrade(&self);
             let expire = Box::new(move || {
@@ -235,7 +289,9 @@ impl<W: Want> Queued<W> {
             *self.timer.lock() = Some(engine.timers.set(deadline, expire));
         }
         self.try_again_later();
-        if engine.enter().is_err() {
+        // Whoever ended it meanwhile did not find it waiting.
+        let over = self.job.lock().as_ref().and_then(|(want, _)| want.request().cloned());
+        if engine.enter().is_err() || over.is_some_and(|request| request.0.still().is_err()) {
             self.signals.fetch_or(CALLED, Ordering::AcqRel);
         }
         self.come_along();
@@ -377,7 +433,7 @@ impl<W: Want> Queued<W> {
 
     fn end(&self, then: Then<W::Got>, result: Result<W::Got>) {
         // Dropped after the lock is released: it may be the last that knows of this wait.
-        let _wake = self.engine.waits.going_on.lock().remove(&self.number);
+        let _wake = self.engine.waits.remove(self.number, self.request);
         for timer in [&self.timer, &self.again] {
             if let Some(timer) = timer.lock().take() {
                 self.engine.timers.cancel(timer);

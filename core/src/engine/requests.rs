@@ -89,7 +89,7 @@ impl InFlight {
         self.state.lock().token = token;
     }
 
-    fn key(&self) -> Option<RequestKey> {
+    pub(super) fn key(&self) -> Option<RequestKey> {
         self.number.map(|number| RequestKey { session: self.session, number })
     }
 
@@ -225,7 +225,11 @@ impl InFlight {
         };
         let tells = engine.dispatcher.kinds() & EventKind::EndRequest.bit() != 0;
         let card = if tells { engine.table.card(engine.at(), self.session).live().ok() } else { None };
-        match engine.table.finish(engine.at(), &key, writes.as_deref().unwrap_or(&NOTHING)) {
+        let finished = engine.table.finish(engine.at(), &key, writes.as_deref().unwrap_or(&NOTHING));
+        if !matches!(finished, Found::Failed(_)) {
+            engine.wake_waits_of(&key);
+        }
+        match finished {
             Found::Live(mut finished) => {
                 finished.committed = engine.after_write(self.session, finished.committed);
                 if let Some(card) = card {

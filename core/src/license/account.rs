@@ -23,6 +23,8 @@ pub(crate) struct Account {
     pub(super) state: Mutex<Running>,
     /// Somebody's turn has come.
     called: AtomicBool,
+    /// Somebody may wait.
+    waits: AtomicBool,
     /// One recount at a time.
     pub(super) recounting: Mutex<()>,
 }
@@ -49,7 +51,7 @@ impl Account {
         let places = defined.rules.may_evict().then(Places::whole);
         let books = State::new(defined.rules.audit_records, places);
         let state = Mutex::new(Running { defined, books });
-        Self { state, called: AtomicBool::new(false), recounting: Mutex::new(()) }
+        Self { state, called: AtomicBool::new(false), waits: AtomicBool::new(false), recounting: Mutex::new(()) }
     }
 
     /// One step under the lock.
@@ -232,6 +234,7 @@ impl Account {
 
     /// Begins to wait; tells the number of the place, or that the queue is full.
     pub fn join_queue(&self, at: At, waiter: &Waiter, from: Option<&Charge>, wake: Wake) -> Result<u64, DenyReason> {
+        self.waits.store(true, Ordering::Release);
         self.step(|defined, books| {
             let Ok(joined) = queue::join(books, &defined.rules, at, waiter, from);
             joined.inspect(|seq| {
@@ -248,6 +251,22 @@ impl Account {
             let Ok(left) = queue::leave(books, &defined.rules, at, seq, how);
             left
         })
+    }
+
+    /// Calls those who wait for a session that ended.
+    pub fn dismiss(&self, at: At, session: SessionId) {
+        if !self.waits.load(Ordering::Acquire) {
+            return;
+        }
+        self.step(|defined, books| {
+            if books.totals.waiting == 0 {
+                // Under the lock: whoever joins sets it anew before it takes the lock.
+                self.waits.store(false, Ordering::Release);
+            }
+            for seq in books.line.places_of(session) {
+                let Ok(()) = queue::dismiss(books, &defined.rules, at, seq);
+            }
+        });
     }
 
     /// The wake-ups of those whose turn has come since the last call.

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use super::redefine::Seats;
 use super::waiter::{Awaits, Lane, Turn, Waiter};
 use crate::clock::Millis;
+use crate::id::SessionId;
 use crate::table::Wake;
 
 /// The queue of one pool.
@@ -14,6 +15,8 @@ pub(super) struct Line {
     seq: u64,
     waiters: HashMap<u64, Waiter>,
     wakes: HashMap<u64, Wake>,
+    /// The places of each session that waits.
+    sessions: HashMap<SessionId, Vec<u64>>,
     /// All of one priority in the order of their numbers.
     places: BTreeMap<Reverse<i8>, VecDeque<u64>>,
     /// Those that await their turn.
@@ -30,6 +33,7 @@ impl Line {
         let turn = Turn { seq: self.seq, ..waiter.turn };
         self.places.entry(turn.priority).or_default().push_back(turn.seq);
         self.file(turn, waiter.lane, waiter.awaits);
+        self.sessions.entry(waiter.session).or_default().push(turn.seq);
         self.waiters.insert(turn.seq, Waiter { turn, ..waiter.clone() });
         turn.seq
     }
@@ -46,6 +50,11 @@ impl Line {
         self.waiters.get(&seq)
     }
 
+    /// The places of a session.
+    pub fn places_of(&self, session: SessionId) -> Vec<u64> {
+        self.sessions.get(&session).cloned().unwrap_or_default()
+    }
+
     pub fn set(&mut self, waiter: &Waiter) {
         let Some(known) = self.waiters.get_mut(&waiter.turn.seq) else { return };
         let (turn, lane, before) = (known.turn, known.lane, known.awaits);
@@ -57,6 +66,12 @@ impl Line {
     pub fn remove(&mut self, seq: u64) {
         let Some(waiter) = self.waiters.remove(&seq) else { return };
         self.wakes.remove(&seq);
+        if let Some(places) = self.sessions.get_mut(&waiter.session) {
+            places.retain(|place| *place != seq);
+            if places.is_empty() {
+                self.sessions.remove(&waiter.session);
+            }
+        }
         self.unfile(waiter.turn, waiter.lane, waiter.awaits);
         if let Some(places) = self.places.get_mut(&waiter.turn.priority) {
             if let Ok(place) = places.binary_search(&seq) {

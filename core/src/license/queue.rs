@@ -97,6 +97,14 @@ pub(crate) fn leave<L: Ledger>(
     Ok(true)
 }
 
+/// Calls one who waits for a session that ended: it is passed over from now on, and finds when it looks that it is over.
+pub(crate) fn dismiss<L: Ledger>(ledger: &mut L, pool: &PoolDefinition, at: At, seq: u64) -> Result<(), L::Error> {
+    let Some(waiter) = ledger.waiter(seq)? else { return Ok(()) };
+    withdraw(ledger, pool, at, &waiter, Awaits::Nothing)?;
+    ledger.call(&waiter)?;
+    expire(ledger, pool, at).map(drop)
+}
+
 /// Counts what was set aside for a waiter as free again.
 pub(super) fn take_back(totals: &mut Totals, waiter: &Waiter) {
     let Awaits::Claim(offer) = waiter.awaits else { return };

@@ -381,6 +381,7 @@ impl MemoryTable {
             free.into_iter().for_each(|when| self.ring_if_earlier(when));
         }
         self.give_all_back(at, id, cold.takes());
+        self.accounts.iter().for_each(|account| account.dismiss(at, id));
         self.counters.live.fetch_sub(1, Ordering::AcqRel);
         self.counters.applications[slot.application() as usize].fetch_sub(1, Ordering::AcqRel);
         self.counters.ended[spec.reason as usize - 1].fetch_add(1, Ordering::Relaxed);

@@ -12,6 +12,7 @@ use crate::deadline;
 use crate::error::{Error, ErrorKind, Result};
 use crate::license::ledger::{self, Demand};
 use crate::license::policy::Rank;
+use crate::license::queue;
 use crate::reason::{EndReason, ThreadKind};
 use crate::session::Receipt;
 use crate::table::due::timeout_level;
@@ -349,6 +350,9 @@ impl SharedTable {
             })?;
         }
         row.rare.takes.iter().try_for_each(|taken| self.give_taken_back(ledger, at, id, taken))?;
+        for (pool, place) in ledger.places_of_session(id)? {
+            self.with_pool(ledger, pool, |books, defined| queue::dismiss(books, &defined.rules, at, place))?;
+        }
         if !row.rare.classes.is_empty() {
             let data = if row.damaged || held.has(flags::DAMAGED) {
                 None

@@ -104,6 +104,12 @@ impl Pages<'_> {
         self.plains(sql, params![owner.0, signed(owner.1)], |row| Ok((row.get(0)?, number(row, 1)?)))
     }
 
+    /// The places of those who wait for a session, with their pools.
+    pub fn places_of_session(&self, session: SessionId) -> Result<Vec<(u32, u64)>> {
+        let sql = "SELECT pool, seq FROM waiter WHERE session = ?1 ORDER BY pool, seq";
+        self.plains(sql, [&session.0[..]], |row| Ok((row.get(0)?, number(row, 1)?)))
+    }
+
     /// All places of a participant, with their pools; those of all if none is named.
     pub fn places_of(&self, participant: Option<u32>) -> Result<Vec<(u32, u64)>> {
         let sql = "SELECT pool, seq FROM waiter WHERE participant = ifnull(?1, participant) ORDER BY pool, seq";

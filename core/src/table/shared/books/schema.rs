@@ -158,6 +158,7 @@ CREATE INDEX waiter_turn ON waiter(pool, lane, priority DESC, seq) WHERE state =
 CREATE INDEX waiter_place ON waiter(pool, priority DESC, seq);
 CREATE INDEX waiter_offered ON waiter(pool, until, seq) WHERE state = 1;
 CREATE INDEX waiter_participant ON waiter(participant, instance);
+CREATE INDEX waiter_session ON waiter(session);
 ALTER TABLE tally ADD COLUMN l INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE tally ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE tally ADD COLUMN excess INTEGER NOT NULL DEFAULT 0;
