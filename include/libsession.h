@@ -758,8 +758,8 @@ typedef struct lses_manager lses_manager;
 typedef struct lses_request lses_request;
 
 /**
- * Stands for one wait in the queue of a pool: given to a call in its options, it tells the position and cancels the wait, from
- * any thread. It serves one wait after the other; of two at once it knows the later one. Freed while a call waits with it, the
+ * Stands for one wait, in the queue of a pool or for a session's lock: given to a call, usually in its options, it cancels the
+ * wait, and tells the position in the queue, from any thread. It serves one wait after the other; of two at once it knows the later one. Freed while a call waits with it, the
  * wait goes on and can't be cancelled any more. In the child of a fork it answers LSES_E_FORKED.
  */
 typedef struct lses_ticket lses_ticket;
@@ -1298,6 +1298,10 @@ typedef struct lses_begin_options {
    * How it holds the session (LSES_LOCK_...). 0: the application's.
    */
   uint32_t lock;
+  /**
+   * Cancels the wait for the lock; or NULL. lses_manager_begin_new() waits for no lock.
+   */
+  struct lses_ticket *ticket;
 } lses_begin_options;
 
 /**
@@ -2631,9 +2635,10 @@ LSES_API lses_status lses_manager_begin_new(struct lses_manager *manager,
  *
  * A session past its deadline is never returned as live, whether the reaper came by or not.
  *
- * Threads: any. Blocks for the session's lock, at most the lock timeout (0 does not wait); a thread that begins a session
- * it holds itself waits for itself until then. May be called from a callback. Errors: LSES_E_LOCK_TIMEOUT, LSES_E_DENIED (application change), LSES_E_REENTRANT (inside of a decider about that
- * session), LSES_E_CORRUPT, LSES_E_INVALID. Since 0.1.0.
+ * Threads: any. Blocks for the session's lock, at most the lock timeout (0 does not wait), or until its ticket is cancelled; a
+ * thread that begins a session it holds itself waits for itself until then. May be called from a callback. Errors:
+ * LSES_E_LOCK_TIMEOUT, LSES_E_CANCELLED (nothing changed), LSES_E_DENIED (application change), LSES_E_REENTRANT (inside of a
+ * decider about that session), LSES_E_CORRUPT, LSES_E_INVALID. Since 0.1.0.
  */
 LSES_API lses_status lses_manager_begin(struct lses_manager *manager, const char *token, size_t token_len,
     const struct lses_begin_options *options, struct lses_request **out_request, uint32_t *out_reason);
@@ -3464,7 +3469,7 @@ LSES_API void lses_ticket_free(struct lses_ticket *ticket);
 
 /**
  * Cancels the wait, which then answers LSES_E_CANCELLED; one that has not begun yet does so as soon as it would wait. A wait
- * whose units are being given at this moment may still succeed.
+ * whose units or lock are being given at this moment may still succeed.
  *
  * Threads: any. Does not block, may be called from a callback; the callback of a wait that does not block may run in this call.
  * Errors: LSES_E_STALE_HANDLE. Since 0.1.0.
@@ -3472,7 +3477,7 @@ LSES_API void lses_ticket_free(struct lses_ticket *ticket);
 LSES_API lses_status lses_ticket_cancel(struct lses_ticket *ticket);
 
 /**
- * How many come first, plus one; 0 if nothing waits with this ticket.
+ * How many come first, plus one; 0 if nothing waits in a queue with this ticket.
  *
  * Threads: any. Does not block, may be called from a callback. Errors: LSES_E_STALE_HANDLE. Since 0.1.0.
  */
@@ -3526,7 +3531,7 @@ LSES_API lses_status lses_completions_new(struct lses_completions **out_completi
 
 /**
  * Frees it. Each `done` that was not called yet is called now, in this thread, with LSES_E_CLOSED, and none after that: what is
- * allocated for a call can be freed there. Nothing is lost by it: waits for license units are cancelled, and of what was there
+ * allocated for a call can be freed there. Nothing is lost by it: waits for license units and locks are cancelled, and of what was there
  * already, or comes all the same, a session that was made is ended, and a request that was begun is discarded and finished. What
  * was done for a request of the host (a login, a trade, a feature, a lock) stays with it. The descriptor is closed: take it out
  * of the event loop before. Free it before the managers. NULL is fine.
@@ -3587,12 +3592,13 @@ LSES_API lses_status lses_manager_begin_async(struct lses_manager *manager, cons
     lses_done_fn done, void *user_data);
 
 /**
- * As lses_request_lock(), without blocking.
+ * As lses_request_lock(), without blocking. `ticket` (may be NULL) cancels the wait, which then answers LSES_E_CANCELLED; nothing
+ * changed.
  *
  * Threads, callback and errors: as lses_manager_create_async(). Since 0.1.0.
  */
 LSES_API lses_status lses_request_lock_async(struct lses_request *request, uint32_t lock, int64_t timeout_ms,
-    struct lses_completions *completions, lses_done_fn done, void *user_data);
+    struct lses_ticket *ticket, struct lses_completions *completions, lses_done_fn done, void *user_data);
 
 /**
  * As lses_request_login_with(), without blocking; the answer has the new token. The request must not be finished before `done`
@@ -3636,7 +3642,7 @@ LSES_API lses_status lses_request_take_feature_async(struct lses_request *reques
 #define LSES_CREATE_OPTIONS_INIT \
   { sizeof(lses_create_options), LSES_STR_NONE, LSES_STR_NONE, LSES_STR_NONE, LSES_STR_NONE, LSES_STR_NONE, \
     LSES_UNSET, LSES_UNSET, 0, 0, LSES_UNSET, 0, NULL }
-#define LSES_BEGIN_OPTIONS_INIT { sizeof(lses_begin_options), LSES_STR_NONE, LSES_UNSET, 0, 0 }
+#define LSES_BEGIN_OPTIONS_INIT { sizeof(lses_begin_options), LSES_STR_NONE, LSES_UNSET, 0, 0, NULL }
 #define LSES_END_OPTIONS_INIT { sizeof(lses_end_options), LSES_STR_NONE, LSES_STR_NONE, LSES_UNSET, 0, 0 }
 #define LSES_FEATURE_OPTIONS_INIT { sizeof(lses_feature_options), NULL, 0, LSES_UNSET, LSES_UNSET, 0, NULL }
 #define LSES_LOGIN_OPTIONS_INIT { sizeof(lses_login_options), NULL, 0, LSES_UNSET, 0, NULL }

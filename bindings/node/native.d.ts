@@ -157,8 +157,8 @@ export declare class NativeManager {
   beginNewLater(id: number, session: NewSession, touch: number, lock: number, how?: HowToWait | undefined | null, ticket?: NativeTicket | undefined | null): unknown | null
   /** Begins a request; never waits for a lock. */
   begin(token: string, touch: number, lock: number, application?: string | undefined | null): NativeRequest | number
-  /** As `begin`, for the promise `id`; waits for the lock up to `wait_ms`. */
-  beginLater(id: number, token: string, touch: number, lock: number, application?: string | undefined | null, waitMs?: number | undefined | null): unknown | null
+  /** As `begin`, for the promise `id`; waits for the lock up to `wait_ms`, or until the ticket is cancelled. */
+  beginLater(id: number, token: string, touch: number, lock: number, application?: string | undefined | null, waitMs?: number | undefined | null, ticket?: NativeTicket | undefined | null): unknown | null
   /**
    * Uses a session without a request. Milliseconds until its deadline, infinite if there is none; −1 for absent,
    * −1 − the reason's number for gone.
@@ -234,8 +234,8 @@ export declare class NativeRequest {
   unlock(save: boolean): void
   /** Takes the lock again, if it is free now. */
   lock(mode: number): void
-  /** As `lock`, for the promise `id`; waits. */
-  lockLater(id: number, mode: number, waitMs?: number | undefined | null): unknown | null
+  /** As `lock`, for the promise `id`; waits, until the ticket is cancelled at most. */
+  lockLater(id: number, mode: number, waitMs?: number | undefined | null, ticket?: NativeTicket | undefined | null): unknown | null
   /** The lock it holds now. */
   lockMode(): string | null
   /** Sets the idle timeout; infinite is never. */

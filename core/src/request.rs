@@ -14,6 +14,7 @@ use crate::manager::Then;
 use crate::reason::LockMode;
 use crate::session::{EndOptions, EndOutcome, Feature, FeatureOptions, Login, LoginOptions, Logout, SessionInfo};
 use crate::table::{Card, ClassChange};
+use crate::ticket::Ticket;
 
 /// A request in flight, or, for an `on_start` callback, the draft of a session. Cheap to clone: all clones are one.
 ///
@@ -172,15 +173,16 @@ impl Request {
         let found = self.0.engine.lock(key, mode, timeout)?;
         self.0.resolve(found)
     }
-    /// As [`lock`](Self::lock), never blocking: `then` is called once, at once if the lock is free, else from the thread that frees it.
-    pub fn lock_async(&self, mode: LockMode, timeout: Option<Duration>, then: Then<()>) {
+    /// As [`lock`](Self::lock), never blocking: `then` is called once, at once if the lock is free, else from the thread that frees it,
+    /// or that cancels the wait by its ticket. Errors: also `cancelled`; nothing was changed.
+    pub fn lock_async(&self, mode: LockMode, timeout: Option<Duration>, ticket: Option<Ticket>, then: Then<()>) {
         let key = match self.0.in_flight() {
             Ok(key) => key,
             Err(error) => return then(Err(error)),
         };
         let request = self.clone();
         let then = move |found: Result<_>| then(found.and_then(|found| request.0.resolve(found)));
-        self.0.engine.lock_async(key, mode, timeout, Box::new(then));
+        self.0.engine.lock_async(key, mode, timeout, ticket, Box::new(then));
     }
     /// The lock this request holds now.
     pub fn lock_mode(&self) -> Result<Option<LockMode>> {

@@ -103,6 +103,9 @@ pub struct BeginOptions {
     pub lock: Option<LockMode>,
     /// How long the lock is waited for; zero does not wait. Default: the manager's, 30 s.
     pub lock_timeout: Option<Duration>,
+    /// Cancels the wait for the lock, which then fails with `cancelled`; nothing was changed. A begin that makes its session waits
+    /// for no lock.
+    pub ticket: Option<Ticket>,
     /// The application that serves the request. Default: the session's.
     pub application: Option<String>,
 }

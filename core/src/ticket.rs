@@ -1,4 +1,4 @@
-//! A ticket: sees and cancels a wait for units from outside of the call that waits.
+//! A ticket: sees and cancels a wait from outside of the call that waits.
 
 use std::sync::{Arc, Weak};
 
@@ -7,8 +7,11 @@ use crate::error::Result;
 use crate::sync::Mutex;
 use crate::table::Wake;
 
-/// Stands for one wait in the queue of a pool: given to a creation or a login with [`QueueOptions`], it tells the position
-/// and cancels the wait.
+/// Stands for one wait, in the queue of a pool or for a session's lock: given to a creation or a login with [`QueueOptions`], or
+/// to a begin with [`BeginOptions`], it cancels the wait, and tells the position in the queue.
+///
+/// [`QueueOptions`]: crate::QueueOptions
+/// [`BeginOptions`]: crate::BeginOptions
 ///
 /// A clone is the same ticket. It serves one wait after the other; of two at once it knows the later one.
 ///
@@ -19,15 +22,25 @@ pub struct Ticket(Arc<Mutex<State>>);
 #[derive(Default)]
 struct State {
     cancelled: bool,
-    /// The wait that goes on: number, engine, pool, place.
+    /// The number of the last wait.
+    last: u64,
+    /// The wait that goes on.
     wait: Option<Wait>,
 }
 
 struct Wait {
-    engine: Weak<Engine>,
-    pool: u32,
-    place: u64,
+    number: u64,
+    /// In the queue of a pool; a lock has none.
+    place: Option<Place>,
     cancel: Wake,
+}
+
+/// A place in the queue of a pool.
+#[derive(Clone)]
+pub(crate) struct Place {
+    pub engine: Weak<Engine>,
+    pub pool: u32,
+    pub place: u64,
 }
 
 impl std::fmt::Debug for Ticket {
@@ -43,7 +56,7 @@ impl Ticket {
     }
 
     /// Cancels the wait, which then fails with `cancelled`; one that has not begun yet fails as soon as it would wait. A wait
-    /// whose units are being given at this moment may still succeed.
+    /// whose units or lock are being given at this moment may still succeed.
     pub fn cancel(&self) {
         let cancel = {
             let mut state = self.0.lock();
@@ -60,32 +73,35 @@ impl Ticket {
         self.0.lock().wait.is_some()
     }
 
-    /// How many come first, plus one; `None` if nothing waits with this ticket. Errors: the store failed.
+    /// How many come first, plus one; `None` if nothing waits for units with this ticket. Errors: the store failed.
     pub fn position(&self) -> Result<Option<u64>> {
-        let wait = {
-            let state = self.0.lock();
-            state.wait.as_ref().and_then(|wait| Some((wait.engine.upgrade()?, wait.pool, wait.place)))
-        };
-        let Some((engine, pool, place)) = wait else { return Ok(None) };
-        engine.table.position(pool, place)
+        let place = self.0.lock().wait.as_ref().and_then(|wait| wait.place.clone());
+        let Some(place) = place else { return Ok(None) };
+        let Some(engine) = place.engine.upgrade() else { return Ok(None) };
+        engine.table.position(place.pool, place.place)
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {
         self.0.lock().cancelled
     }
 
-    /// A wait began; `false` if it is cancelled already.
-    pub(crate) fn begin(&self, engine: Weak<Engine>, pool: u32, place: u64, cancel: Wake) -> bool {
+    /// A wait began; its number, and whether it is cancelled already.
+    pub(crate) fn begin(&self, place: Option<Place>, cancel: Wake) -> (u64, bool) {
         let mut state = self.0.lock();
-        state.wait = Some(Wait { engine, pool, place, cancel });
-        !state.cancelled
+        state.last += 1;
+        let number = state.last;
+        // Dropped after the lock is released.
+        let _before = state.wait.replace(Wait { number, place, cancel });
+        let cancelled = state.cancelled;
+        drop(state);
+        (number, cancelled)
     }
 
     /// It is over.
-    pub(crate) fn end(&self, place: u64) {
+    pub(crate) fn end(&self, number: u64) {
         let mut state = self.0.lock();
         // Dropped after the lock is released.
-        let _over = state.wait.take_if(|wait| wait.place == place);
+        let _over = state.wait.take_if(|wait| wait.number == number);
         drop(state);
     }
 }

@@ -100,21 +100,26 @@ impl Told {
         Ok(Self { callback: Callback::new(call, user_data), completions })
     }
 
-    /// The continuation of a call that may wait for units as `queue` says: nothing may fail between this and the call.
+    /// The continuation of a call that may wait with this ticket, a new one if it has none: nothing may fail between this and the
+    /// call.
     pub(crate) fn then<T: Send + 'static, O: Outcome>(
         self,
-        queue: Option<&mut QueueOptions>,
+        ticket: Option<&mut Option<Ticket>>,
         outcome: impl FnOnce(T) -> O + Send + 'static,
     ) -> Result<Then<T>> {
         let callback = self.callback;
         let Some(completions) = self.completions else {
             return Ok(Box::new(move |result| callback.tell(result.map(outcome))));
         };
-        let waits = queue.filter(|queue| !queue.wait.is_zero());
-        let ticket = waits.map(|queue| queue.ticket.get_or_insert_with(Ticket::new).clone());
+        let ticket = ticket.map(|ticket| ticket.get_or_insert_with(Ticket::new).clone());
         let number = completions.begin(callback, ticket)?;
         Ok(Box::new(move |result: Result<T>| completions.came(number, result.map(outcome))))
     }
+}
+
+/// Where the ticket of a wait for units is, if there is to be a wait.
+pub(crate) fn place(queue: &mut QueueOptions) -> Option<&mut Option<Ticket>> {
+    if queue.wait.is_zero() { None } else { Some(&mut queue.ticket) }
 }
 
 /// Where the texts of an answer lie, each with its NUL.

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use libsession_core::LockMode;
 
-use crate::answer::{First, Made, Told, lses_done_fn};
+use crate::answer::{First, Made, Told, lses_done_fn, place};
 use crate::bytes::{member, optional_duration};
 use crate::completions::lses_completions;
 use crate::feature::{self, lses_feature_options};
 use crate::guard::done;
 use crate::manager::{self, lses_manager};
-use crate::queue::{self, lses_login_options};
+use crate::queue::{self, lses_login_options, lses_ticket};
 use crate::request::{in_flight, lses_request};
 use crate::session::{lses_begin_options, lses_create_options};
 use crate::status::lses_status;
@@ -35,7 +35,7 @@ pub unsafe extern "C" fn lses_manager_create_async(
         // SAFETY: the host promises what lses_manager_create() asks for.
         let (open, mut options) = unsafe { manager::creation(manager, options) }?;
         let owner = Arc::downgrade(&open);
-        let then = told.then(Some(&mut options.queue), |created| Made { created, manager: owner })?;
+        let then = told.then(place(&mut options.queue), |created| Made { created, manager: owner })?;
         open.core.create_async(options, then);
         Ok(())
     })
@@ -57,7 +57,7 @@ pub unsafe extern "C" fn lses_manager_begin_new_async(
         let told = Told::new(completions, done, user_data)?;
         // SAFETY: the host promises what lses_manager_begin_new() asks for.
         let (open, mut create, begin) = unsafe { manager::first_request(manager, create, begin) }?;
-        let then = told.then(Some(&mut create.queue), First)?;
+        let then = told.then(place(&mut create.queue), First)?;
         open.core.begin_new_async(create, begin, then);
         Ok(())
     })
@@ -80,13 +80,15 @@ pub unsafe extern "C" fn lses_manager_begin_async(
     self::done(|| {
         let told = Told::new(completions, done, user_data)?;
         // SAFETY: the host promises what lses_manager_begin() asks for.
-        let (open, token, options) = unsafe { manager::beginning(manager, token, token_len, options) }?;
-        open.core.begin_async(token, options, told.then(None, |begin| begin)?);
+        let (open, token, mut options) = unsafe { manager::beginning(manager, token, token_len, options) }?;
+        let then = told.then(Some(&mut options.ticket), |begin| begin)?;
+        open.core.begin_async(token, options, then);
         Ok(())
     })
 }
 
-/// As lses_request_lock(), without blocking.
+/// As lses_request_lock(), without blocking. `ticket` (may be NULL) cancels the wait, which then answers LSES_E_CANCELLED; nothing
+/// changed.
 ///
 /// Threads, callback and errors: as lses_manager_create_async(). Since 0.1.0.
 #[unsafe(no_mangle)]
@@ -94,6 +96,7 @@ pub unsafe extern "C" fn lses_request_lock_async(
     request: *mut lses_request,
     lock: u32,
     timeout_ms: i64,
+    ticket: *mut lses_ticket,
     completions: *mut lses_completions,
     done: lses_done_fn,
     user_data: *mut c_void,
@@ -103,7 +106,9 @@ pub unsafe extern "C" fn lses_request_lock_async(
         let request = in_flight(request)?;
         let mode = member(LockMode::from_code(lock), "lock", lock)?;
         let timeout = optional_duration(timeout_ms, "timeout_ms")?;
-        request.lock_async(mode, timeout, told.then(None, |()| ())?);
+        let mut ticket = queue::ticket(ticket)?;
+        let then = told.then(Some(&mut ticket), |()| ())?;
+        request.lock_async(mode, timeout, ticket, then);
         Ok(())
     })
 }
@@ -126,7 +131,7 @@ pub unsafe extern "C" fn lses_request_login_async(
         let told = Told::new(completions, done, user_data)?;
         // SAFETY: the host promises what lses_request_login_with() asks for.
         let (request, user, mut options) = unsafe { queue::login(request, user, user_len, options) }?;
-        let then = told.then(Some(&mut options.queue), |login| login)?;
+        let then = told.then(place(&mut options.queue), |login| login)?;
         request.login_async(user, options, then);
         Ok(())
     })
@@ -147,7 +152,7 @@ pub unsafe extern "C" fn lses_request_trade_async(
         let told = Told::new(completions, done, user_data)?;
         // SAFETY: the host promises what lses_request_trade_with() asks for.
         let (request, mut options) = unsafe { queue::trade(request, options) }?;
-        let then = told.then(Some(&mut options.queue), |()| ())?;
+        let then = told.then(place(&mut options.queue), |()| ())?;
         request.trade_async(options, then);
         Ok(())
     })
@@ -170,7 +175,7 @@ pub unsafe extern "C" fn lses_request_take_feature_async(
         let told = Told::new(completions, done, user_data)?;
         // SAFETY: the host promises what lses_request_take_feature() asks for.
         let (request, pool, mut options) = unsafe { feature::taking(request, pool, pool_len, options) }?;
-        let then = told.then(Some(&mut options.queue), |()| ())?;
+        let then = told.then(place(&mut options.queue), |()| ())?;
         request.take_feature_async(pool, options, then);
         Ok(())
     })

@@ -263,9 +263,10 @@ pub(crate) unsafe fn first_request(
 ///
 /// A session past its deadline is never returned as live, whether the reaper came by or not.
 ///
-/// Threads: any. Blocks for the session's lock, at most the lock timeout (0 does not wait); a thread that begins a session
-/// it holds itself waits for itself until then. May be called from a callback. Errors: LSES_E_LOCK_TIMEOUT, LSES_E_DENIED (application change), LSES_E_REENTRANT (inside of a decider about that
-/// session), LSES_E_CORRUPT, LSES_E_INVALID. Since 0.1.0.
+/// Threads: any. Blocks for the session's lock, at most the lock timeout (0 does not wait), or until its ticket is cancelled; a
+/// thread that begins a session it holds itself waits for itself until then. May be called from a callback. Errors:
+/// LSES_E_LOCK_TIMEOUT, LSES_E_CANCELLED (nothing changed), LSES_E_DENIED (application change), LSES_E_REENTRANT (inside of a
+/// decider about that session), LSES_E_CORRUPT, LSES_E_INVALID. Since 0.1.0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lses_manager_begin(
     manager: *mut lses_manager,

@@ -1,4 +1,4 @@
-//! Waiting for license units: tickets, and who waits.
+//! Waiting: tickets, and who waits for license units.
 
 use std::ffi::c_char;
 
@@ -15,8 +15,8 @@ use crate::manager::{lses_manager, open};
 use crate::request::{in_flight, lses_request};
 use crate::status::lses_status;
 
-/// Stands for one wait in the queue of a pool: given to a call in its options, it tells the position and cancels the wait, from
-/// any thread. It serves one wait after the other; of two at once it knows the later one. Freed while a call waits with it, the
+/// Stands for one wait, in the queue of a pool or for a session's lock: given to a call, usually in its options, it cancels the
+/// wait, and tells the position in the queue, from any thread. It serves one wait after the other; of two at once it knows the later one. Freed while a call waits with it, the
 /// wait goes on and can't be cancelled any more. In the child of a fork it answers LSES_E_FORKED.
 #[allow(non_camel_case_types)]
 pub struct lses_ticket {
@@ -56,7 +56,7 @@ pub unsafe extern "C" fn lses_ticket_free(ticket: *mut lses_ticket) {
 }
 
 /// Cancels the wait, which then answers LSES_E_CANCELLED; one that has not begun yet does so as soon as it would wait. A wait
-/// whose units are being given at this moment may still succeed.
+/// whose units or lock are being given at this moment may still succeed.
 ///
 /// Threads: any. Does not block, may be called from a callback; the callback of a wait that does not block may run in this call.
 /// Errors: LSES_E_STALE_HANDLE. Since 0.1.0.
@@ -69,7 +69,7 @@ pub unsafe extern "C" fn lses_ticket_cancel(ticket: *mut lses_ticket) -> lses_st
     })
 }
 
-/// How many come first, plus one; 0 if nothing waits with this ticket.
+/// How many come first, plus one; 0 if nothing waits in a queue with this ticket.
 ///
 /// Threads: any. Does not block, may be called from a callback. Errors: LSES_E_STALE_HANDLE. Since 0.1.0.
 #[unsafe(no_mangle)]
@@ -99,8 +99,13 @@ pub(crate) fn queue_options(wait_ms: i64, priority: i64, ticket: *mut lses_ticke
     Ok(QueueOptions {
         wait: optional_duration(wait_ms, "wait_ms")?.unwrap_or_default(),
         priority: i8::try_from(priority).map_err(out_of_bounds)?,
-        ticket: if ticket.is_null() { None } else { Some(Ticket::clone(&*handle::pin::<Ticket, _>(ticket)?)) },
+        ticket: self::ticket(ticket)?,
     })
+}
+
+/// The ticket of a handle; none of NULL.
+pub(crate) fn ticket(ticket: *mut lses_ticket) -> Result<Option<Ticket>> {
+    if ticket.is_null() { Ok(None) } else { Ok(Some(Ticket::clone(&*handle::pin::<Ticket, _>(ticket)?))) }
 }
 
 /// What else is known of who logs in. Begin with LSES_LOGIN_OPTIONS_INIT; NULL in place of a pointer to it is all defaults.

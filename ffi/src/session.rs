@@ -13,7 +13,7 @@ use crate::config::choice;
 use crate::feature::features_json;
 use crate::json::{self, Value, int, list, map, opt_ms, opt_text, opt_uint, uint};
 use crate::names::{LSES_STATE_ACTIVE, LSES_STATE_NEW};
-use crate::queue::{lses_ticket, queue_options};
+use crate::queue::{self, lses_ticket, queue_options};
 use crate::status::{LSES_EXTENDED, LSES_OK, absent, gone, lses_status};
 
 /// How a session is made. Begin with LSES_CREATE_OPTIONS_INIT; NULL in place of a pointer to it is all defaults.
@@ -123,6 +123,8 @@ pub struct lses_begin_options {
     pub touch: u32,
     /// How it holds the session (LSES_LOCK_...). 0: the application's.
     pub lock: u32,
+    /// Cancels the wait for the lock; or NULL. lses_manager_begin_new() waits for no lock.
+    pub ticket: *mut lses_ticket,
 }
 
 // SAFETY: as above.
@@ -131,8 +133,14 @@ unsafe impl Sized32 for lses_begin_options {
     const FIRST: usize = size_of::<Self>();
 
     fn unset() -> Self {
-        let application = lses_str::default();
-        Self { size: size_of::<Self>(), application, lock_timeout_ms: LSES_UNSET, touch: 0, lock: 0 }
+        Self {
+            size: size_of::<Self>(),
+            application: lses_str::default(),
+            lock_timeout_ms: LSES_UNSET,
+            touch: 0,
+            lock: 0,
+            ticket: std::ptr::null_mut(),
+        }
     }
 }
 
@@ -144,6 +152,7 @@ impl lses_begin_options {
             touch: optional_member(TouchKind::from_code, "touch", self.touch)?,
             lock: optional_member(LockMode::from_code, "lock", self.lock)?,
             lock_timeout: optional_duration(self.lock_timeout_ms, "lock_timeout_ms")?,
+            ticket: queue::ticket(self.ticket)?,
             // SAFETY: as the caller says.
             application: unsafe { self.application.owned("application") }?,
         })

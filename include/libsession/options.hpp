@@ -78,8 +78,8 @@ struct pool {
   std::vector<std::string> exclude;
 };
 
-/// Stands for one wait in the queue of a pool: tells the position, and cancels the wait. Any thread may use it; destroyed while a
-/// call waits with it, the wait goes on.
+/// Stands for one wait, in the queue of a pool or for a session's lock: cancels the wait, and tells the position in the queue. Any
+/// thread may use it; destroyed while a call waits with it, the wait goes on.
 class ticket {
  public:
   static result<ticket> try_make() {
@@ -95,7 +95,7 @@ class ticket {
   /// Cancels the wait, or the next one before it begins.
   result<void> try_cancel() const { return detail::check(lses_ticket_cancel(get())); }
   void cancel() const { try_cancel().value(); }
-  /// How many come first, plus one; none if nothing waits with this ticket.
+  /// How many come first, plus one; none if nothing waits in a queue with this ticket.
   result<std::optional<std::uint64_t>> try_position() const {
     std::uint64_t position = 0;
     auto status = lses_ticket_position(get(), &position);
@@ -152,6 +152,7 @@ struct begin_options {
   std::optional<milliseconds> lock_timeout;
   std::optional<touch_kind> touch;
   std::optional<lock_mode> lock;
+  const libsession::ticket* ticket = nullptr;  ///< cancels the wait for the lock
 
   lses_begin_options raw() const noexcept {
     lses_begin_options it = LSES_BEGIN_OPTIONS_INIT;
@@ -159,6 +160,7 @@ struct begin_options {
     it.lock_timeout_ms = detail::ms(lock_timeout);
     it.touch = detail::code(touch);
     it.lock = detail::code(lock);
+    it.ticket = ticket == nullptr ? nullptr : ticket->get();
     return it;
   }
 };

@@ -39,9 +39,9 @@ class request_ref {
       return lses_request_take_feature_async(handle, pool.data(), pool.size(), &raw, told...);
     };
   }
-  auto locks(lock_mode mode, std::optional<milliseconds> timeout) const {
-    return [handle = handle_, mode, timeout](auto... told) {
-      return lses_request_lock_async(handle, static_cast<std::uint32_t>(mode), detail::ms(timeout), told...);
+  auto locks(lock_mode mode, std::optional<milliseconds> timeout, lses_ticket* ticket = nullptr) const {
+    return [handle = handle_, mode, timeout, ticket](auto... told) {
+      return lses_request_lock_async(handle, static_cast<std::uint32_t>(mode), detail::ms(timeout), ticket, told...);
     };
   }
 
@@ -294,6 +294,15 @@ class request_ref {
   template <class F>
   auto lock_async(lock_mode mode, std::optional<milliseconds> timeout, F done) {
     return detail::later<void>(std::move(done), locks(mode, timeout));
+  }
+  /// The same, cancelled by a ticket.
+  template <class F>
+  auto try_lock_async(lock_mode mode, std::optional<milliseconds> timeout, const ticket& by, F done) {
+    return detail::try_later<void>(std::move(done), locks(mode, timeout, by.get()));
+  }
+  template <class F>
+  auto lock_async(lock_mode mode, std::optional<milliseconds> timeout, const ticket& by, F done) {
+    return detail::later<void>(std::move(done), locks(mode, timeout, by.get()));
   }
   /// The lock this request holds now.
   result<std::optional<lock_mode>> try_held_lock() {

@@ -398,7 +398,7 @@ export interface BeginOptions {
 export interface WaitOptions {
   /** How long the lock is waited for. Default: the manager's. */
   lockTimeoutMs?: number
-  /** Gives up waiting; what still comes is given back. */
+  /** An abort rejects with its reason and ends the wait; a lock that was given at that moment is given back. */
   signal?: AbortSignal
 }
 

@@ -9,7 +9,7 @@ const { big, count, flag, ms, schemas, take, text, timeout } = require('./option
 const { Paced } = require('./paced.cjs')
 const { accounts, differenceOf, optionsOf, poolOf } = require('./pool.cjs')
 const { Session } = require('./session.cjs')
-const { waiting } = require('./ticket.cjs')
+const { locking, waiting } = require('./ticket.cjs')
 const words = require('./words.cjs')
 
 let nextManager = 1
@@ -431,10 +431,11 @@ class AsyncManager {
     const { touch, lock, application = null, lockTimeoutMs = null, signal } = taken
     const given = tokenOf(token)
     const codes = [words.codeOf(words.touches, 'touch', touch), words.codeOf(words.locks, 'lock', lock)]
+    const { ticket, giveUp } = locking(signal)
     return loop.later(
-      (id) => this.#native.beginLater(id, given, ...codes, application, lockTimeoutMs),
+      (id) => this.#native.beginLater(id, given, ...codes, application, lockTimeoutMs, ticket),
       this.#begun,
-      { signal, undo: undoRequest },
+      { ...giveUp, undo: undoRequest },
     )
   }
 

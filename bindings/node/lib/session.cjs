@@ -3,7 +3,7 @@
 const { Data } = require('./data.cjs')
 const { attached, keepObject, later, setSessionOf, takeObject } = require('./loop.cjs')
 const { big, flag, ms, schemas, take, text, timeout } = require('./options.cjs')
-const { waiting } = require('./ticket.cjs')
+const { locking, waiting } = require('./ticket.cjs')
 const words = require('./words.cjs')
 
 const name = (value) => (value === undefined || value === null ? null : text(value, 'name'))
@@ -219,7 +219,9 @@ class AsyncSession {
     const { lockTimeoutMs = null, signal } = take(schemas.wait, options, 'lock')
     const code = words.codeOf(words.locks, 'lock', mode)
     const undo = () => this.#native.unlock(false)
-    return later((id) => this.#native.lockLater(id, code, lockTimeoutMs), () => undefined, { signal, undo })
+    const { ticket, giveUp } = locking(signal)
+    const start = (id) => this.#native.lockLater(id, code, lockTimeoutMs, ticket)
+    return later(start, () => undefined, { ...giveUp, undo })
   }
 
   async login(user, options) {

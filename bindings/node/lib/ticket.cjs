@@ -33,4 +33,11 @@ function waiting({ waitMs = 0, priority = 0, ticket, signal }) {
   return { how: [{ waitMs, priority }, own], giveUp: { signal, cancel } }
 }
 
-module.exports = { Ticket, waiting }
+/** The same of a wait for a lock. */
+function locking(signal) {
+  if (signal === undefined) return { ticket: null, giveUp: {} }
+  const ticket = connection.ticket()
+  return { ticket, giveUp: { signal, cancel: () => ticket.cancel() } }
+}
+
+module.exports = { Ticket, locking, waiting }

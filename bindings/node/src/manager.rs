@@ -109,6 +109,7 @@ fn begin_options(touch: u32, lock: u32, application: Option<String>, wait: Optio
         lock: LockMode::from_code(lock),
         lock_timeout: wait,
         application,
+        ..BeginOptions::default()
     }
 }
 
@@ -247,7 +248,7 @@ impl NativeManager {
         Ok(begun(&self.isolate, begin))
     }
 
-    /// As `begin`, for the promise `id`; waits for the lock up to `wait_ms`.
+    /// As `begin`, for the promise `id`; waits for the lock up to `wait_ms`, or until the ticket is cancelled.
     #[napi]
     #[allow(clippy::too_many_arguments)]
     pub fn begin_later<'env>(
@@ -259,9 +260,11 @@ impl NativeManager {
         lock: u32,
         application: Option<String>,
         wait_ms: Option<f64>,
+        ticket: Option<&NativeTicket>,
     ) -> napi::Result<Option<Unknown<'env>>> {
         later(env, &self.isolate, id, begun_later, |then| {
             let options = begin_options(touch, lock, application, wait_ms.map(duration));
+            let options = BeginOptions { ticket: ticket.map(NativeTicket::core), ..options };
             self.shared.manager.begin_async(&token, options, then);
             Ok(())
         })

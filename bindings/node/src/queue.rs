@@ -32,7 +32,7 @@ pub fn queue_options(how: Option<HowToWait>, ticket: Option<&NativeTicket>) -> Q
     let (wait, priority) = how.map_or((Duration::ZERO, 0), |how| (duration(how.wait_ms), how.priority));
     // What is no number of 8 bits is out of the engine's bounds, too, which says so.
     let priority = i8::try_from(priority).unwrap_or(if priority < 0 { i8::MIN } else { i8::MAX });
-    QueueOptions { wait, priority, ticket: ticket.map(|ticket| ticket.ticket.clone()) }
+    QueueOptions { wait, priority, ticket: ticket.map(NativeTicket::core) }
 }
 
 /// One who waits for units of a pool.
@@ -69,6 +69,13 @@ impl Loop {
     #[napi]
     pub fn ticket(&self) -> NativeTicket {
         NativeTicket { isolate: self.isolate.clone(), ticket: Ticket::new() }
+    }
+}
+
+impl NativeTicket {
+    /// The engine's.
+    pub fn core(&self) -> Ticket {
+        self.ticket.clone()
     }
 }
 

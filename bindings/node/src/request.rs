@@ -169,7 +169,7 @@ impl NativeRequest {
         self.call(env, || self.request.lock(lock_mode(mode), Some(Duration::ZERO)))
     }
 
-    /// As `lock`, for the promise `id`; waits.
+    /// As `lock`, for the promise `id`; waits, until the ticket is cancelled at most.
     #[napi]
     pub fn lock_later<'env>(
         &self,
@@ -177,9 +177,11 @@ impl NativeRequest {
         id: u32,
         mode: u32,
         wait_ms: Option<f64>,
+        ticket: Option<&NativeTicket>,
     ) -> napi::Result<Option<Unknown<'env>>> {
         later(env, &self.isolate, id, nothing_later, |then| {
-            self.request.lock_async(lock_mode(mode), wait_ms.map(duration), then);
+            let ticket = ticket.map(NativeTicket::core);
+            self.request.lock_async(lock_mode(mode), wait_ms.map(duration), ticket, then);
             Ok(())
         })
     }

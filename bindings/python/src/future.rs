@@ -41,7 +41,7 @@ pub fn future<'py, T: Send + 'static>(
     patient_future(py, asks, GivenUp::default(), convert, start)
 }
 
-/// What becomes of a call that waits for units when its future is cancelled.
+/// What becomes of a call that waits for units or a lock when its future is cancelled.
 #[derive(Default)]
 pub struct GivenUp {
     /// Gives up the place.
@@ -56,9 +56,14 @@ impl GivenUp {
         let ticket = queue.ticket.clone().filter(|_| !queue.wait.is_zero());
         Self { owner: owner.filter(|_| ticket.is_some()).cloned(), ticket }
     }
+
+    /// Of a call that waits for a lock with this ticket.
+    pub fn lock(ticket: Option<Ticket>) -> Self {
+        Self { ticket, owner: None }
+    }
 }
 
-/// As [`future`], of a call that may wait for units.
+/// As [`future`], of a call that may wait for units or a lock.
 pub fn patient_future<'py, T: Send + 'static>(
     py: Python<'py>,
     asks: bool,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use libsession_core::session::{Created as CoreCreated, EndOptions, Touched};
-use libsession_core::{Begin, Manager as CoreManager, Request, TouchKind};
+use libsession_core::{Begin, Manager as CoreManager, Request, Ticket, TouchKind};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -12,14 +12,14 @@ use pyo3::types::PyDict;
 use crate::config;
 use crate::duration::{shared_delta, timeout};
 use crate::errors::raise;
-use crate::future::future;
+use crate::future::{GivenUp, future, patient_future};
 use crate::guard::{asking, attached, contain, detached};
 use crate::options::{self, Given, session_id};
 use crate::patient;
 use crate::records;
 use crate::session::{Session, may_wait};
 use crate::shared::Shared;
-use crate::wait::wait;
+use crate::wait::wait_by_ticket;
 use crate::words::parse_option;
 
 /// What the front room's `Manager` inherits.
@@ -200,7 +200,8 @@ impl Manager {
         let begun = match at_once {
             Err(error) if may_wait(py, &error, timeout)? => {
                 begin.lock_timeout = timeout;
-                wait(py, |then| self.shared.begin_async(text, begin, then))?
+                begin.ticket = Some(Ticket::new());
+                wait_by_ticket(py, begin.ticket.clone(), |then| self.shared.begin_async(text, begin, then), drop)?
             }
             result => result.map_err(|error| raise(py, &error))?,
         };
@@ -218,12 +219,14 @@ impl Manager {
         application: Object<'_, 'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let text = text_of(token);
-        let begin = options::begin(touch, lock, lock_timeout, application)?;
+        let mut begin = options::begin(touch, lock, lock_timeout, application)?;
+        begin.ticket = Some(Ticket::new());
         let asks = begin.application.is_some() && self.shared.deciders();
         let shared = self.shared.clone();
-        future(
+        patient_future(
             py,
             asks,
+            GivenUp::lock(begin.ticket.clone()),
             move |py, begun: Begin| {
                 let session = Session::begun(begun, shared).map_err(|error| raise(py, &error))?;
                 Ok(Py::new(py, session)?.into_any())

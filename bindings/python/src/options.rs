@@ -110,6 +110,7 @@ pub fn begin(
         touch: parse_option(touch)?,
         lock: parse_option(lock)?,
         lock_timeout: optional("lock_timeout", lock_timeout)?,
+        ticket: None,
         application: text("application", application)?,
     })
 }

@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 
 use crate::future::{GivenUp, patient_future};
 use crate::shared::Shared;
-use crate::wait::{may_queue, wait_for_units};
+use crate::wait::{may_queue, wait_by_ticket};
 
 /// Options that say how long a call waits for units.
 pub trait Patient: Send {
@@ -48,7 +48,7 @@ pub fn result<O: Patient, T: Send + 'static>(
         return at_once(options);
     }
     let ticket = options.queue().ticket.clone();
-    wait_for_units(py, ticket, |then| later(options, then), undo)
+    wait_by_ticket(py, ticket, |then| later(options, then), undo)
 }
 
 /// An awaitable of the result: see [`future`](crate::future::future). A task that is cancelled leaves no place, and no session

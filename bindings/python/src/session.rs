@@ -4,20 +4,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use libsession_core::sync::Mutex;
-use libsession_core::{Begin, EndOutcome, Error, ErrorKind, LockMode, Request, Result, Subscript, Value};
+use libsession_core::{Begin, EndOutcome, Error, ErrorKind, LockMode, Request, Result, Subscript, Ticket, Value};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyTuple, PyWeakrefMethods, PyWeakrefReference};
 
 use crate::duration::{duration, optional, timeout};
 use crate::errors::{invalid, raise};
-use crate::future::{Ready, future};
+use crate::future::{GivenUp, Ready, future, patient_future};
 use crate::guard::{asking, attached, detached};
 use crate::options;
 use crate::patient;
 use crate::records;
 use crate::shared::Shared;
-use crate::wait::{on_event_loop, wait};
+use crate::wait::{on_event_loop, wait_by_ticket};
 use crate::words::{parse, word};
 
 /// A list or dict of this session that was handed out: where it is, the object, and what it was when last in step.
@@ -236,7 +236,9 @@ impl Session {
         let at_once = crate::guard::contain(|| self.request.lock(mode, Some(std::time::Duration::ZERO)));
         match at_once {
             Err(error) if may_wait(py, &error, timeout)? => {
-                wait(py, |then| self.request.lock_async(mode, timeout, then))
+                let ticket = Some(Ticket::new());
+                let undo = |()| drop(self.request.unlock(false));
+                wait_by_ticket(py, ticket.clone(), |then| self.request.lock_async(mode, timeout, ticket, then), undo)
             }
             result => result.map_err(|error| raise(py, &error)),
         }
@@ -251,7 +253,9 @@ impl Session {
         timeout: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let (mode, timeout) = (lock_mode(mode)?, optional("timeout", timeout)?);
-        future(py, false, none, |then| self.request.lock_async(mode, timeout, then))
+        let ticket = Some(Ticket::new());
+        let given_up = GivenUp::lock(ticket.clone());
+        patient_future(py, false, given_up, none, |then| self.request.lock_async(mode, timeout, ticket, then))
     }
 
     #[getter]

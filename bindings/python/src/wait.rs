@@ -14,14 +14,8 @@ use crate::guard::{contain, detached, knowing};
 
 /// How long a signal may go unseen.
 const SLICE: Duration = Duration::from_millis(50);
-/// How long a cancelled wait for units may take to end.
+/// How long a cancelled wait may take to end.
 const GIVEN_UP: Duration = Duration::from_secs(5);
-
-/// Starts an asynchronous call and waits for its result. When a signal handler raises, the wait is given up: a result
-/// that comes later is dropped (a request finishes at once).
-pub fn wait<T: Send + 'static>(py: Python<'_>, start: impl FnOnce(Then<T>) + Send) -> PyResult<T> {
-    wait_until(py, start, |_| Ok(()))
-}
 
 /// Whether a synchronous call may wait for units: as for a lock, not on an event loop's thread, where it does not wait.
 pub fn may_queue(py: Python<'_>, queue: &mut QueueOptions) -> PyResult<bool> {
@@ -35,30 +29,13 @@ pub fn may_queue(py: Python<'_>, queue: &mut QueueOptions) -> PyResult<bool> {
     Ok(true)
 }
 
-/// As [`wait`], of a call that waits for units with this ticket. When the wait is given up, its place is, too; what was given
-/// at that very moment is handed to `undo`.
-pub fn wait_for_units<T: Send + 'static>(
+/// Starts an asynchronous call that waits for units or a lock with this ticket, and waits for its result. When a signal handler
+/// raises, the wait is given up, and with it its place; what was given at that very moment is handed to `undo`.
+pub fn wait_by_ticket<T: Send + 'static>(
     py: Python<'_>,
     ticket: Option<Ticket>,
     start: impl FnOnce(Then<T>) + Send,
     undo: impl FnOnce(T) + Send,
-) -> PyResult<T> {
-    wait_until(py, start, |late| {
-        let Some(ticket) = ticket else { return Ok(()) };
-        detached(py, move || {
-            ticket.cancel();
-            if let Ok(Ok(given)) = late.recv_timeout(GIVEN_UP) {
-                undo(given);
-            }
-            Ok(())
-        })
-    })
-}
-
-fn wait_until<T: Send + 'static>(
-    py: Python<'_>,
-    start: impl FnOnce(Then<T>) + Send,
-    give_up: impl FnOnce(Receiver<Result<T>>) -> PyResult<()>,
 ) -> PyResult<T> {
     let (sender, receiver) = sync_channel(1);
     let then: Then<T> = Box::new(move |result| drop(sender.try_send(result)));
@@ -85,7 +62,9 @@ fn wait_until<T: Send + 'static>(
             Ok(result) => return result.map_err(|error| raise(py, &error)),
             Err(RecvTimeoutError::Timeout) => {
                 if let Err(raised) = py.check_signals() {
-                    give_up(waiting)?;
+                    if let Some(ticket) = ticket {
+                        give_up(py, &ticket, waiting, undo)?;
+                    }
                     return Err(raised);
                 }
             }
@@ -95,6 +74,21 @@ fn wait_until<T: Send + 'static>(
         }
         receiver = Some(waiting);
     }
+}
+
+fn give_up<T: Send>(
+    py: Python<'_>,
+    ticket: &Ticket,
+    late: Receiver<Result<T>>,
+    undo: impl FnOnce(T) + Send,
+) -> PyResult<()> {
+    detached(py, move || {
+        ticket.cancel();
+        if let Ok(Ok(given)) = late.recv_timeout(GIVEN_UP) {
+            undo(given);
+        }
+        Ok(())
+    })
 }
 
 /// Whether an asyncio event loop runs on this thread: then nothing may wait here.

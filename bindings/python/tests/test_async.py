@@ -130,12 +130,37 @@ def test_a_cancelled_begin_gives_its_lock_back(real: ls.Manager) -> None:
         async with real.abegin(created.token):
             waiting = asyncio.ensure_future(real.abegin(created.token))
             await asyncio.sleep(0)
+            assert real.stats().lock_waiters == 1
             waiting.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await waiting
+            async with asyncio.timeout(5):
+                while real.stats().lock_waiters:
+                    await asyncio.sleep(0)
         async with asyncio.timeout(5):
             async with real.abegin(created.token):
                 assert real.stats().in_flight == 1
+
+    asyncio.run(main())
+
+
+def test_a_cancelled_alock_waits_no_more(real: ls.Manager) -> None:
+    async def main() -> None:
+        created = real.create("shop")
+        async with real.abegin(created.token) as session:
+            session.unlock()
+            async with real.abegin(created.token):
+                waiting = asyncio.ensure_future(session.alock())
+                await asyncio.sleep(0)
+                assert real.stats().lock_waiters == 1
+                waiting.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await waiting
+                async with asyncio.timeout(5):
+                    while real.stats().lock_waiters:
+                        await asyncio.sleep(0)
+            assert session.lock_mode is None
+            session.lock(timeout=0)
 
     asyncio.run(main())
 

@@ -1,31 +1,21 @@
 //! Beginning a request: look up, wait for the lock, enter the application.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::{Condvar, Mutex};
+use std::time::Duration;
 
 use super::Engine;
 use super::ask::{Wait, now, refusal};
 use super::create::{begin_defaults, check_begin};
+use super::lock::{Patience, Tried};
 use super::requests::InFlight;
-use crate::clock::{TimerKey, millis};
 use crate::error::{Error, ErrorKind, Result};
-use crate::event::{DispatchMode, contain, current};
+use crate::event::{DispatchMode, current};
 use crate::id::{SessionId, Token};
 use crate::manager::Then;
 use crate::reason::{ApplicationTimeout, EndReason, EventKind, LockMode, ThreadKind, TouchKind};
 use crate::request::Request;
 use crate::session::{Begin, BeginOptions, Touched};
-use crate::table::{Began, BeginSpec, Found, RequestKey, SessionRef};
-
-/// One try to begin, or to lock.
-enum Tried<T> {
-    Done(T),
-    /// Who waits (a begin has the number 0), for what, and who holds it.
-    Busy(RequestKey, LockMode, String),
-}
+use crate::table::{Began, BeginSpec, Found, RequestKey};
 
 impl Engine {
     pub fn begin(self: &Arc<Self>, token: &str, options: BeginOptions) -> Result<Begin> {
@@ -33,8 +23,7 @@ impl Engine {
         check_begin(&options)?;
         let entered = options.application.as_deref().map(|name| self.application(Some(name))).transpose()?;
         let Some(token) = Token::parse(token) else { return Ok(Begin::Absent) };
-        let timeout = options.lock_timeout.unwrap_or(self.config.lock_timeout);
-        let begun = self.wait_for_lock(timeout, || self.try_begin(&token, &options))?;
+        let begun = self.wait_for_lock(self.patience(&options), || self.try_begin(&token, &options))?;
         match (begun, entered) {
             (Begun::Live(request, from), Some(to)) if from != to => {
                 now(|then| self.enter_application(Wait::Blocking, request, from, to, then))
@@ -53,7 +42,7 @@ impl Engine {
             Err(error) => return then(Err(error)),
         };
         let Some(token) = Token::parse(token) else { return then(Ok(Begin::Absent)) };
-        let timeout = options.lock_timeout.unwrap_or(self.config.lock_timeout);
+        let patience = self.patience(&options);
         let (tried, engine) = (self.clone(), self.clone());
         let then = Box::new(move |begun: Result<Begun>| match (begun, entered) {
             (Ok(Begun::Live(request, from)), Some(to)) if from != to => {
@@ -61,7 +50,12 @@ impl Engine {
             }
             (begun, _) => then(begun.map(|begun| engine.begun(begun))),
         });
-        self.await_lock(timeout, Arc::new(move || tried.try_begin(&token, &options)), then);
+        self.await_lock(patience, Arc::new(move || tried.try_begin(&token, &options)), then);
+    }
+
+    fn patience(&self, options: &BeginOptions) -> Patience {
+        let timeout = options.lock_timeout.unwrap_or(self.config.lock_timeout);
+        Patience { timeout, ticket: options.ticket.clone() }
     }
 
     fn begun(&self, begun: Begun) -> Begin {
@@ -200,88 +194,6 @@ impl Engine {
         }
         Ok(found.map(|session| session.id))
     }
-
-    pub fn lock(self: &Arc<Self>, key: RequestKey, mode: LockMode, timeout: Option<Duration>) -> Result<Found<()>> {
-        let timeout = timeout.unwrap_or(self.config.lock_timeout);
-        crate::config::check_duration("lock_timeout", timeout)?;
-        self.wait_for_lock(timeout, || self.try_lock(&key, mode))
-    }
-
-    pub fn lock_async(
-        self: &Arc<Self>,
-        key: RequestKey,
-        mode: LockMode,
-        timeout: Option<Duration>,
-        then: Then<Found<()>>,
-    ) {
-        let timeout = timeout.unwrap_or(self.config.lock_timeout);
-        if let Err(error) = crate::config::check_duration("lock_timeout", timeout) {
-            return then(Err(error));
-        }
-        let engine = self.clone();
-        self.await_lock(timeout, Arc::new(move || engine.try_lock(&key, mode)), then);
-    }
-
-    fn try_lock(&self, key: &RequestKey, mode: LockMode) -> Result<Tried<Found<()>>> {
-        self.enter_closing()?;
-        Ok(match self.table.lock(self.at(), key, mode) {
-            Found::Live(Ok(())) => Tried::Done(Found::Live(())),
-            Found::Live(Err(text)) => Tried::Busy(*key, mode, text),
-            Found::Absent => Tried::Done(Found::Absent),
-            Found::Gone(reason) => Tried::Done(Found::Gone(reason)),
-            Found::Failed(error) => return Err(error),
-        })
-    }
-
-    /// Tries until it is not busy, or the time is over; blocks in between.
-    fn wait_for_lock<T>(
-        self: &Arc<Self>,
-        timeout: Duration,
-        mut attempt: impl FnMut() -> Result<Tried<T>>,
-    ) -> Result<T> {
-        let mut waiting = None;
-        loop {
-            let (key, mode, holder) = match attempt()? {
-                Tried::Done(done) => return Ok(done),
-                Tried::Busy(key, mode, holder) => (key, mode, holder),
-            };
-            if timeout.is_zero() {
-                return Err(lock_timeout(timeout, &holder));
-            }
-            let waiting = waiting.get_or_insert_with(|| Waiting::start(self, timeout));
-            let signal = waiting.signal.clone();
-            let watch = self.table.watch(&key, mode, Arc::new(move || signal.ring()));
-            let Some(watch) = watch else { continue };
-            let in_time = waiting.wait();
-            self.table.unwatch(key.session, watch);
-            if !in_time {
-                // The last word is the lock's: it may have come free in the same instant.
-                return match attempt()? {
-                    Tried::Done(done) => Ok(done),
-                    Tried::Busy(_, _, holder) => Err(lock_timeout(timeout, &holder)),
-                };
-            }
-        }
-    }
-
-    /// As [`wait_for_lock`](Self::wait_for_lock), by continuation.
-    fn await_lock<T: Send + 'static>(
-        self: &Arc<Self>,
-        timeout: Duration,
-        attempt: Arc<dyn Fn() -> Result<Tried<T>> + Send + Sync>,
-        then: Then<T>,
-    ) {
-        let awaiting = Arc::new(Awaiting {
-            engine: self.clone(),
-            attempt,
-            timeout,
-            then: Mutex::new(Some(then)),
-            watch: Mutex::new(None),
-            timer: Mutex::new(None),
-            expired: AtomicBool::new(false),
-        });
-        awaiting.go();
-    }
 }
 
 /// An outcome of the look-up is no error of it.
@@ -317,135 +229,4 @@ fn reentrant() -> Error {
         ErrorKind::Reentrant,
         "a decider can't begin a request of the session it decides about: use the request of its event",
     )
-}
-
-fn lock_timeout(timeout: Duration, holder: &str) -> Error {
-    let waited = timeout.as_millis();
-    Error::new(ErrorKind::LockTimeout, format!("the session's lock was not free within {waited} ms: {holder}"))
-}
-
-/// Wakes a blocked thread.
-#[derive(Default)]
-struct Signal {
-    state: Mutex<(bool, bool)>,
-    changed: Condvar,
-}
-
-impl Signal {
-    fn ring(&self) {
-        self.state.lock().0 = true;
-        self.changed.notify_all();
-    }
-
-    fn expire(&self) {
-        self.state.lock().1 = true;
-        self.changed.notify_all();
-    }
-}
-
-/// A blocked thread's wait, bounded on the manager's clock.
-struct Waiting {
-    engine: Arc<Engine>,
-    signal: Arc<Signal>,
-    timer: Option<TimerKey>,
-    until: Instant,
-}
-
-impl Waiting {
-    fn start(engine: &Arc<Engine>, timeout: Duration) -> Self {
-        let signal = Arc::new(Signal::default());
-        let timer = engine.clock.manual().is_some().then(|| {
-            let (at, signal) = (engine.clock.now().ms.saturating_add(millis(timeout)), signal.clone());
-            engine.timers.set(at, Box::new(move || signal.expire()))
-        });
-        let until =
-            Instant::now().checked_add(timeout).unwrap_or_else(|| Instant::now() + Duration::from_secs(86_400 * 365));
-        Self { engine: engine.clone(), signal, timer, until }
-    }
-
-    /// Waits for the signal; `false` when the time is over.
-    fn wait(&self) -> bool {
-        let mut state = self.signal.state.lock();
-        loop {
-            if std::mem::take(&mut state.0) {
-                return true;
-            }
-            if state.1 {
-                return false;
-            }
-            if self.timer.is_some() {
-                self.signal.changed.wait(&mut state);
-            } else if self.signal.changed.wait_until(&mut state, self.until).timed_out() {
-                return std::mem::take(&mut state.0);
-            }
-        }
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        if let Some(timer) = self.timer {
-            self.engine.timers.cancel(timer);
-        }
-    }
-}
-
-/// A wait by continuation.
-struct Awaiting<T> {
-    engine: Arc<Engine>,
-    attempt: Arc<dyn Fn() -> Result<Tried<T>> + Send + Sync>,
-    timeout: Duration,
-    then: Mutex<Option<Then<T>>>,
-    watch: Mutex<Option<(SessionRef, u64)>>,
-    timer: Mutex<Option<TimerKey>>,
-    expired: AtomicBool,
-}
-
-impl<T: Send + 'static> Awaiting<T> {
-    fn go(self: &Arc<Self>) {
-        loop {
-            if self.then.lock().is_none() {
-                return;
-            }
-            let (key, mode, holder) = match (self.attempt)() {
-                Ok(Tried::Busy(key, mode, holder)) => (key, mode, holder),
-                Ok(Tried::Done(done)) => return self.end(Ok(done)),
-                Err(error) => return self.end(Err(error)),
-            };
-            if self.timeout.is_zero() || self.expired.load(Ordering::Acquire) {
-                return self.end(Err(lock_timeout(self.timeout, &holder)));
-            }
-            let me = self.clone();
-            let watch = self.engine.table.watch(&key, mode, Arc::new(move || me.go()));
-            let Some(watch) = watch else { continue };
-            *self.watch.lock() = Some((key.session, watch));
-            let mut timer = self.timer.lock();
-            if timer.is_none() {
-                let me = Arc::downgrade(self);
-                let at = self.engine.clock.now().ms.saturating_add(millis(self.timeout));
-                let expire = Box::new(move || {
-                    if let Some(me) = me.upgrade() {
-                        me.expired.store(true, Ordering::Release);
-                        me.go();
-                    }
-                });
-                *timer = Some(self.engine.timers.set(at, expire));
-            }
-            return;
-        }
-    }
-
-    fn end(&self, result: Result<T>) {
-        let then = self.then.lock().take();
-        if let Some(timer) = self.timer.lock().take() {
-            self.engine.timers.cancel(timer);
-        }
-        if let Some((session, watch)) = self.watch.lock().take() {
-            self.engine.table.unwatch(session, watch);
-        }
-        if let Some(then) = then {
-            // This may be the thread that freed the lock, or keeps time: neither falls with somebody's continuation.
-            contain::run("the continuation of a wait for a lock", || then(result));
-        }
-    }
 }

@@ -9,6 +9,7 @@ mod end;
 mod feature;
 mod groups;
 mod handing;
+mod lock;
 mod login;
 mod look;
 mod open;

@@ -21,6 +21,7 @@ use crate::session::QueueOptions;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::sync::{Condvar, Mutex};
 use crate::table::{Asking, Leaving, NewWaiter, RequestKey, Wake};
+use crate::ticket::{Place, Ticket};
 
 /// What is wanted of a pool, and how it is tried to be had.
 pub(super) trait Want: Send + 'static {
@@ -63,6 +64,8 @@ struct Queued<W: Want> {
     request: Option<RequestKey>,
     pool: u32,
     place: AtomicU64,
+    /// What number the ticket knows it by; 0 before it does.
+    ticketed: AtomicU64,
     queue: QueueOptions,
     job: Mutex<Option<(W, Then<W::Got>)>>,
     timer: Mutex<Option<TimerKey>>,
@@ -99,7 +102,7 @@ impl Engine {
             Ok(Ok(got)) => return then(Ok(got)),
             Err(error) => return then(Err(error)),
         }
-        if queue.ticket.as_ref().is_some_and(crate::ticket::Ticket::is_cancelled) {
+        if queue.ticket.as_ref().is_some_and(Ticket::is_cancelled) {
             return then(Err(cancelled()));
         }
         let blocks = wait == Wait::Blocking;
@@ -109,6 +112,7 @@ impl Engine {
             request: want.request().and_then(|request| request.0.key()),
             pool: waiter.charge.pool,
             place: AtomicU64::new(0),
+            ticketed: AtomicU64::new(0),
             queue,
             job: Mutex::new(Some((want, then))),
             timer: Mutex::new(None),
@@ -271,7 +275,11 @@ impl<W: Want> Queued<W> {
                     me.signal(CANCELLED);
                 }
             });
-            if !ticket.begin(Arc::downgrade(&engine), self.pool, self.place.load(Ordering::Acquire), cancel) {
+            let place = self.place.load(Ordering::Acquire);
+            let place = Place { engine: Arc::downgrade(&engine), pool: self.pool, place };
+            let (number, cancelled) = ticket.begin(Some(place), cancel);
+            self.ticketed.store(number, Ordering::Release);
+            if cancelled {
                 self.signals.fetch_or(CANCELLED, Ordering::AcqRel);
             }
         }
@@ -441,7 +449,7 @@ impl<W: Want> Queued<W> {
         }
         self.engine.table.waited(self.pool, self.place.load(Ordering::Acquire));
         if let Some(ticket) = &self.queue.ticket {
-            ticket.end(self.place.load(Ordering::Acquire));
+            ticket.end(self.ticketed.load(Ordering::Acquire));
         }
         // This may be the thread that freed the unit, or keeps time: neither falls with somebody's continuation.
         contain::run("the continuation of a wait for units", || then(result));

@@ -184,6 +184,26 @@ static void futures_come_from_anywhere() {
   soon(request.trade_async({}, ls::use_future));
   soon(request.lock_async(ls::lock_mode::shared, 1s, ls::use_future));
   CHECK(soon(request.try_take_feature_async("users", {200, {}}, ls::use_future)).code() == LSES_E_LICENSE_DENIED);
+  // Waits for a lock that are given up.
+  ls::ticket begins, locks;
+  ls::begin_options waits;
+  waits.lock_timeout = 10min;
+  waits.ticket = &begins;
+  auto never = manager.begin_async(request.token(), waits, ls::use_future);
+  CHECK(begins.waits() && !begins.position());
+  begins.cancel();
+  CHECK(!begins.waits() && thrown_by([&] { return soon(std::move(never)); }) == LSES_E_CANCELLED);
+  CHECK(manager.try_begin(request.token(), waits).code() == LSES_E_CANCELLED);
+  request.unlock(true);
+  {
+    auto other_request = soon(manager.begin_async(request.token(), {}, ls::use_future));
+    auto no_lock = request.try_lock_async(ls::lock_mode::exclusive, 10min, locks, ls::use_future);
+    CHECK(locks.waits());
+    locks.cancel();
+    CHECK(soon(std::move(no_lock)).code() == LSES_E_CANCELLED && !request.held_lock());
+    other_request->finish();
+  }
+  request.lock(ls::lock_mode::exclusive, 0s);
   auto again = manager.begin_async(request.token(), {}, ls::use_future);
   request.finish();
   auto begun = soon(std::move(again));

@@ -114,6 +114,12 @@ static uint64_t waiters(lses_manager *manager) {
   return stats.license_waiters;
 }
 
+static uint64_t lock_waiters(lses_manager *manager) {
+  lses_stats stats = LSES_STATS_INIT;
+  OK(lses_manager_stats(manager, &stats, NULL));
+  return stats.lock_waiters;
+}
+
 static uint64_t live(lses_manager *manager) {
   uint64_t count;
   OK(lses_manager_count(manager, &count));
@@ -253,8 +259,8 @@ static void units_and_locks_come_to_the_loop(void) {
   OK(lses_request_unlock(seat.request, 1));
   until(&it, &next);
   TOLD(next, LSES_OK);
-  OK(lses_request_lock_async(seat.request, LSES_LOCK_EXCLUSIVE, LSES_UNSET, it.completions, tell, &again));
-  STATUS(LSES_E_INVALID, lses_request_lock_async(seat.request, 99, LSES_UNSET, it.completions, tell, &absent));
+  OK(lses_request_lock_async(seat.request, LSES_LOCK_EXCLUSIVE, LSES_UNSET, NULL, it.completions, tell, &again));
+  STATUS(LSES_E_INVALID, lses_request_lock_async(seat.request, 99, LSES_UNSET, NULL, it.completions, tell, &absent));
   CHECK(!woken(&it, 0));
   OK(lses_request_finish(next.request));
   lses_request_free(next.request);
@@ -281,6 +287,144 @@ static void units_and_locks_come_to_the_loop(void) {
   CHECK(last.status == LSES_E_CLOSED || last.status == LSES_E_CLOSING);
   loop_free(it);
   lses_manager_free(manager);
+}
+
+typedef struct blocked {
+  lses_manager *manager;
+  const char *token;
+  lses_ticket *ticket;
+} blocked;
+
+static void *begin_blocked(void *blocked_) {
+  blocked *me = blocked_;
+  lses_begin_options options = LSES_BEGIN_OPTIONS_INIT;
+  options.lock_timeout_ms = 600000;
+  options.ticket = me->ticket;
+  lses_request *request = NULL;
+  STATUS(LSES_E_CANCELLED, lses_manager_begin(me->manager, me->token, LSES_NTS, &options, &request, NULL));
+  CHECK(request == NULL);
+  return NULL;
+}
+
+static int is_waiting(const lses_ticket *ticket) {
+  int32_t is = -1;
+  OK(lses_ticket_waits((lses_ticket *)ticket, &is));
+  return is;
+}
+
+static void a_wait_for_a_lock_is_cancelled(void) {
+  lses_manager *manager = units(1, NULL);
+  loop it = loop_new(0);
+  lses_request *held, *second;
+  OK(lses_manager_begin_new(manager, NULL, NULL, &held));
+  char token[LSES_TOKEN_SIZE];
+  OK(lses_request_token(held, token));
+  lses_begin_options options = LSES_BEGIN_OPTIONS_INIT;
+  options.lock_timeout_ms = 600000;
+
+  /* By a loop: told by the next run. */
+  call begun = {0}, anywhere = {0}, again = {0}, late = {0};
+  OK(lses_ticket_new(&options.ticket));
+  OK(lses_manager_begin_async(manager, token, LSES_NTS, &options, it.completions, tell, &begun));
+  uint64_t position = 9;
+  OK(lses_ticket_position(options.ticket, &position));
+  CHECK(is_waiting(options.ticket) && position == 0 && lock_waiters(manager) == 1);
+  OK(lses_ticket_cancel(options.ticket));
+  CHECK(!is_waiting(options.ticket) && lock_waiters(manager) == 0 && begun.count == 0);
+  CHECK(woken(&it, 0) && run(&it, SIZE_MAX) == 1);
+  TOLD(begun, LSES_E_CANCELLED);
+  CHECK(begun.request == NULL);
+  /* One that was cancelled before it would wait. */
+  OK(lses_manager_begin_async(manager, token, LSES_NTS, &options, it.completions, tell, &late));
+  CHECK(run(&it, SIZE_MAX) == 1);
+  TOLD(late, LSES_E_CANCELLED);
+  lses_ticket_free(options.ticket);
+
+  /* Without one: told in the call that cancels. */
+  OK(lses_ticket_new(&options.ticket));
+  OK(lses_manager_begin_async(manager, token, LSES_NTS, &options, NULL, tell, &anywhere));
+  CHECK(anywhere.count == 0);
+  OK(lses_ticket_cancel(options.ticket));
+  TOLD(anywhere, LSES_E_CANCELLED);
+  lses_ticket_free(options.ticket);
+
+  /* A thread that blocks. */
+  blocked it_blocks = {.manager = manager, .token = token};
+  OK(lses_ticket_new(&it_blocks.ticket));
+  pthread_t thread;
+  pthread_create(&thread, NULL, begin_blocked, &it_blocks);
+  while (!is_waiting(it_blocks.ticket)) usleep(1000);
+  OK(lses_ticket_cancel(it_blocks.ticket));
+  pthread_join(thread, NULL);
+  lses_ticket_free(it_blocks.ticket);
+  CHECK(lock_waiters(manager) == 0);
+
+  /* The lock of a request that goes on without it. */
+  OK(lses_request_unlock(held, 1));
+  OK(lses_manager_begin(manager, token, LSES_NTS, NULL, &second, NULL));
+  lses_ticket *ticket;
+  OK(lses_ticket_new(&ticket));
+  OK(lses_request_lock_async(held, LSES_LOCK_EXCLUSIVE, 600000, ticket, it.completions, tell, &again));
+  CHECK(is_waiting(ticket) && run(&it, SIZE_MAX) == 0);
+  OK(lses_ticket_cancel(ticket));
+  CHECK(run(&it, SIZE_MAX) == 1);
+  TOLD(again, LSES_E_CANCELLED);
+  lses_ticket_free(ticket);
+  STATUS(LSES_E_STALE_HANDLE,
+         lses_request_lock_async(held, LSES_LOCK_EXCLUSIVE, 0, ticket, it.completions, tell, &again));
+  options.ticket = ticket;
+  STATUS(LSES_E_STALE_HANDLE,
+         lses_manager_begin_async(manager, token, LSES_NTS, &options, it.completions, tell, &begun));
+  OK(lses_request_finish(second));
+  lses_request_free(second);
+  OK(lses_request_lock(held, LSES_LOCK_EXCLUSIVE, 0));
+  OK(lses_request_end(held, NULL, NULL, NULL));
+  lses_request_free(held);
+  CHECK(in_use(manager) == 0 && run(&it, SIZE_MAX) == 0);
+  loop_free(it);
+  shut(manager);
+}
+
+/* --- who gives up, and who frees the lock --- */
+
+static void *cancel_elsewhere(void *ticket) {
+  OK(lses_ticket_cancel(ticket));
+  return NULL;
+}
+
+static void no_lock_is_lost_to_a_cancel(void) {
+  lses_manager *manager = units(1, NULL);
+  loop it = loop_new(0);
+  lses_request *held;
+  OK(lses_manager_begin_new(manager, NULL, NULL, &held));
+  char token[LSES_TOKEN_SIZE];
+  OK(lses_request_token(held, token));
+  int rounds = torture() ? 20000 : slow() ? 30 : 300;
+  for (int i = 0; i < rounds; i++) {
+    lses_begin_options options = LSES_BEGIN_OPTIONS_INIT;
+    options.lock_timeout_ms = 600000;
+    OK(lses_ticket_new(&options.ticket));
+    call begun = {0};
+    OK(lses_manager_begin_async(manager, token, LSES_NTS, &options, it.completions, tell, &begun));
+    pthread_t thread;
+    pthread_create(&thread, NULL, cancel_elsewhere, options.ticket);
+    OK(lses_request_unlock(held, 1));
+    until(&it, &begun);
+    pthread_join(thread, NULL);
+    lses_ticket_free(options.ticket);
+    if (begun.status == LSES_OK) {
+      OK(lses_request_finish(begun.request));
+      lses_request_free(begun.request);
+    } else {
+      TOLD(begun, LSES_E_CANCELLED);
+    }
+    CHECK(begun.count == 1 && run(&it, SIZE_MAX) == 0);
+    OK(lses_request_lock(held, LSES_LOCK_EXCLUSIVE, 0));
+  }
+  CHECK(lock_waiters(manager) == 0);
+  lses_request_free(held);
+  loop_free(it);
+  shut(manager);
 }
 
 static void what_nobody_fetched_is_released(void) {
@@ -315,10 +459,8 @@ static void what_nobody_fetched_is_released(void) {
   until(&another, &other);
   TOLD(other, LSES_OK);
   CHECK(waiters(manager) == 0 && live(manager) == 2 && in_use(manager) == 2);
-  /* The begin goes on until it has the lock, and gives it back. */
-  OK(lses_request_finish(held));
-  lses_request_free(held);
-  OK(lses_manager_begin(manager, token, LSES_NTS, NULL, &held, NULL));
+  /* The begin waits no more. */
+  CHECK(lock_waiters(manager) == 0);
   OK(lses_request_finish(held));
   lses_request_free(held);
   CHECK(made.count == 1 && next.count == 1);
@@ -479,6 +621,8 @@ int main(int argc, char **argv) {
   the_descriptor_is_readable_while_something_is_ready();
   who_watches_edges_misses_nothing();
   units_and_locks_come_to_the_loop();
+  a_wait_for_a_lock_is_cancelled();
+  no_lock_is_lost_to_a_cancel();
   what_nobody_fetched_is_released();
   freed_by_its_own_callback();
   /* What the child of a fork leaves alone is lost there, says valgrind. */

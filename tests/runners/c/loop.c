@@ -132,5 +132,5 @@ lses_status call_lock(lses_request *request, uint32_t mode, int64_t timeout_ms) 
   told it;
   if (!with_loop) return lses_request_lock(request, mode, timeout_ms);
   prepare(&it);
-  return until_told(&it, lses_request_lock_async(request, mode, timeout_ms, it.completions, on_done, &it));
+  return until_told(&it, lses_request_lock_async(request, mode, timeout_ms, NULL, it.completions, on_done, &it));
 }

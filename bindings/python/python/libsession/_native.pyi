@@ -280,7 +280,7 @@ class Session(MutableMapping[str, Any]):
         """
 
     def alock(self, mode: _Lock = None, timeout: Duration | None = None) -> Awaitable[None]:
-        """As `lock`, never blocking."""
+        """As `lock`, never blocking. A task that is cancelled while it awaits that waits no more."""
 
     @property
     def lock_mode(self) -> LockMode | None:

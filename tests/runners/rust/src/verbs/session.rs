@@ -101,7 +101,7 @@ fn begin_options(words: &Words) -> Result<BeginOptions, Fail> {
         touch: words.member("touch", TouchKind::from_name)?,
         lock: words.member("lock", LockMode::from_name)?,
         lock_timeout: words.duration("lock_timeout_ms")?,
-        application: None,
+        ..BeginOptions::default()
     })
 }
 
