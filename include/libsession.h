@@ -2475,7 +2475,8 @@ LSES_API lses_status lses_manager_audit(struct lses_manager *manager, const char
 
 /**
  * The accounts of a pool after position `after` (0: from the oldest that is kept), at most `limit`, as JSON list in a
- * buffer to free: `[{"seq","at_ms","kind" ("grant","denial","trade","release","linger","reclaim","change","queue","offer",
+ * buffer to free: `[{"seq","at_ms" (engine time),"wall_ms" (the same as wall time, milliseconds since 1970,
+ * as the clock goes now),"kind" ("grant","denial","trade","release","linger","reclaim","change","queue","offer",
  * "withdraw","leave"),"session_id","holder","before","after","reason","why" (null, or what made it possible: "lingering",
  * "reclaimed","reserved","break_glass","overdraft","lingered","waited","cancelled","died")}]`; the holder of a "change" of the
  * pool is who changed it. The last `seq` is the next call's `after`.
@@ -2551,8 +2552,8 @@ LSES_API lses_status lses_manager_forget_high_water(struct lses_manager *manager
 
 /**
  * Accounts of a pool after position `after` (0: from the oldest that is kept) as lines of JSON in a buffer to free, at most
- * `limit` (1 to 10,000), each with a line feed at its end: `{"pool","seq","at_ms","kind","session_id","holder","before","after",
- * "reason","why"}` as in lses_manager_audit_records(). No line has another line feed. `out_last` (or NULL) takes the position
+ * `limit` (1 to 10,000), each with a line feed at its end: `{"pool","seq","at_ms","wall_ms","kind","session_id","holder","before",
+ * "after","reason","why"}` as in lses_manager_audit_records(). No line has another line feed. `out_last` (or NULL) takes the position
  * of the last one, where the next call goes on; an empty buffer is the end.
  *
  * Threads: any. Does not block, may be called from a callback. Errors: LSES_E_INVALID names an unknown pool. Since 0.1.0.

@@ -363,6 +363,7 @@ export interface Audit {
 export interface AuditRecord {
   seq: number
   atMs: number
+  wallMs: number
   kind: string
   sessionId: string
   holder: string

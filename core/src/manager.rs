@@ -228,8 +228,7 @@ impl Manager {
     }
     /// Accounts of a pool after a position.
     pub fn audit_records(&self, pool: &str, after: u64, limit: usize) -> Result<Vec<AuditRecord>> {
-        self.0.engine().enter()?;
-        self.0.engine().table.audit_records(self.0.engine().pool(pool)?, after, limit)
+        self.0.engine().audit_records(pool, after, limit)
     }
     /// Lifecycle log after a position.
     pub fn lifecycle(&self, after: u64, limit: usize) -> Result<Vec<LogEntry>> {

@@ -484,7 +484,8 @@ fn audit_json(audit: &Audit) -> json::Value {
 }
 
 /// The accounts of a pool after position `after` (0: from the oldest that is kept), at most `limit`, as JSON list in a
-/// buffer to free: `[{"seq","at_ms","kind" ("grant","denial","trade","release","linger","reclaim","change","queue","offer",
+/// buffer to free: `[{"seq","at_ms" (engine time),"wall_ms" (the same as wall time, milliseconds since 1970,
+/// as the clock goes now),"kind" ("grant","denial","trade","release","linger","reclaim","change","queue","offer",
 /// "withdraw","leave"),"session_id","holder","before","after","reason","why" (null, or what made it possible: "lingering",
 /// "reclaimed","reserved","break_glass","overdraft","lingered","waited","cancelled","died")}]`; the holder of a "change" of the
 /// pool is who changed it. The last `seq` is the next call's `after`.
@@ -513,6 +514,7 @@ fn record_json(record: &AuditRecord) -> json::Value {
     map([
         ("seq", uint(record.seq)),
         ("at_ms", uint(record.at_ms)),
+        ("wall_ms", int(record.wall_ms)),
         ("kind", record.kind.name().into()),
         ("session_id", record.session_id.to_string().into()),
         ("holder", record.holder.as_ref().into()),

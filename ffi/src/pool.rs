@@ -160,8 +160,8 @@ pub unsafe extern "C" fn lses_manager_forget_high_water(
 }
 
 /// Accounts of a pool after position `after` (0: from the oldest that is kept) as lines of JSON in a buffer to free, at most
-/// `limit` (1 to 10,000), each with a line feed at its end: `{"pool","seq","at_ms","kind","session_id","holder","before","after",
-/// "reason","why"}` as in lses_manager_audit_records(). No line has another line feed. `out_last` (or NULL) takes the position
+/// `limit` (1 to 10,000), each with a line feed at its end: `{"pool","seq","at_ms","wall_ms","kind","session_id","holder","before",
+/// "after","reason","why"}` as in lses_manager_audit_records(). No line has another line feed. `out_last` (or NULL) takes the position
 /// of the last one, where the next call goes on; an empty buffer is the end.
 ///
 /// Threads: any. Does not block, may be called from a callback. Errors: LSES_E_INVALID names an unknown pool. Since 0.1.0.

@@ -641,7 +641,10 @@ export interface Audit { pool: string; counted: number; recounted: number; diffe
 
 export interface AuditRecord {
   seq: number
+  /** Engine time. */
   atMs: number
+  /** The same as wall time, milliseconds since 1970, as the clock goes now. */
+  wallMs: number
   kind: 'grant' | 'denial' | 'trade' | 'release' | 'linger' | 'reclaim' | 'change' | 'queue' | 'offer' | 'withdraw' | 'leave'
   sessionId: string
   holder: string
@@ -940,7 +943,7 @@ export class Manager implements Disposable, AsyncDisposable {
   forgetHighWater(pool: string, reader: string): boolean
   /**
    * Accounts of a pool after a position as lines of JSON (without line feeds), read as they are asked for: `pool`, `seq` (where
-   * a later export goes on), `at_ms`, `kind`, `session_id`, `holder`, `before`, `after`, `reason`, `why`.
+   * a later export goes on), `at_ms`, `wall_ms`, `kind`, `session_id`, `holder`, `before`, `after`, `reason`, `why`.
    */
   exportAccounts(pool: string, page?: AfterOptions): Generator<string, void, undefined>
   audit(pool: string): Audit

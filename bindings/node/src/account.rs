@@ -269,6 +269,7 @@ impl From<license::Audit> for Audit {
 pub struct AuditRecord {
     pub seq: f64,
     pub at_ms: f64,
+    pub wall_ms: f64,
     pub kind: String,
     pub session_id: String,
     pub holder: String,
@@ -283,6 +284,7 @@ impl From<license::AuditRecord> for AuditRecord {
         Self {
             seq: record.seq as f64,
             at_ms: record.at_ms as f64,
+            wall_ms: record.wall_ms as f64,
             kind: record.kind.name().into(),
             session_id: record.session_id.to_string(),
             holder: record.holder.to_string(),

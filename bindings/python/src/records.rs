@@ -347,6 +347,7 @@ pub fn audit_record<'py>(py: Python<'py>, record_: &AuditRecord) -> PyResult<Bou
     record!(py, "AuditRecord" {
         seq: record_.seq,
         at_ms: record_.at_ms,
+        wall_ms: record_.wall_ms,
         kind: record_.kind.name(),
         session_id: record_.session_id.to_string(),
         holder: &*record_.holder,

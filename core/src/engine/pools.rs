@@ -3,7 +3,7 @@
 use super::Engine;
 use crate::config::{Pool, PoolDifference};
 use crate::error::{Error, ErrorKind, Result};
-use crate::license::Accounts;
+use crate::license::{Accounts, AuditRecord};
 use crate::table::PoolUnchanged;
 
 /// How often a change is worked out again when another one came first.
@@ -96,8 +96,18 @@ impl Engine {
         if !(1..=MAX_PAGE).contains(&limit) {
             return Err(Error::invalid(format!("a page of {limit} accounts is not between 1 and {MAX_PAGE}")));
         }
-        let records = self.table.audit_records(self.pool(pool)?, after, limit)?;
-        Ok(Accounts::of(pool, after, &records))
+        Ok(Accounts::of(pool, after, &self.audit_records(pool, after, limit)?))
+    }
+
+    pub fn audit_records(&self, pool: &str, after: u64, limit: usize) -> Result<Vec<AuditRecord>> {
+        self.enter()?;
+        let mut records = self.table.audit_records(self.pool(pool)?, after, limit)?;
+        let at = self.at();
+        for record in &mut records {
+            let ago = at.now.ms.saturating_sub(record.at_ms);
+            record.wall_ms = at.wall.saturating_sub(i64::try_from(ago).unwrap_or(i64::MAX));
+        }
+        Ok(records)
     }
 }
 

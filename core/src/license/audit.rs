@@ -137,6 +137,9 @@ pub struct AuditRecord {
     pub seq: u64,
     /// Engine time.
     pub at_ms: u64,
+    /// The same as wall time, milliseconds since 1970: as the clock of whoever reads it goes now, however it was set then. 0 in
+    /// what a table answers.
+    pub wall_ms: i64,
     /// What was done.
     pub kind: AuditKind,
     /// The session; [`SessionId::NIL`] for a change of the pool.
@@ -154,8 +157,8 @@ pub struct AuditRecord {
 }
 
 impl AuditRecord {
-    /// One line of JSON, without a line break at its end: `{"pool","seq","at_ms","kind","session_id","holder","before","after",
-    /// "reason","why"}`, where `reason` and `why` are null if there is none.
+    /// One line of JSON, without a line break at its end: `{"pool","seq","at_ms","wall_ms","kind","session_id","holder","before",
+    /// "after","reason","why"}`, where `reason` and `why` are null if there is none.
     pub fn to_json(&self, pool: &str) -> String {
         let number = |number: u64| Value::Int(i64::try_from(number).unwrap_or(i64::MAX));
         let word = |word: Option<&str>| word.map_or(Value::Null, Value::from);
@@ -163,6 +166,7 @@ impl AuditRecord {
             ("pool", pool.into()),
             ("seq", number(self.seq)),
             ("at_ms", number(self.at_ms)),
+            ("wall_ms", Value::Int(self.wall_ms)),
             ("kind", self.kind.name().into()),
             ("session_id", self.session_id.to_string().into()),
             ("holder", (*self.holder).into()),

@@ -76,6 +76,7 @@ impl Account {
             .map(|(seq, record)| AuditRecord {
                 seq,
                 at_ms: record.at,
+                wall_ms: 0,
                 kind: record.kind,
                 session_id: record.session,
                 holder: holder_name(record.session, &record.holder),

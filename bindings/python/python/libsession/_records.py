@@ -389,6 +389,9 @@ class AuditRecord:
 
     seq: int
     at_ms: int
+    """Engine time."""
+    wall_ms: int
+    """The same as wall time, milliseconds since 1970, as the clock goes now."""
     kind: str
     """`grant`, `denial`, `trade`, `release`, `linger`, `reclaim`, `change` (of the pool), `queue`, `offer`, `withdraw`,
     `leave`."""

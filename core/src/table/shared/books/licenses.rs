@@ -165,6 +165,7 @@ impl Pages<'_> {
             Ok(Some(AuditRecord {
                 seq: number(row, 0)?,
                 at_ms: number(row, 1)?,
+                wall_ms: 0,
                 kind,
                 session_id,
                 holder: holder_name(session_id, &holder),
