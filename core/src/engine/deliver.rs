@@ -12,7 +12,8 @@ use crate::event::dispatcher::{Delivery, Origin};
 use crate::event::{ClassRef, DispatchMode, Event, PoolState};
 use crate::id::SessionId;
 use crate::reason::{EndLevel, EndReason, EventKind, ThreadKind};
-use crate::sync::atomic::Ordering;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::table::{Card, OutboxRow, PoolLevel};
 
 /// Rows that are taken at once.
@@ -22,6 +23,14 @@ const POOL_EVENTS: u32 = EventKind::PoolLow.bit()
     | EventKind::PoolExhausted.bit()
     | EventKind::PoolRecovered.bit()
     | EventKind::PoolOverdraft.bit();
+
+/// Whose turn it is to tell how full pools are.
+#[derive(Default)]
+pub(super) struct Telling {
+    /// Raised by each who wants it told.
+    asked: AtomicUsize,
+    one: Mutex<()>,
+}
 
 impl Engine {
     /// An event with what every kind has.
@@ -66,7 +75,7 @@ impl Engine {
                 Err(error) => self.outbox_failed(&error),
             }
         }
-        if self.dispatcher.kinds() & POOL_EVENTS != 0 {
+        if self.tells_pools() {
             self.tell_pools();
         }
         if !self.config.pools.is_empty() {
@@ -155,19 +164,54 @@ impl Engine {
         if self.dispatcher.kinds() & event.kind.bit() == 0 {
             return;
         }
+        let (session, host_caused) = (event.session_id, event.thread != ThreadKind::Reaper && !reaps_here());
+        self.dispatcher.notify(session, self.told(classes, event), None, host_caused);
+    }
+
+    /// What is to be delivered to those of these classes that have a callback for it.
+    fn told(&self, classes: impl Iterator<Item = ClassRef>, event: Event) -> Vec<Delivery> {
         let event = Arc::new(event);
-        let deliveries: Vec<_> = classes
-            .filter(|class| self.dispatcher.handles(class, event.kind))
-            .map(|class| Delivery { class, event: event.clone(), origin: Origin::Told })
-            .collect();
-        if !deliveries.is_empty() {
-            let host_caused = event.thread != ThreadKind::Reaper && !reaps_here();
-            self.dispatcher.notify(event.session_id, deliveries, None, host_caused);
+        let classes = classes.filter(|class| self.dispatcher.handles(class, event.kind));
+        classes.map(|class| Delivery { class, event: event.clone(), origin: Origin::Told }).collect()
+    }
+
+    /// Whether anybody listens.
+    fn tells_pools(&self) -> bool {
+        self.dispatcher.kinds() & POOL_EVENTS != 0
+    }
+
+    /// How full pools were before anybody listened is nobody's any more: before the first who does.
+    pub(super) fn forget_untold_levels(&self) {
+        if !self.tells_pools() {
+            drop(self.table.take_pool_levels());
         }
     }
 
+    /// Tells how full pools are. One thread at a time takes and hands over, or a later level would be told before an earlier
+    /// one; whoever finds another at it leaves it to that one, which looks again.
     fn tell_pools(&self) {
-        for (pool, level, in_use) in self.table.take_pool_levels() {
+        let telling = &self.telling;
+        telling.asked.fetch_add(1, Ordering::SeqCst);
+        loop {
+            let asked = telling.asked.load(Ordering::SeqCst);
+            let Some(one) = telling.one.try_lock() else { return };
+            let levels = self.table.take_pool_levels();
+            if levels.is_empty() {
+                drop(one);
+            } else {
+                self.tell_levels(levels, one);
+            }
+            if telling.asked.load(Ordering::SeqCst) == asked {
+                return;
+            }
+        }
+    }
+
+    /// `handed` is dropped before a callback runs.
+    fn tell_levels<H>(&self, levels: Vec<(u32, PoolLevel, u64)>, handed: H) {
+        let classes: Vec<_> = self.dispatcher.class_health().into_iter().map(|health| health.class).collect();
+        let mut deliveries = Vec::new();
+        for (pool, level, in_use) in levels {
             let kind = match level {
                 PoolLevel::Low => EventKind::PoolLow,
                 PoolLevel::Exhausted => EventKind::PoolExhausted,
@@ -179,9 +223,9 @@ impl Engine {
             event.application = "".into();
             event.namespace = "".into();
             event.pool = Some(PoolState { pool: config.name.clone(), in_use, capacity: config.capacity });
-            let classes = self.dispatcher.class_health().into_iter().map(|health| health.class);
-            self.tell(classes, event);
+            deliveries.extend(self.told(classes.iter().cloned(), event));
         }
+        self.dispatcher.hand_over(SessionId::NIL, deliveries, None, !reaps_here(), handed);
     }
 
     /// Whether any class of a list is to be asked about a kind.

@@ -70,6 +70,7 @@ pub(crate) struct Engine {
     refused: AtomicU64,
     retry: retry::Retry,
     handing: handing::Handing,
+    telling: deliver::Telling,
     waits: queue::Waits,
     /// Rows of the outbox that were taken and are not done.
     delivering: AtomicU64,
@@ -144,6 +145,7 @@ impl Engine {
             refused: AtomicU64::new(0),
             retry: retry::Retry::new(),
             handing: handing::Handing::new(),
+            telling: deliver::Telling::default(),
             waits: queue::Waits::default(),
             delivering: AtomicU64::new(0),
             unopened: Mutex::new(None),
@@ -261,6 +263,7 @@ impl Engine {
     pub fn register(&self, class: EventClass) -> Result<()> {
         self.enter()?;
         class.check()?;
+        self.forget_untold_levels();
         if let Some(deadline) = class.deadline {
             crate::config::check_duration("deadline", deadline)?;
             if deadline.is_zero() {

@@ -16,7 +16,7 @@ use crate::clock::Millis;
 use crate::id::SessionId;
 use crate::reason::{DenyReason, LicenseClass};
 use crate::ring::Ring;
-use crate::table::{Charge, Holder, PoolDefinition, PoolLevel, SessionRef, Taken};
+use crate::table::{Charge, Holder, MAX_POOL_LEVELS, PoolDefinition, PoolLevel, SessionRef, Taken};
 
 /// What is written in them.
 #[derive(Default)]
@@ -84,9 +84,6 @@ pub(super) struct Record {
     pub reason: Option<DenyReason>,
     pub why: AuditWhy,
 }
-
-/// Changes of level that wait to be told.
-const MAX_LEVELS: usize = 1024;
 
 impl State {
     /// Those of a new pool, which keep so many records.
@@ -315,7 +312,7 @@ impl Ledger for State {
     }
 
     fn level(&mut self, level: PoolLevel, in_use: u64) -> Result<(), Infallible> {
-        if self.levels.len() < MAX_LEVELS {
+        if self.levels.len() < MAX_POOL_LEVELS {
             self.levels.push((level, in_use));
         }
         Ok(())

@@ -10,6 +10,7 @@ mod deliveries;
 mod expiry;
 mod forum;
 mod groups;
+mod levels;
 mod licenses;
 mod races;
 mod seeing;

@@ -1,6 +1,7 @@
 //! What the engine promises over a table that fails, and over one whose sessions outlive a manager.
 
 mod failing;
+mod levels;
 mod outliving;
 pub(in crate::engine) mod store;
 

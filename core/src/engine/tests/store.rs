@@ -246,6 +246,15 @@ impl Table for Seat {
         self.common.table.change_pool(at, pool, revision, to, actor)
     }
 
+    fn take_pool_levels(&self) -> Vec<(u32, PoolLevel, u64)> {
+        let taken = self.common.table.take_pool_levels();
+        if !taken.is_empty() {
+            // Taken, and not told yet.
+            self.common.wait("take_pool_levels");
+        }
+        taken
+    }
+
     plain! {
         fn known_pool(&self, pool: u32) -> Arc<PoolInForce>;
         fn abandon(&self, draft: &Draft);
@@ -255,7 +264,6 @@ impl Table for Seat {
         fn set_bell(&self, bell: Option<Wake>);
         fn mark_told(&self, session: SessionRef, class: &ClassRef);
         fn count(&self) -> u64;
-        fn take_pool_levels(&self) -> Vec<(u32, PoolLevel, u64)>;
         fn note(&self, at: At, session: SessionId, what: &'static str, detail: &str);
         fn stats(&self) -> TableStats;
         fn call_waiters(&self);

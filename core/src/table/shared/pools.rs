@@ -55,7 +55,9 @@ impl SharedTable {
 
     fn tell_levels(&self, number: u32, levels: Vec<(PoolLevel, u64)>) {
         if !levels.is_empty() {
-            self.local.levels.lock().extend(levels.into_iter().map(|(level, in_use)| (number, level, in_use)));
+            let mut waiting = self.local.levels.lock();
+            let room = MAX_POOL_LEVELS.saturating_sub(waiting.len());
+            waiting.extend(levels.into_iter().take(room).map(|(level, in_use)| (number, level, in_use)));
         }
     }
 

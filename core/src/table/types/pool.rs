@@ -185,6 +185,9 @@ impl PoolDefinition {
     }
 }
 
+/// Changes of level that wait to be told: more are dropped, while nobody takes them.
+pub(crate) const MAX_POOL_LEVELS: usize = 1024;
+
 /// The change of a pool's level that a verb caused: told as an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PoolLevel {
