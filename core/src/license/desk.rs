@@ -83,6 +83,12 @@ impl<'a> Desk<'a> {
             } else if now != waiter {
                 ledger.set_waiter(&now, waiter.awaits)?;
             }
+            if !queue::may_come(reason) {
+                // That is the last word: nothing is set aside for it again.
+                ledger.remove_waiter(&now)?;
+                let totals = ledger.totals();
+                totals.waiting = totals.waiting.saturating_sub(1);
+            }
         }
         if demand.last || !queue::may_come(reason) {
             Desk { before, ..*self }.deny(ledger, reason)?.ok();

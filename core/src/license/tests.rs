@@ -8,6 +8,7 @@ mod party;
 mod random;
 mod till;
 mod trades;
+mod waiting;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
