@@ -78,7 +78,8 @@ fn held_back<L: Ledger>(ledger: &mut L, from: &PoolInForce, to: &PoolInForce) ->
         return Ok(None);
     }
     let users = ledger.users()?;
-    if names_otherwise && let Some((user, _)) = users.first() {
+    // What a session took for itself goes by no user's name.
+    if names_otherwise && let Some((user, _)) = users.iter().find(|(name, _)| !Holder::takes(name)) {
         return Ok(Some(format!(
             "holder_per_client {} would give users other holders while '{user}' holds units: change it when no user has any \
              (usage tells who has), or with the configuration while no process has the store open",
