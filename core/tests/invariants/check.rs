@@ -23,6 +23,7 @@ impl Play {
             self.check_holders(pool);
             self.check_line(pool);
             self.check_accounts(pool);
+            self.check_pool_events(pool);
         }
         assert_eq!(self.manager.check(), Ok(Vec::new()), "check");
         if let Some(number) = self.any() {
@@ -114,6 +115,16 @@ impl Play {
         let audit = self.manager.audit(&name).expect("audit");
         assert!(audit.differences.is_empty() && audit.counted == audit.recounted, "I8: {audit:?}");
         assert_eq!(audit.counted, in_use, "the last account of {name}: {:?}", records.last());
+    }
+
+    /// Changes of the level are told, each once and in their order.
+    fn check_pool_events(&self, pool: usize) {
+        let expected = &self.model.pools[pool].told;
+        let (told, came) = &*self.pool_events;
+        let told = told.lock().expect("not poisoned");
+        let (told, _) =
+            came.wait_timeout_while(told, BOUND, |told| told[pool].len() < expected.len()).expect("not poisoned");
+        assert_eq!(told[pool], *expected, "told of pool{pool}: what, in use, capacity");
     }
 
     fn check_session(&mut self, number: usize) {

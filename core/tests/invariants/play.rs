@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use libsession_core::*;
@@ -22,6 +22,9 @@ const BOUND: Duration = Duration::from_secs(60);
 
 /// How often each class was told the end of each session, with the reason.
 pub type Told = Arc<Mutex<HashMap<(SessionId, &'static str), Vec<EndReason>>>>;
+
+/// What was told of each pool.
+pub type PoolsTold = Arc<(Mutex<[Vec<model::PoolTold>; RULES.len()]>, Condvar)>;
 
 /// What a call that may have waited came back with.
 pub enum Got {
@@ -45,6 +48,7 @@ pub struct Play {
     pub requests: Vec<(usize, Request)>,
     pub last_request: usize,
     pub ends: Told,
+    pub pool_events: PoolsTold,
     /// What was done, in words.
     pub told: Vec<String>,
     /// Waits that go on: the model's place, the number of the call, its ticket.
@@ -57,6 +61,22 @@ pub struct Play {
     pub accounts: [(u64, u64); RULES.len()],
     pub is_shared: bool,
     dir: Option<PathBuf>,
+}
+
+/// Callbacks that keep what is told of pools.
+fn listen(events: &PoolsTold) -> Callbacks {
+    let kinds = [EventKind::PoolLow, EventKind::PoolExhausted, EventKind::PoolRecovered, EventKind::PoolOverdraft];
+    kinds.into_iter().fold(Callbacks::new(), |callbacks, kind| {
+        let events = events.clone();
+        callbacks.on(kind, move |event| {
+            let told = event.pool.as_ref().expect("a pool event names its pool");
+            let number = told.pool.strip_prefix("pool").and_then(|number| number.parse::<usize>().ok());
+            let mut pools = events.0.lock().expect("not poisoned");
+            pools[number.expect("one of them")].push((event.kind, told.in_use, told.capacity));
+            events.1.notify_all();
+            Ok(Verdict::Allow)
+        })
+    })
 }
 
 pub fn ms(ms: u64) -> Duration {
@@ -113,6 +133,8 @@ impl Play {
             });
             manager.register(EventClass::new(name, callbacks)).expect("register");
         }
+        let pool_events = PoolsTold::default();
+        manager.register(EventClass::new("pools", listen(&pool_events))).expect("register");
         Self {
             dice,
             clock,
@@ -125,6 +147,7 @@ impl Play {
             requests: Vec::new(),
             last_request: 0,
             ends,
+            pool_events,
             waits: Vec::new(),
             calls: 0,
             back: channel(),

@@ -18,6 +18,7 @@ pub fn some(dice: &mut Dice, number: usize) -> Pool {
     pool.at_session_limit = *dice.pick(AtSessionLimit::ALL);
     pool.anonymous_cap = dice.one_in(2).then(|| 1 + dice.roll(2));
     pool.anonymous_per_client = dice.one_in(3).then_some(1);
+    pool.holder_per_client = dice.one_in(3);
     pool.trade_failure = if dice.one_in(4) { TradeFailure::Refuse } else { TradeFailure::Keep };
     pool.audit_records = 100_000;
     vary(dice, &mut pool);
@@ -40,6 +41,13 @@ pub fn vary(dice: &mut Dice, pool: &mut Pool) {
     pool.exclude = if dice.one_in(6) { vec!["group:lead".to_owned()] } else { Vec::new() };
     pool.include = if dice.one_in(8) { vec!["group:cad".to_owned(), "ada".to_owned()] } else { Vec::new() };
     set_apart(dice, pool);
+    warn(dice, pool);
+}
+
+/// When it is told how full it is: with few units left, and with enough of them again.
+fn warn(dice: &mut Dice, pool: &mut Pool) {
+    pool.low = if dice.one_in(2) { dice.roll(pool.capacity + 1) } else { 0 };
+    pool.recovered = dice.one_in(3).then(|| dice.roll(pool.capacity + 1));
 }
 
 /// Units that are set apart, as far as there are any.

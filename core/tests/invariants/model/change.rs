@@ -2,6 +2,7 @@
 
 use super::Model;
 use super::pool::{Pool, Rank};
+use super::session::Holder;
 
 impl Model {
     /// Defines a pool anew; tells whether it may be: not if what is held would count otherwise.
@@ -9,6 +10,10 @@ impl Model {
         self.tidy(pool);
         let of = &self.pools[pool];
         let new = Pool { rules, ..of.clone() };
+        let renames = of.rules.holder_per_client != new.rules.holder_per_client;
+        if renames && of.held.keys().any(|holder| matches!(holder, Holder::User(_))) {
+            return false;
+        }
         for (holder, held) in &of.held {
             let connections = self.connections(pool, holder);
             let other =

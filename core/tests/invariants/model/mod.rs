@@ -7,11 +7,13 @@ mod admit;
 mod change;
 mod counts;
 mod evict;
+mod level;
 mod line;
 mod moves;
 mod pool;
 mod session;
 
+pub use level::Told as PoolTold;
 pub use moves::{Outcome, Wish};
 pub use pool::Pool;
 pub use session::{Holder, Look, Session};
@@ -71,18 +73,22 @@ impl Model {
         of.overdrawn = if beyond > 0 { of.overdrawn.or(Some(now)) } else { None };
         of.excess = of.excess.min(beyond);
         of.high_water = of.high_water.max(in_use);
+        self.tell_level(pool);
     }
 
-    /// What has lingered long enough is free, and who waits has it.
+    /// What has lingered long enough is free, one holder after the other, and who waits has it.
     fn tidy(&mut self, pool: usize) {
         let now = self.now;
         let over = |held: &pool::Held| held.lingering > 0 && held.until <= now;
         let users = self.pools[pool].held.iter().filter(|(_, held)| over(held));
         for holder in users.map(|(holder, _)| holder.clone()).collect::<Vec<_>>() {
             self.dismiss(pool, &holder);
+            self.settle(pool);
         }
-        self.pools[pool].orphans.retain(|orphan| orphan.until > now);
-        self.settle(pool);
+        while let Some(first) = self.pools[pool].orphans.iter().position(|orphan| orphan.until <= now) {
+            self.pools[pool].orphans.remove(first);
+            self.settle(pool);
+        }
         self.serve(pool);
     }
 

@@ -59,16 +59,19 @@ impl Model {
             }
             Wish::Login { number, user, .. } | Wish::Trade { number, user, .. } => {
                 let session = &self.sessions[*number];
-                let holder = Holder::User(user.clone());
+                let pool = session.pool?;
+                let holder = self.holder(pool, *number, user);
                 let takes = session.lazy.is_some() && matches!(wish, Wish::Login { .. });
                 let trades = session.holder != Holder::Nobody && session.holder != holder;
-                let pool = session.pool.filter(|_| takes || trades)?;
+                if !takes && !trades {
+                    return None;
+                }
                 Ask { holder, rank: self.pools[pool].rank(user, groups_of(user)), ..Ask::itself(pool, Some(*number)) }
             }
             Wish::Take { number, pool, count, groups, .. } => {
                 let session = &self.sessions[*number];
                 let (holder, rank) = match &session.user {
-                    Some(user) => (Holder::User(user.clone()), self.pools[*pool].rank(user, groups)),
+                    Some(user) => (self.holder(*pool, *number, user), self.pools[*pool].rank(user, groups)),
                     None => (Holder::Taker(*number, session.anonymous), Rank::Ordinary),
                 };
                 let anonymous = matches!(holder, Holder::Taker(_, true));
@@ -166,6 +169,11 @@ impl Model {
         made
     }
 
+    /// Who a pool charges for a session's user.
+    fn holder(&self, pool: usize, number: usize, user: &str) -> Holder {
+        self.pools[pool].holder(user, self.sessions[number].address.as_deref())
+    }
+
     /// Moves a session to a user; one without a unit takes it if it logs in.
     fn trade(
         &mut self,
@@ -176,10 +184,13 @@ impl Model {
         place: Option<u64>,
     ) -> Result<(), (usize, DenyReason)> {
         let session = &self.sessions[number];
-        let to = Holder::User(user.to_owned());
+        let Some(pool) = session.pool else { return Ok(()) };
+        let to = self.holder(pool, number, user);
         let takes = session.lazy.is_some() && logs_in;
         let trades = session.holder != Holder::Nobody && session.holder != to;
-        let Some(pool) = session.pool.filter(|_| takes || trades) else { return Ok(()) };
+        if !takes && !trades {
+            return Ok(());
+        }
         let rank = self.pools[pool].rank(user, groups_of(user));
         let ask = Ask { holder: to, rank, priority, ..Ask::itself(pool, Some(number)) };
         self.admit(&ask, place).map_err(|reason| (pool, reason))?;
@@ -217,11 +228,12 @@ impl Model {
 
     /// A feature was taken: what one holder takes in a row is one.
     fn note_take(&mut self, number: usize, pool: usize, count: u64) {
-        let session = &mut self.sessions[number];
+        let session = &self.sessions[number];
         let holder = match &session.user {
-            Some(user) => Holder::User(user.clone()),
+            Some(user) => self.holder(pool, number, user),
             None => Holder::Taker(number, session.anonymous),
         };
+        let session = &mut self.sessions[number];
         match session.takes.iter_mut().rev().find(|taken| taken.pool == pool).filter(|last| last.holder == holder) {
             Some(taken) => taken.count += count,
             None => session.takes.push(Taken { pool, holder, count }),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use libsession_core::{Evict, Overdraft, UnitRule, reason::AtSessionLimit};
 
+use super::level::{Level, Told};
 use super::line::Waiter;
 use super::session::Holder;
 
@@ -69,6 +70,9 @@ pub struct Pool {
     pub excess: u64,
     /// Since when there are more units in use than there are.
     pub overdrawn: Option<u64>,
+    pub level: Level,
+    /// What is to be told of it, in this order, each once.
+    pub told: Vec<Told>,
 }
 
 impl Pool {
@@ -83,6 +87,8 @@ impl Pool {
             high_water: 0,
             excess: 0,
             overdrawn: None,
+            level: Level::Recovered,
+            told: Vec::new(),
         }
     }
 
@@ -123,6 +129,14 @@ impl Pool {
         }
         let reservation = rules.reservations.iter().position(|reservation| names(&reservation.members));
         reservation.map_or(Rank::Ordinary, Rank::Reserved)
+    }
+
+    /// Who is charged for a user at a client: the same user elsewhere may be somebody else.
+    pub fn holder(&self, user: &str, address: Option<&str>) -> Holder {
+        match address {
+            Some(address) if self.rules.holder_per_client => Holder::User(format!("{user}@{address}")),
+            _ => Holder::User(user.to_owned()),
+        }
     }
 
     /// Units that are set apart for a rank, and whether nobody else may use them.

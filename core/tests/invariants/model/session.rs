@@ -44,6 +44,8 @@ pub struct Session {
     pub anonymous: bool,
     /// Takes its unit at this moment.
     pub lazy: Option<LazyUntil>,
+    /// Its client's address, as it was told at the creation.
+    pub address: Option<String>,
     /// The number of its client, if its pool bounds those.
     pub client: Option<usize>,
     /// Its idle timeout is that of anonymous sessions.

@@ -97,6 +97,9 @@ impl Play {
             to.unit_rule = *self.dice.pick(&RULES);
             to.max_connections = 1 + self.dice.roll(3) as u32;
         }
+        if self.dice.one_in(8) {
+            to.holder_per_client = !to.holder_per_client;
+        }
         pools::vary(&mut self.dice, &mut to);
         let (name, now) = (format!("pool{pool}"), to.clone());
         self.say(format!("change {}", to.to_json()));

@@ -47,6 +47,7 @@ impl Play {
             pool,
             anonymous,
             lazy,
+            address: address.map(str::to_owned),
             client: client.filter(|_| anonymous && bounded),
             brief: anonymous && !own_idle,
             user: None,
