@@ -201,6 +201,7 @@ impl Play {
             (Ok(Got::Created(created)), Outcome::Made(number, token)) => {
                 assert_eq!(number, self.ids.len());
                 self.ids.push(created.id);
+                self.model.sessions[number].id = created.id.to_string();
                 self.tokens.insert(token, created.token.reveal());
             }
             (Ok(Got::LoggedIn(login)), Outcome::LoggedIn(token, reason)) => {

@@ -22,9 +22,6 @@ pub fn some(dice: &mut Dice, number: usize) -> Pool {
     pool.trade_failure = if dice.one_in(4) { TradeFailure::Refuse } else { TradeFailure::Keep };
     pool.audit_records = 100_000;
     vary(dice, &mut pool);
-    if dice.one_in(4) {
-        pool.anonymous_min_hold = Some(ms(3000));
-    }
     pool
 }
 
@@ -32,6 +29,9 @@ pub fn some(dice: &mut Dice, number: usize) -> Pool {
 pub fn vary(dice: &mut Dice, pool: &mut Pool) {
     pool.linger = ms(*dice.pick(&[0, 0, 30_000]));
     pool.min_hold = ms(*dice.pick(&[0, 0, 20_000]));
+    pool.lazy_linger = dice.one_in(3).then(|| ms(*dice.pick(&[0, 10_000, 50_000])));
+    pool.anonymous_min_hold = dice.one_in(4).then_some(ms(3000));
+    pool.lazy_min_hold = dice.one_in(3).then(|| ms(*dice.pick(&[0, 7_000, 40_000])));
     pool.reclaim = !dice.one_in(3);
     pool.overdraft = *dice.pick(&[Overdraft::None, Overdraft::None, Overdraft::Units(2), Overdraft::Percent(50)]);
     pool.overdraft_time = dice.one_in(2).then(|| ms(25_000));

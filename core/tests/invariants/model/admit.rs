@@ -7,7 +7,7 @@ use super::Model;
 use super::counts::Room;
 use super::line::{Lane, Offer};
 use super::pool::{Held, Rank};
-use super::session::Holder;
+use super::session::{Class, Holder};
 
 /// What is asked of a pool.
 #[derive(Clone, Debug)]
@@ -16,7 +16,8 @@ pub struct Ask {
     /// The session that asks; none is one to be made.
     pub session: Option<usize>,
     pub holder: Holder,
-    pub anonymous: bool,
+    /// The license class that it is asked as.
+    pub class: Class,
     /// The client of one to be made, if those are bounded.
     pub client: Option<usize>,
     pub rank: Rank,
@@ -34,7 +35,7 @@ impl Ask {
             pool,
             session,
             holder: Holder::Itself,
-            anonymous: false,
+            class: Class::Named,
             client: None,
             rank: Rank::Ordinary,
             count: 1,
@@ -43,8 +44,12 @@ impl Ask {
         }
     }
 
+    pub fn anonymous(&self) -> bool {
+        self.class == Class::Anonymous
+    }
+
     pub fn lane(&self) -> Lane {
-        if self.anonymous { Lane::Anonymous } else { Lane::Of(self.rank) }
+        if self.anonymous() { Lane::Anonymous } else { Lane::Of(self.rank) }
     }
 }
 
@@ -157,7 +162,7 @@ impl Model {
     /// Of a pool with as many units of anonymous sessions as there may be, one goes for another one.
     fn keep_to_the_anonymous_cap(&mut self, ask: &Ask, spared: [&Holder; 2], wanted: u64) -> Result<(), DenyReason> {
         let pool = ask.pool;
-        let Some(cap) = self.pools[pool].rules.anonymous_cap.filter(|_| ask.anonymous) else { return Ok(()) };
+        let Some(cap) = self.pools[pool].rules.anonymous_cap.filter(|_| ask.anonymous()) else { return Ok(()) };
         let left = move |model: &Self| cap.saturating_sub(model.anonymous(pool));
         let whom = self.pools[pool].rules.evict.min(Evict::Anonymous);
         if left(self) >= wanted || self.evict(ask, spared, whom, wanted, &left) {
@@ -215,7 +220,7 @@ impl Model {
         let soft = matches!(ask.rank, Rank::Reserved(_)) && !pool.apart(ask.rank).1;
         match pool.rules.evict {
             _ if soft && wanted - room.all() <= room.unused => Evict::Any,
-            evict if ask.anonymous => evict.min(Evict::Anonymous),
+            evict if ask.anonymous() => evict.min(Evict::Anonymous),
             evict => evict,
         }
     }
@@ -226,12 +231,12 @@ impl Model {
         if !self.pools[pool].rules.reclaim {
             return;
         }
-        let (capacity, least) = (self.pools[pool].rules.capacity, self.pools[pool].least(false));
+        let (of, capacity) = (&self.pools[pool], self.pools[pool].rules.capacity);
         let lingers = |(holder, held): &(&Holder, &Held)| {
             let may_be_had = matches!(holder, Holder::User(_)) && !spared.contains(holder);
-            may_be_had && held.lingering > 0 && held.acquired + least <= self.now
+            may_be_had && held.lingering > 0 && of.ripe(held) <= self.now
         };
-        let users = self.pools[pool].held.iter().filter(lingers);
+        let users = of.held.iter().filter(lingers);
         let mut users: Vec<_> = users.map(|(holder, held)| (held.acquired, holder.clone())).collect();
         users.sort();
         for (_, holder) in users {
@@ -261,11 +266,14 @@ impl Model {
 
     /// Writes down what was worked out.
     fn hold(&mut self, ask: &Ask, wanted: u64, reserved: u64) {
-        let now = self.now;
-        let Some(held) = self.pools[ask.pool].held.get_mut(&ask.holder) else { return self.charge(ask) };
+        let (now, of) = (self.now, &self.pools[ask.pool]);
+        let Some(mut held) = of.held.get(&ask.holder).cloned() else { return self.charge(ask) };
         if wanted > 0 {
+            // All are held until the last of their times is over.
+            if held.units() == 0 || now + of.least(ask.class) >= of.ripe(&held) {
+                (held.acquired, held.class) = (now, ask.class);
+            }
             held.needed += wanted;
-            held.acquired = now;
         }
         if reserved > 0 {
             // Those of an earlier reservation count as nobody's in particular.
@@ -274,13 +282,14 @@ impl Model {
             }
             held.reserved += reserved;
         }
+        self.pools[ask.pool].held.insert(ask.holder.clone(), held);
         self.charge(ask);
     }
 
     /// The session has its new holder.
     fn charge(&mut self, ask: &Ask) {
         match ask.session {
-            None => self.arriving = Some((ask.pool, ask.anonymous)),
+            None => self.arriving = Some((ask.pool, ask.anonymous())),
             Some(number) if !ask.feature => self.sessions[number].holder = ask.holder.clone(),
             Some(_) => {}
         }

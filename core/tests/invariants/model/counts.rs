@@ -81,7 +81,7 @@ impl Model {
         let own = own.filter(|number| self.sessions[*number].anonymous).count();
         let orphans = self.pools[pool].orphans.iter().filter(|orphan| orphan.anonymous).count();
         let takers = self.pools[pool].held.iter().filter(|(name, _)| matches!(name, Holder::Taker(_, true)));
-        let waiters = self.pools[pool].line.iter().filter(|waiter| waiter.ask.anonymous);
+        let waiters = self.pools[pool].line.iter().filter(|waiter| waiter.ask.anonymous());
         let offered = waiters.filter_map(|waiter| waiter.offer).map(|offer| offer.units).sum::<u64>();
         let arriving = u64::from(self.arriving == Some((pool, true)));
         (own + orphans) as u64 + arriving + takers.map(|(_, held)| held.units()).sum::<u64>() + offered

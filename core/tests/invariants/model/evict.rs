@@ -67,7 +67,7 @@ impl Model {
             return None;
         }
         if session.holder == Holder::Itself {
-            return (session.licensed + pool.least(session.anonymous) <= self.now).then(|| vec![number]);
+            return (session.licensed + pool.least(session.class()) <= self.now).then(|| vec![number]);
         }
         let held = pool.held.get(&session.holder)?;
         let connections = self.connections(ask.pool, &session.holder);
@@ -75,7 +75,7 @@ impl Model {
         // As many as it takes to free a unit: all, or none.
         let count = (1..=connections).find(|count| after(*count) < held.needed)?;
         let free = held.needed - after(count);
-        if held.acquired + pool.least(false) > self.now || free > held.units() - held.reserved {
+        if pool.ripe(held) > self.now || free > held.units() - held.reserved {
             return None;
         }
         let mut group = self.charged(ask.pool, &session.holder);

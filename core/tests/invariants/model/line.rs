@@ -138,7 +138,8 @@ impl Model {
         if wanted == 0 {
             return Ok(Offer { units: 0, reserved: 0 });
         }
-        if ask.anonymous && self.pools[pool].rules.anonymous_cap.is_some_and(|cap| self.anonymous(pool) + wanted > cap)
+        if ask.anonymous()
+            && self.pools[pool].rules.anonymous_cap.is_some_and(|cap| self.anonymous(pool) + wanted > cap)
         {
             return Err(false);
         }

@@ -76,12 +76,14 @@ impl Model {
         self.tell_level(pool);
     }
 
-    /// What has lingered long enough is free, one holder after the other, and who waits has it.
+    /// What has lingered long enough is free, one holder after the other in the order of their names, and who waits has it.
     fn tidy(&mut self, pool: usize) {
         let now = self.now;
         let over = |held: &pool::Held| held.lingering > 0 && held.until <= now;
-        let users = self.pools[pool].held.iter().filter(|(_, held)| over(held));
-        for holder in users.map(|(holder, _)| holder.clone()).collect::<Vec<_>>() {
+        let holders = self.pools[pool].held.iter().filter(|(_, held)| over(held));
+        let mut holders: Vec<_> = holders.map(|(holder, _)| holder.clone()).collect();
+        holders.sort_by_key(|holder| self.name_of(holder));
+        for holder in holders {
             self.dismiss(pool, &holder);
             self.settle(pool);
         }
@@ -90,6 +92,15 @@ impl Model {
             self.settle(pool);
         }
         self.serve(pool);
+    }
+
+    /// Sessions that took something for themselves go by their ids, before all users.
+    fn name_of(&self, holder: &Holder) -> (bool, bool, String) {
+        match holder {
+            Holder::Taker(number, anonymous) => (false, *anonymous, self.sessions[*number].id.clone()),
+            Holder::User(user) => (true, false, user.clone()),
+            Holder::Nobody | Holder::Itself => (true, false, String::new()),
+        }
     }
 
     fn new_token(&mut self) -> usize {
@@ -151,7 +162,7 @@ impl Model {
         // What lingers may be had by who waits once it was held for its minimal time.
         let ripe = self.pools.iter().filter(|pool| !pool.line.is_empty()).flat_map(|pool| {
             let lingers = pool.held.values().filter(|held| held.lingering > 0);
-            lingers.map(|held| held.acquired + pool.least(false)).filter(|ripe| *ripe > self.now)
+            lingers.map(|held| pool.ripe(held)).filter(|ripe| *ripe > self.now)
         });
         sessions.into_iter().chain(timers).chain(lingering).chain(ripe).min()
     }

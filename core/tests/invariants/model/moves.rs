@@ -4,7 +4,7 @@ use libsession_core::{DenyReason, EndReason, LazyUntil, TradeFailure};
 
 use super::admit::Ask;
 use super::pool::{Held, Orphan, Rank};
-use super::session::{Holder, Session, Taken};
+use super::session::{Class, Holder, Session, Taken};
 use super::{GRACE, IDLE, Model, NEVER, groups_of};
 
 /// What somebody may wait for.
@@ -54,8 +54,8 @@ impl Model {
         let ask = match wish {
             Wish::Create(session) => {
                 let pool = session.pool.filter(|_| session.lazy.is_none())?;
-                let (anonymous, client) = (session.anonymous, session.client);
-                Ask { anonymous, client, ..Ask::itself(pool, None) }
+                let (class, client) = (session.class(), session.client);
+                Ask { class, client, ..Ask::itself(pool, None) }
             }
             Wish::Login { number, user, .. } | Wish::Trade { number, user, .. } => {
                 let session = &self.sessions[*number];
@@ -66,7 +66,8 @@ impl Model {
                 if !takes && !trades {
                     return None;
                 }
-                Ask { holder, rank: self.pools[pool].rank(user, groups_of(user)), ..Ask::itself(pool, Some(*number)) }
+                let rank = self.pools[pool].rank(user, groups_of(user));
+                Ask { holder, class: session.class().of_a_user(), rank, ..Ask::itself(pool, Some(*number)) }
             }
             Wish::Take { number, pool, count, groups, .. } => {
                 let session = &self.sessions[*number];
@@ -74,8 +75,8 @@ impl Model {
                     Some(user) => (self.holder(*pool, *number, user), self.pools[*pool].rank(user, groups)),
                     None => (Holder::Taker(*number, session.anonymous), Rank::Ordinary),
                 };
-                let anonymous = matches!(holder, Holder::Taker(_, true));
-                Ask { holder, rank, anonymous, count: *count, feature: true, ..Ask::itself(*pool, Some(*number)) }
+                let class = holder.class_of_takes();
+                Ask { holder, rank, class, count: *count, feature: true, ..Ask::itself(*pool, Some(*number)) }
             }
         };
         Some(Ask { priority, ..ask })
@@ -192,7 +193,8 @@ impl Model {
             return Ok(());
         }
         let rank = self.pools[pool].rank(user, groups_of(user));
-        let ask = Ask { holder: to, rank, priority, ..Ask::itself(pool, Some(number)) };
+        let class = session.class().of_a_user();
+        let ask = Ask { holder: to, class, rank, priority, ..Ask::itself(pool, Some(number)) };
         self.admit(&ask, place).map_err(|reason| (pool, reason))?;
         let session = &mut self.sessions[number];
         if session.lazy.take().is_some() {
@@ -209,7 +211,7 @@ impl Model {
     pub fn logout(&mut self, number: usize) -> Result<(), DenyReason> {
         let session = &self.sessions[number];
         if let (Some(pool), Holder::User(_)) = (session.pool, &session.holder) {
-            let ask = Ask::itself(pool, Some(number));
+            let ask = Ask { class: session.class(), ..Ask::itself(pool, Some(number)) };
             self.admit(&ask, None).inspect_err(|_| self.pools[pool].denials += 1)?;
         }
         self.sessions[number].user = None;
@@ -220,7 +222,7 @@ impl Model {
     pub fn license(&mut self, number: usize, moment: LazyUntil) -> Result<(), DenyReason> {
         let session = &self.sessions[number];
         let Some(pool) = session.pool.filter(|_| session.lazy == Some(moment)) else { return Ok(()) };
-        let ask = Ask::itself(pool, Some(number));
+        let ask = Ask { class: Class::Lazy, ..Ask::itself(pool, Some(number)) };
         self.admit(&ask, None).inspect_err(|_| self.pools[pool].denials += 1)?;
         (self.sessions[number].lazy, self.sessions[number].licensed) = (None, self.now);
         Ok(())
@@ -262,7 +264,7 @@ impl Model {
         if takes[position].count == 0 {
             takes.remove(position);
         }
-        self.shrink(taken.pool, &taken.holder, true);
+        self.shrink(taken.pool, &taken.holder, Some(taken.holder.class_of_takes()));
         self.settle(taken.pool);
         self.serve(taken.pool);
     }
@@ -271,25 +273,22 @@ impl Model {
     pub fn leave_holder(&mut self, number: usize) -> Holder {
         let holder = std::mem::replace(&mut self.sessions[number].holder, Holder::Nobody);
         if let Some(pool) = self.sessions[number].pool {
-            self.shrink(pool, &holder, false);
+            self.shrink(pool, &holder, None);
         }
         holder
     }
 
-    /// A holder has fewer connections: what those don't need lingers, or is free.
-    fn shrink(&mut self, pool: usize, holder: &Holder, lingers: bool) {
+    /// A holder has fewer connections: what those don't need lingers for who `leaves`, or is free.
+    fn shrink(&mut self, pool: usize, holder: &Holder, leaves: Option<Class>) {
         let connections = self.connections(pool, holder);
         let of = &self.pools[pool];
         let Some(mut held) = of.held.get(holder).cloned() else { return };
         let needed = of.units(connections, held.needed);
         let spare = held.needed - needed;
         held.needed = needed;
-        let (linger, least) = match holder {
-            Holder::Taker(_, anonymous) => (0, of.least(*anonymous)),
-            _ => (of.rules.linger.as_millis() as u64, of.least(false)),
-        };
-        let until = (self.now + linger).max(held.acquired + least);
-        if lingers && spare > 0 && until > self.now {
+        let linger = leaves.filter(|_| matches!(holder, Holder::User(_))).map_or(0, |class| of.linger(class));
+        let until = (self.now + linger).max(of.ripe(&held));
+        if leaves.is_some() && spare > 0 && until > self.now {
             held.lingering += spare;
             held.until = held.until.max(until);
         }
@@ -311,12 +310,13 @@ impl Model {
             self.tidy(pool);
             let session = &mut self.sessions[number];
             let holder = std::mem::replace(&mut session.holder, Holder::Nobody);
-            let (anonymous, until) = (session.anonymous, session.licensed + self.pools[pool].least(session.anonymous));
+            let (anonymous, class) = (session.anonymous, session.class());
+            let until = session.licensed + self.pools[pool].least(class);
             if holder == Holder::Itself && until > self.now {
                 self.pools[pool].orphans.push(Orphan { anonymous, until });
             }
             self.sessions[number].client = None;
-            self.shrink(pool, &holder, true);
+            self.shrink(pool, &holder, Some(class));
             self.settle(pool);
             self.serve(pool);
         }

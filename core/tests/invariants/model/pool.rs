@@ -6,7 +6,7 @@ use libsession_core::{Evict, Overdraft, UnitRule, reason::AtSessionLimit};
 
 use super::level::{Level, Told};
 use super::line::Waiter;
-use super::session::Holder;
+use super::session::{Class, Holder};
 
 /// What a user is to a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,8 +26,9 @@ pub struct Held {
     /// Units that it has beside, until then.
     pub lingering: u64,
     pub until: u64,
-    /// When it took a unit last.
+    /// When it took a unit, and as which class: of those that it has, the one that is held longest.
     pub acquired: u64,
+    pub class: Class,
     /// So many of its units count as reserved, for this rank.
     pub reserved: u64,
     pub rank: Rank,
@@ -35,7 +36,15 @@ pub struct Held {
 
 impl Held {
     pub fn new(now: u64) -> Self {
-        Self { needed: 0, lingering: 0, until: 0, acquired: now, reserved: 0, rank: Rank::Ordinary }
+        Self {
+            needed: 0,
+            lingering: 0,
+            until: 0,
+            acquired: now,
+            class: Class::Named,
+            reserved: 0,
+            rank: Rank::Ordinary,
+        }
     }
 
     pub fn units(&self) -> u64 {
@@ -165,9 +174,24 @@ impl Pool {
     }
 
     /// How long a unit is held at least.
-    pub fn least(&self, anonymous: bool) -> u64 {
-        let own = self.rules.anonymous_min_hold.filter(|_| anonymous);
+    pub fn least(&self, class: Class) -> u64 {
+        let own = match class {
+            Class::Named => None,
+            Class::Anonymous => self.rules.anonymous_min_hold,
+            Class::Lazy => self.rules.lazy_min_hold,
+        };
         own.unwrap_or(self.rules.min_hold).as_millis() as u64
+    }
+
+    /// How long a user's unit lingers that a session of this class needed last.
+    pub fn linger(&self, class: Class) -> u64 {
+        let own = self.rules.lazy_linger.filter(|_| class == Class::Lazy);
+        own.unwrap_or(self.rules.linger).as_millis() as u64
+    }
+
+    /// Until when a holder's units are held at least.
+    pub fn ripe(&self, held: &Held) -> u64 {
+        held.acquired + self.least(held.class)
     }
 
     /// Whether it may ever end a session for another.

@@ -12,6 +12,21 @@ pub enum Look {
     Gone(EndReason),
 }
 
+/// Which times of a pool count for a unit: by the license class of the session that takes it, or needs it last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    Named,
+    Anonymous,
+    Lazy,
+}
+
+impl Class {
+    /// That of the same session once it has a user.
+    pub fn of_a_user(self) -> Self {
+        if self == Self::Anonymous { Self::Named } else { self }
+    }
+}
+
 /// Who is charged.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Holder {
@@ -27,6 +42,11 @@ impl Holder {
     pub fn is_counted(&self) -> bool {
         matches!(self, Self::User(_) | Self::Taker(..))
     }
+
+    /// As which class it takes features.
+    pub fn class_of_takes(&self) -> Class {
+        if matches!(self, Self::Taker(_, true)) { Class::Anonymous } else { Class::Named }
+    }
 }
 
 /// A feature that was taken.
@@ -39,9 +59,13 @@ pub struct Taken {
 
 #[derive(Clone)]
 pub struct Session {
+    /// Its public id, as it was told when it was made.
+    pub id: String,
     pub application: usize,
     pub pool: Option<usize>,
     pub anonymous: bool,
+    /// Its license class is lazy, also once it has its unit.
+    pub lazily: bool,
     /// Takes its unit at this moment.
     pub lazy: Option<LazyUntil>,
     /// Its client's address, as it was told at the creation.
@@ -74,6 +98,15 @@ pub struct Session {
 }
 
 impl Session {
+    /// The class whose times count for what it takes for itself.
+    pub fn class(&self) -> Class {
+        match (self.anonymous, self.lazily) {
+            (true, _) => Class::Anonymous,
+            (false, true) => Class::Lazy,
+            (false, false) => Class::Named,
+        }
+    }
+
     pub fn deadline(&self) -> (u64, EndReason) {
         let idle = if self.idle == 0 || self.is_used() { NEVER } else { self.last_used + self.idle };
         if self.absolute_at <= idle {

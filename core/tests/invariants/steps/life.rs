@@ -43,9 +43,11 @@ impl Play {
         let bounded = pool.is_some_and(|pool| self.model.pools[pool].rules.anonymous_per_client.is_some());
         self.last_request += 1;
         let session = model::Session {
+            id: String::new(),
             application,
             pool,
             anonymous,
+            lazily: lazy.is_some(),
             lazy,
             address: address.map(str::to_owned),
             client: client.filter(|_| anonymous && bounded),
