@@ -236,6 +236,22 @@ impl Model {
         }
     }
 
+    /// Who waits for a session that ended, or within a request of it that is over, waits no more.
+    pub fn dismiss_waits(&mut self, session: usize, request: Option<usize>) {
+        for pool in 0..self.pools.len() {
+            let waits = self.pools[pool].line.iter().filter(|waiter| match waiter.wish.request() {
+                Some((number, within)) => number == session && request.is_none_or(|over| over == within),
+                None => false,
+            });
+            let mut places: Vec<u64> = waits.map(|waiter| waiter.place).collect();
+            places.sort_unstable();
+            for place in places {
+                self.leave_line(pool, place);
+                self.finished.push((place, Outcome::Gone));
+            }
+        }
+    }
+
     /// Somebody waits no more.
     pub fn leave_line(&mut self, pool: usize, place: u64) {
         let line = &mut self.pools[pool].line;

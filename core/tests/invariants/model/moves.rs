@@ -26,6 +26,18 @@ pub enum Wish {
     },
 }
 
+impl Wish {
+    /// The session and the request that it is wanted for.
+    pub fn request(&self) -> Option<(usize, usize)> {
+        match self {
+            Self::Create(_) => None,
+            Self::Login { number, request, .. }
+            | Self::Trade { number, request, .. }
+            | Self::Take { number, request, .. } => Some((*number, *request)),
+        }
+    }
+}
+
 /// What came of a wish.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -333,5 +345,6 @@ impl Model {
         let session = &mut self.sessions[number];
         session.ended = Some((self.now, reason));
         session.requests.clear();
+        self.dismiss_waits(number, None);
     }
 }

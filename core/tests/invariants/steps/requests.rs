@@ -28,6 +28,8 @@ impl Play {
             assert_eq!(finished.map_err(|error| error.deny_reason()), licensed.map_err(Some), "finish");
             let session = &mut self.model.sessions[number];
             session.leave(request, now);
+            self.model.dismiss_waits(number, Some(request));
+            let session = &mut self.model.sessions[number];
             if session.end_requested && session.requests.is_empty() {
                 self.model.end(number, EndReason::Ended);
             }
