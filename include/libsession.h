@@ -1745,7 +1745,7 @@ typedef struct lses_event_class {
    */
   lses_event_fn on_pool_low;
   /**
-   * A pool is exhausted.
+   * A pool is exhausted; or it left its overdraft, with fewer units available than `recovered`.
    */
   lses_event_fn on_pool_exhausted;
   /**
@@ -2252,7 +2252,7 @@ LSES_API void lses_config_free(struct lses_config *config);
 /**
  * Sets the table: "memory" (default), one of this process; or "file:PATH", one of all processes of this machine that name
  * the same directory, which is made if it is not there. A relative path is below the working directory at the time of
- * lses_manager_open(); at most 4,000 bytes. What is wrong with it is said by lses_manager_open().
+ * lses_manager_new(); at most 4,000 bytes. What is wrong with it is said by lses_manager_new().
  *
  * Threads: any. Does not block, may be called from a callback. Errors: LSES_E_INVALID. Since 0.1.0.
  */
@@ -2261,7 +2261,7 @@ LSES_API lses_status lses_config_set_store(struct lses_config *config, const cha
 /**
  * Sets what a table of "file:" syncs before a call returns: "relaxed" (default: ends, logouts and rotations; the rest within
  * 50 ms, so that a crash of the process loses nothing and one of the machine the last 50 ms) or "durable" (creations and
- * changes, too). lses_manager_open() refuses "durable" with "memory".
+ * changes, too). lses_manager_new() refuses "durable" with "memory".
  *
  * Threads: any. Does not block, may be called from a callback. Errors: LSES_E_INVALID. Since 0.1.0.
  */

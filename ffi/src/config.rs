@@ -300,7 +300,7 @@ fn change(config: *mut lses_config, change: impl FnOnce(&mut Config) -> Result<(
 
 /// Sets the table: "memory" (default), one of this process; or "file:PATH", one of all processes of this machine that name
 /// the same directory, which is made if it is not there. A relative path is below the working directory at the time of
-/// lses_manager_open(); at most 4,000 bytes. What is wrong with it is said by lses_manager_open().
+/// lses_manager_new(); at most 4,000 bytes. What is wrong with it is said by lses_manager_new().
 ///
 /// Threads: any. Does not block, may be called from a callback. Errors: LSES_E_INVALID. Since 0.1.0.
 #[unsafe(no_mangle)]
@@ -318,7 +318,7 @@ pub unsafe extern "C" fn lses_config_set_store(
 
 /// Sets what a table of "file:" syncs before a call returns: "relaxed" (default: ends, logouts and rotations; the rest within
 /// 50 ms, so that a crash of the process loses nothing and one of the machine the last 50 ms) or "durable" (creations and
-/// changes, too). lses_manager_open() refuses "durable" with "memory".
+/// changes, too). lses_manager_new() refuses "durable" with "memory".
 ///
 /// Threads: any. Does not block, may be called from a callback. Errors: LSES_E_INVALID. Since 0.1.0.
 #[unsafe(no_mangle)]

@@ -136,7 +136,7 @@ pub struct lses_event_class {
     pub on_context_lost: lses_event_fn,
     /// A pool runs low.
     pub on_pool_low: lses_event_fn,
-    /// A pool is exhausted.
+    /// A pool is exhausted; or it left its overdraft, with fewer units available than `recovered`.
     pub on_pool_exhausted: lses_event_fn,
     /// A pool has units again.
     pub on_pool_recovered: lses_event_fn,

@@ -8,7 +8,7 @@ use crate::config::Pool;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::GroupResolver;
 use crate::event::groups::Resolving;
-use crate::event::handler::Answer;
+use crate::event::handler::{Answer, Verdict};
 use crate::license::policy::Rank;
 use crate::manager::Then;
 use crate::reason::{EventKind, ThreadKind};
@@ -107,6 +107,7 @@ impl Engine {
 /// Why an answer of the resolver is none.
 fn unresolved(answer: &Answer, user: &str) -> Option<Error> {
     let why = match answer {
+        Answer::Verdict(Verdict::Deny(text)) => text.clone(),
         Answer::Verdict(_) | Answer::Skipped("not_registered") => return None,
         Answer::AsyncRequired => {
             let text = "the group resolver is asynchronous: use the asynchronous call";

@@ -44,14 +44,15 @@ pub struct GroupReply {
 }
 
 impl GroupReply {
-    /// The user belongs to these: at most 256, each 1 to 256 bytes. Anything else counts as a failure.
+    /// The user belongs to these: at most 256, each 1 to 256 bytes. Anything else denies the call, and is no failure of the
+    /// resolver: what one user's groups are called must not keep others out.
     pub fn groups(self, groups: Vec<String>) {
         match check_groups(&groups) {
             Ok(()) => {
                 self.event.choice.set_groups(groups);
                 self.reply.verdict(Verdict::Allow);
             }
-            Err(error) => self.reply.fail(error.message()),
+            Err(error) => self.reply.verdict(Verdict::Deny(error.message().to_owned())),
         }
     }
 

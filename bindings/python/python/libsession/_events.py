@@ -148,7 +148,7 @@ class EventClass:
         return self.on(EventKind.POOL_LOW, callback)
 
     def on_pool_exhausted(self, callback: _C) -> _C:
-        """A pool is exhausted."""
+        """A pool is exhausted; or it left its overdraft, with fewer units available than `recovered`."""
         return self.on(EventKind.POOL_EXHAUSTED, callback)
 
     def on_pool_recovered(self, callback: _C) -> _C:
