@@ -7,6 +7,7 @@ mod admin;
 mod classes;
 mod clock;
 mod config;
+mod coroutine;
 mod data;
 mod duration;
 mod errors;

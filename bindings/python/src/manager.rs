@@ -12,7 +12,7 @@ use pyo3::types::PyDict;
 use crate::config;
 use crate::duration::{shared_delta, timeout};
 use crate::errors::raise;
-use crate::future::{GivenUp, future, patient_future};
+use crate::future::Later;
 use crate::guard::{asking, attached, contain, detached};
 use crate::options::{self, Given, session_id};
 use crate::patient;
@@ -88,7 +88,7 @@ impl Manager {
         patient::result(py, create, at_once, later, undo).map(Created)
     }
 
-    /// As `create`; an awaitable.
+    /// As `create`; a coroutine.
     #[pyo3(
         signature = (application=None, *, client=None, data=None, license_class=None, idle_timeout=Given(None), absolute_timeout=None, wait=None, priority=None, ticket=None),
         text_signature = "($self, application=None, *, client=None, data=None, license_class=None, idle_timeout=..., absolute_timeout=None, wait=None, priority=None, ticket=None)"
@@ -109,9 +109,11 @@ impl Manager {
     ) -> PyResult<Bound<'py, PyAny>> {
         let (idle, waiting) = (&idle_timeout, (wait, priority, ticket));
         let create = options::create(application, client, data, license_class, idle, absolute_timeout, waiting)?;
+        let (shared, owner) = (self.shared.clone(), self.shared.clone());
+        let later = move |create, then| shared.create_async(create, then);
         let convert = |py: Python<'_>, created| Ok(Py::new(py, Created(created))?.into_any());
-        let later = |create, then| self.shared.create_async(create, then);
-        patient::awaitable(py, self.shared.deciders(), Some(&self.shared), create, convert, later)
+        let undo = move |created: CoreCreated| drop(owner.end(created.id, EndOptions::default()));
+        patient::coroutine(py, "acreate", &self.shared, create, later, convert, undo)
     }
 
     /// Makes a session and begins its first request, in one step.
@@ -169,10 +171,11 @@ impl Manager {
         let (idle, waiting) = (&idle_timeout, (wait, priority, ticket));
         let create = options::create(application, client, data, license_class, idle, absolute_timeout, waiting)?;
         let begin = options::begin(touch, lock, None, None)?;
-        let shared = self.shared.clone();
-        let convert = |py: Python<'_>, request| Ok(Py::new(py, Session::owned(request, shared))?.into_any());
-        let later = |create, then| self.shared.begin_new_async(create, begin, then);
-        patient::awaitable(py, self.shared.deciders(), Some(&self.shared), create, convert, later)
+        let (shared, owner) = (self.shared.clone(), self.shared.clone());
+        let later = move |create, then| shared.begin_new_async(create, begin, then);
+        let convert = |py: Python<'_>, request| Ok(Py::new(py, Session::owned(request, owner))?.into_any());
+        let undo = |request: Request| drop(request.end(EndOptions::default()));
+        patient::coroutine(py, "abegin_new", &self.shared, create, later, convert, undo)
     }
 
     /// Begins a request of the session that this token opens.
@@ -218,21 +221,23 @@ impl Manager {
         lock_timeout: Object<'_, 'py>,
         application: Object<'_, 'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let text = text_of(token);
+        let text = text_of(token).to_owned();
         let mut begin = options::begin(touch, lock, lock_timeout, application)?;
         begin.ticket = Some(Ticket::new());
-        let asks = begin.application.is_some() && self.shared.deciders();
-        let shared = self.shared.clone();
-        patient_future(
-            py,
-            asks,
-            GivenUp::lock(begin.ticket.clone()),
-            move |py, begun: Begin| {
-                let session = Session::begun(begun, shared).map_err(|error| raise(py, &error))?;
+        let (shared, owner, asked) = (self.shared.clone(), self.shared.clone(), self.shared.clone());
+        let enters = begin.application.is_some();
+        let call = Later {
+            asks: move || enters && asked.deciders(),
+            ticket: begin.ticket.clone(),
+            start: move |then| shared.begin_async(&text, begin, then),
+            convert: move |py: Python<'_>, begun: Begin| {
+                let session = Session::begun(begun, owner).map_err(|error| raise(py, &error))?;
                 Ok(Py::new(py, session)?.into_any())
             },
-            |then| self.shared.begin_async(text, begin, then),
-        )
+            // A request finishes when it is dropped.
+            undo: |begun: Begin| drop(begun),
+        };
+        call.into_coroutine(py, "abegin")
     }
 
     /// Uses a session without a request; returns the time until its deadline, None if it has none.
@@ -275,7 +280,7 @@ impl Manager {
         records::end_outcome(py, &outcome)
     }
 
-    /// As `end`; an awaitable.
+    /// As `end`; a coroutine.
     #[pyo3(signature = (id, *, level=None, reason=None, actor=None, note=None, wait=None))]
     #[allow(clippy::too_many_arguments)]
     fn aend<'py>(
@@ -289,13 +294,15 @@ impl Manager {
         wait: Object<'_, 'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let (id, end) = (session_id(py, id)?, options::end(level, reason, actor, note, wait)?);
-        let asks = self.shared.deciders() || end.wait.is_some();
-        future(
-            py,
-            asks,
-            |py, outcome| records::end_outcome(py, &outcome).map(Bound::unbind),
-            |then| self.shared.end_async(id, end, then),
-        )
+        let (shared, asked, waits) = (self.shared.clone(), self.shared.clone(), end.wait.is_some());
+        let call = Later {
+            asks: move || waits || asked.deciders(),
+            ticket: None,
+            start: move |then| shared.end_async(id, end, then),
+            convert: |py: Python<'_>, outcome| records::end_outcome(py, &outcome).map(Bound::unbind),
+            undo: drop,
+        };
+        call.into_coroutine(py, "aend")
     }
 
     #[pyo3(name = "_end_where")]

@@ -1,4 +1,4 @@
-//! Calls that may wait for license units, in both forms: one returns the result, the other an awaitable of it.
+//! Calls that may wait for license units, in both forms: one returns the result, the other a coroutine of it.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use libsession_core::session::QueueOptions;
 use libsession_core::{CreateOptions, FeatureOptions, LoginOptions};
 use pyo3::prelude::*;
 
-use crate::future::{GivenUp, patient_future};
+use crate::future::Later;
 use crate::shared::Shared;
 use crate::wait::{may_queue, wait_by_ticket};
 
@@ -51,16 +51,20 @@ pub fn result<O: Patient, T: Send + 'static>(
     wait_by_ticket(py, ticket, |then| later(options, then), undo)
 }
 
-/// An awaitable of the result: see [`future`](crate::future::future). A task that is cancelled leaves no place, and no session
-/// that was made by `owner` for it.
-pub fn awaitable<'py, O: Patient, T: Send + 'static>(
+/// A coroutine of the result: see [`Later`]. One that is given up leaves no place; what was given at that very moment is handed
+/// to `undo`.
+pub fn coroutine<'py, O: Patient + 'static, T: Send + 'static>(
     py: Python<'py>,
-    asks: bool,
-    owner: Option<&Arc<Shared>>,
+    name: &'static str,
+    shared: &Arc<Shared>,
     mut options: O,
+    later: impl FnOnce(O, Then<T>) + Send + 'static,
     convert: impl FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
-    later: impl FnOnce(O, Then<T>) + Send,
+    undo: impl FnOnce(T) + Send + 'static,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let given_up = GivenUp::new(options.queue(), owner);
-    patient_future(py, asks, given_up, convert, |then| later(options, then))
+    let shared = shared.clone();
+    let queue = options.queue();
+    let ticket = queue.ticket.clone().filter(|_| !queue.wait.is_zero());
+    let start = |then| later(options, then);
+    Later { asks: move || shared.deciders(), ticket, start, convert, undo }.into_coroutine(py, name)
 }

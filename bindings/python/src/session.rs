@@ -1,17 +1,19 @@
 //! A request in flight: its identity, its scope, and its life. The data are in [`data`](crate::data).
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use libsession_core::sync::Mutex;
-use libsession_core::{Begin, EndOutcome, Error, ErrorKind, LockMode, Request, Result, Subscript, Ticket, Value};
+use libsession_core::{
+    Begin, EndOutcome, Error, ErrorKind, LockMode, Logout, Request, Result, Subscript, Ticket, Value,
+};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyTuple, PyWeakrefMethods, PyWeakrefReference};
 
 use crate::duration::{duration, optional, timeout};
 use crate::errors::{invalid, raise};
-use crate::future::{GivenUp, Ready, future, patient_future};
+use crate::future::{Later, Ready};
 use crate::guard::{asking, attached, detached};
 use crate::options;
 use crate::patient;
@@ -236,26 +238,36 @@ impl Session {
         let at_once = crate::guard::contain(|| self.request.lock(mode, Some(std::time::Duration::ZERO)));
         match at_once {
             Err(error) if may_wait(py, &error, timeout)? => {
-                let ticket = Some(Ticket::new());
-                let undo = |()| drop(self.request.unlock(false));
+                let (ticket, before) = (Some(Ticket::new()), self.request.lock_mode().ok().flatten());
+                let undo = |()| drop(back_to(&self.request, before));
                 wait_by_ticket(py, ticket.clone(), |then| self.request.lock_async(mode, timeout, ticket, then), undo)
             }
             result => result.map_err(|error| raise(py, &error)),
         }
     }
 
-    /// As `lock`; an awaitable.
+    /// As `lock`; a coroutine.
     #[pyo3(signature = (mode=None, timeout=None))]
     fn alock<'py>(
-        &self,
-        py: Python<'py>,
+        this: &Bound<'py, Self>,
         mode: Option<&Bound<'py, PyAny>>,
         timeout: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let (mode, timeout) = (lock_mode(mode)?, optional("timeout", timeout)?);
-        let ticket = Some(Ticket::new());
-        let given_up = GivenUp::lock(ticket.clone());
-        patient_future(py, false, given_up, none, |then| self.request.lock_async(mode, timeout, ticket, then))
+        let (request, owner) = (this.get().request.clone(), this.get().request.clone());
+        let held = Arc::new(OnceLock::new());
+        let (before, ticket) = (held.clone(), Some(Ticket::new()));
+        let call = Later {
+            asks: || false,
+            ticket: ticket.clone(),
+            start: move |then| {
+                let _ = held.set(request.lock_mode().ok().flatten());
+                request.lock_async(mode, timeout, ticket, then);
+            },
+            convert: kept(this, none),
+            undo: move |()| drop(back_to(&owner, before.get().copied().flatten())),
+        };
+        call.into_coroutine(this.py(), "alock")
     }
 
     #[getter]
@@ -310,11 +322,10 @@ impl Session {
         records::login(py, &patient::result(py, options, at_once, later, drop)?)
     }
 
-    /// As `login`; an awaitable.
+    /// As `login`; a coroutine.
     #[pyo3(signature = (user, *, groups=None, wait=None, priority=None, ticket=None))]
     fn alogin<'py>(
-        &self,
-        py: Python<'py>,
+        this: &Bound<'py, Self>,
         user: &Bound<'py, PyAny>,
         groups: Option<&Bound<'py, PyAny>>,
         wait: Option<&Bound<'py, PyAny>>,
@@ -323,9 +334,11 @@ impl Session {
     ) -> PyResult<Bound<'py, PyAny>> {
         let user = options::required_text("user", user)?;
         let options = options::login(groups, (wait, priority, ticket))?;
-        let convert = |py: Python<'_>, login| records::login(py, &login).map(Bound::unbind);
-        let later = |options, then| self.request.login_async(&user, options, then);
-        patient::awaitable(py, self.manager.deciders(), None, options, convert, later)
+        let request = this.get().request.clone();
+        let later = move |options, then| request.login_async(&user, options, then);
+        let convert = kept(this, |py, login| records::login(py, &login).map(Bound::unbind));
+        // Who is logged in stays so.
+        patient::coroutine(this.py(), "alogin", &this.get().manager, options, later, convert, drop)
     }
 
     /// Tries the license trade again.
@@ -343,19 +356,19 @@ impl Session {
         patient::result(py, options, at_once, |options, then| self.request.trade_async(options, then), drop)
     }
 
-    /// As `trade`; an awaitable.
+    /// As `trade`; a coroutine.
     #[pyo3(signature = (*, groups=None, wait=None, priority=None, ticket=None))]
     fn atrade<'py>(
-        &self,
-        py: Python<'py>,
+        this: &Bound<'py, Self>,
         groups: Option<&Bound<'py, PyAny>>,
         wait: Option<&Bound<'py, PyAny>>,
         priority: Option<&Bound<'py, PyAny>>,
         ticket: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let options = options::login(groups, (wait, priority, ticket))?;
-        let later = |options, then| self.request.trade_async(options, then);
-        patient::awaitable(py, self.manager.deciders(), None, options, none, later)
+        let request = this.get().request.clone();
+        let later = move |options, then| request.trade_async(options, then);
+        patient::coroutine(this.py(), "atrade", &this.get().manager, options, later, kept(this, none), drop)
     }
 
     /// Takes a feature.
@@ -373,17 +386,18 @@ impl Session {
     ) -> PyResult<()> {
         let pool = options::required_text("pool", pool)?;
         let options = options::feature(count, groups, (wait, priority, ticket))?;
+        let times = options.count;
         let at_once = |options| asking(py, self.manager.deciders(), || self.request.take_feature(&pool, options));
         let later = |options, then| self.request.take_feature_async(&pool, options, then);
-        patient::result(py, options, at_once, later, drop)
+        let undo = |()| drop(self.request.return_feature(&pool, times));
+        patient::result(py, options, at_once, later, undo)
     }
 
-    /// As `take_feature`; an awaitable.
+    /// As `take_feature`; a coroutine.
     #[pyo3(signature = (pool, count=None, *, groups=None, wait=None, priority=None, ticket=None))]
     #[allow(clippy::too_many_arguments)]
     fn atake_feature<'py>(
-        &self,
-        py: Python<'py>,
+        this: &Bound<'py, Self>,
         pool: &Bound<'py, PyAny>,
         count: Option<&Bound<'py, PyAny>>,
         groups: Option<&Bound<'py, PyAny>>,
@@ -393,8 +407,11 @@ impl Session {
     ) -> PyResult<Bound<'py, PyAny>> {
         let pool = options::required_text("pool", pool)?;
         let options = options::feature(count, groups, (wait, priority, ticket))?;
-        let later = |options, then| self.request.take_feature_async(&pool, options, then);
-        patient::awaitable(py, self.manager.deciders(), None, options, none, later)
+        let (request, owner) = (this.get().request.clone(), this.get().request.clone());
+        let (taken, count) = (pool.clone(), options.count);
+        let later = move |options, then| request.take_feature_async(&pool, options, then);
+        let undo = move |()| drop(owner.return_feature(&taken, count));
+        patient::coroutine(this.py(), "atake_feature", &this.get().manager, options, later, kept(this, none), undo)
     }
 
     /// Returns a feature; how often.
@@ -423,20 +440,22 @@ impl Session {
         records::logout(py, &logout)
     }
 
-    /// As `logout`; an awaitable.
+    /// As `logout`; a coroutine.
     #[pyo3(signature = (force=false))]
-    fn alogout(this: Bound<'_, Self>, force: bool) -> PyResult<Bound<'_, PyAny>> {
-        let session = this.clone().unbind();
-        let inner = this.get();
-        future(
-            this.py(),
-            inner.manager.deciders(),
-            move |py, logout| {
+    fn alogout<'py>(this: &Bound<'py, Self>, force: bool) -> PyResult<Bound<'py, PyAny>> {
+        let (session, request, shared) =
+            (this.clone().unbind(), this.get().request.clone(), this.get().manager.clone());
+        let call = Later {
+            asks: move || shared.deciders(),
+            ticket: None,
+            start: move |then| request.logout_async(force, then),
+            convert: move |py: Python<'_>, logout: Logout| {
                 session.get().logged_out(&logout);
                 records::logout(py, &logout).map(Bound::unbind)
             },
-            |then| inner.request.logout_async(force, then),
-        )
+            undo: drop,
+        };
+        call.into_coroutine(this.py(), "alogout")
     }
 
     fn __repr__(&self) -> String {
@@ -449,8 +468,8 @@ impl Session {
 }
 
 impl Session {
-    fn logged_out(&self, logout: &libsession_core::Logout) {
-        if matches!(logout, libsession_core::Logout::Ended(_)) {
+    fn logged_out(&self, logout: &Logout) {
+        if matches!(logout, Logout::Ended(_)) {
             self.over.store(true, Ordering::Relaxed);
         }
     }
@@ -458,6 +477,29 @@ impl Session {
 
 fn none(py: Python<'_>, (): ()) -> PyResult<Py<PyAny>> {
     Ok(py.None())
+}
+
+/// As `convert`, and the session is not forgotten meanwhile, which would finish its request.
+fn kept<T, C>(
+    session: &Bound<'_, Session>,
+    convert: C,
+) -> impl FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + use<T, C>
+where
+    C: FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send,
+{
+    let session = session.clone().unbind();
+    move |py, value| {
+        drop(session);
+        convert(py, value)
+    }
+}
+
+/// Gives a lock back that nobody waits for any more: the request has the one that it held before, or none.
+fn back_to(request: &Request, before: Option<LockMode>) -> Result<()> {
+    match before {
+        Some(mode) => request.lock(mode, Some(std::time::Duration::ZERO)),
+        None => request.unlock(false),
+    }
 }
 
 fn lock_mode(mode: Option<&Bound<'_, PyAny>>) -> PyResult<LockMode> {

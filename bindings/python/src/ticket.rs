@@ -40,20 +40,3 @@ impl Ticket {
         if self.0.waits() { "<Ticket waits>" } else { "<Ticket>" }
     }
 }
-
-/// The done callback of a future whose call waits for units: a future that is cancelled gives its place up.
-#[pyclass(frozen, module = "libsession._native")]
-pub struct GiveUp(pub CoreTicket);
-
-#[pymethods]
-impl GiveUp {
-    fn __call__(&self, py: Python<'_>, future: &Bound<'_, PyAny>) -> PyResult<()> {
-        if future.call_method0("cancelled")?.extract()? {
-            detached(py, || {
-                self.0.cancel();
-                Ok(())
-            })?;
-        }
-        Ok(())
-    }
-}

@@ -145,9 +145,10 @@ class Manager(_native.Manager):
         lock_timeout: Duration | None = None,
         application: str | None = None,
     ) -> Opening:
-        """As `begin`, never blocking: await it, or use it in `async with`.
+        """As `begin`, a coroutine: await it, or use it in `async with`.
 
-        It is answered at once where nothing has to be waited for, and no thread is left for another.
+        It begins when it is awaited, is answered at once where nothing has to be waited for, and no thread is left for another.
+        When its task is cancelled, a request that began at that moment is finished.
         """
         return Opening(self._abegin(token, touch, lock, lock_timeout, application))
 
@@ -166,7 +167,10 @@ class Manager(_native.Manager):
         priority: int | None = None,
         ticket: Ticket | None = None,
     ) -> Opening:
-        """As `begin_new`; asynchronous callbacks are awaited."""
+        """As `begin_new`, a coroutine: await it, or use it in `async with`. Asynchronous callbacks are awaited.
+
+        A task that is cancelled while it awaits this leaves no place and no session: one that was just made is ended.
+        """
         return Opening(
             self._abegin_new(
                 application,

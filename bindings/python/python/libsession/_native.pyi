@@ -1,6 +1,6 @@
 """The native module; `libsession` re-exports what is public."""
 
-from collections.abc import Awaitable, ItemsView, Iterable, Iterator, KeysView, Mapping, MutableMapping, ValuesView
+from collections.abc import Awaitable, Coroutine, ItemsView, Iterable, Iterator, KeysView, Mapping, MutableMapping, ValuesView
 from datetime import datetime, timedelta
 from decimal import Decimal
 from types import EllipsisType, TracebackType
@@ -279,8 +279,8 @@ class Session(MutableMapping[str, Any]):
         Raises `LockTimeout`, at once on the thread of a running event loop. Ctrl-C ends the wait.
         """
 
-    def alock(self, mode: _Lock = None, timeout: Duration | None = None) -> Awaitable[None]:
-        """As `lock`, never blocking. A task that is cancelled while it awaits that waits no more."""
+    def alock(self, mode: _Lock = None, timeout: Duration | None = None) -> Coroutine[Any, Any, None]:
+        """As `lock`, a coroutine. When its task is cancelled, the request has the lock that it had before, or none."""
 
     @property
     def lock_mode(self) -> LockMode | None:
@@ -343,8 +343,12 @@ class Session(MutableMapping[str, Any]):
         wait: Duration | None = None,
         priority: int | None = None,
         ticket: Ticket | None = None,
-    ) -> Awaitable[Login]:
-        """As `login`; asynchronous callbacks are awaited."""
+    ) -> Coroutine[Any, Any, Login]:
+        """As `login`, a coroutine; asynchronous callbacks are awaited.
+
+        A task that is cancelled while it awaits this leaves no place. A login that was done at that moment stands, though the task
+        hears of the cancelling only: `user` and `token` tell.
+        """
 
     def trade(
         self,
@@ -366,8 +370,8 @@ class Session(MutableMapping[str, Any]):
         wait: Duration | None = None,
         priority: int | None = None,
         ticket: Ticket | None = None,
-    ) -> Awaitable[None]:
-        """As `trade`, never blocking."""
+    ) -> Coroutine[Any, Any, None]:
+        """As `trade`, a coroutine. When its task is cancelled: as `alogin`; `license_holder` tells."""
 
     def take_feature(
         self,
@@ -397,8 +401,11 @@ class Session(MutableMapping[str, Any]):
         wait: Duration | None = None,
         priority: int | None = None,
         ticket: Ticket | None = None,
-    ) -> Awaitable[None]:
-        """As `take_feature`, never blocking."""
+    ) -> Coroutine[Any, Any, None]:
+        """As `take_feature`, a coroutine.
+
+        A task that is cancelled while it awaits this leaves no place, and returns the feature if it was just taken.
+        """
 
     def return_feature(self, pool: str, count: int | None = None) -> int:
         """Returns a feature so often (default 1), or as often as it is taken, what was taken last first. Tells how often."""
@@ -409,8 +416,8 @@ class Session(MutableMapping[str, Any]):
     def logout(self, force: bool = False) -> Logout:
         """The user leaves; the session lives on under a new token. Raises `Denied` by `on_logout`, unless `force`."""
 
-    def alogout(self, force: bool = False) -> Awaitable[Logout]:
-        """As `logout`; asynchronous callbacks are awaited."""
+    def alogout(self, force: bool = False) -> Coroutine[Any, Any, Logout]:
+        """As `logout`, a coroutine; asynchronous callbacks are awaited. A logout that was done stands when its task is cancelled."""
 
     # event classes and attachments
     def event_class_add(self, name: str, namespace: str | None = None) -> None:
@@ -551,7 +558,7 @@ class Manager:
         Where there is no license unit it waits for one, at most `wait` (a timedelta or seconds on the manager's clock; none is not
         at all), in the queue of the pool, in the order of `priority` (-9 to 9, higher first, default 0), then of coming. Other
         threads run meanwhile; a signal handler that raises ends the wait, and so does `ticket.cancel()`. On an event loop's
-        thread it does not wait: use `acreate`. A task that is cancelled while it awaits that leaves no place and no session.
+        thread it does not wait: use `acreate`.
 
         Raises `Denied` (by `on_start`), `LicenseDenied`, `Cancelled`, `SessionLimit`, `Invalid`, `QuotaExceeded`.
         """
@@ -568,8 +575,11 @@ class Manager:
         wait: Duration | None = None,
         priority: int | None = None,
         ticket: Ticket | None = None,
-    ) -> Awaitable[Created]:
-        """As `create`; asynchronous `on_start` callbacks are awaited."""
+    ) -> Coroutine[Any, Any, Created]:
+        """As `create`, a coroutine: it begins when it is awaited. Asynchronous `on_start` callbacks are awaited.
+
+        A task that is cancelled while it awaits this leaves no place and no session: one that was just made is ended.
+        """
 
     def begin_new(
         self,
@@ -651,7 +661,7 @@ class Manager:
         actor: str | None = None,
         note: str | None = None,
         wait: Duration | None = None,
-    ) -> Awaitable[Receipt]: ...
+    ) -> Coroutine[Any, Any, Receipt]: ...
     @overload
     def aend(
         self,
@@ -662,8 +672,8 @@ class Manager:
         actor: str | None = None,
         note: str | None = None,
         wait: Duration | None = None,
-    ) -> Awaitable[Receipt | Extension]:
-        """As `end`, never blocking."""
+    ) -> Coroutine[Any, Any, Receipt | Extension]:
+        """As `end`, a coroutine. A session that was ended when the task is cancelled stays so."""
 
     def set_idle_timeout(self, id: str, value: Timeout) -> bool:
         """Sets the idle timeout of one session by its public id; False if it is not live."""
@@ -772,7 +782,7 @@ class Manager:
     def is_closed(self) -> bool: ...
     def _abegin(
         self, token: str, touch: _Touch, lock: _Lock, lock_timeout: Duration | None, application: str | None
-    ) -> Awaitable[Session]: ...
+    ) -> Coroutine[Any, Any, Session]: ...
     def _abegin_new(
         self,
         application: str | None,
@@ -786,7 +796,7 @@ class Manager:
         wait: Duration | None,
         priority: int | None,
         ticket: Ticket | None,
-    ) -> Awaitable[Session]: ...
+    ) -> Coroutine[Any, Any, Session]: ...
     def _end_where(
         self,
         filter: dict[str, Any],
