@@ -81,7 +81,13 @@ impl Engine {
             line(&mut text, "session", &format!("and {} more", found.connections - told_of));
         }
         let back = match (found.release_in, last_end) {
-            (Some(left), _) if found.connections == 0 => format!("in {} ms, unless the holder does", left.as_millis()),
+            (Some(left), _) if found.connections == 0 && found.is_user => {
+                format!("in {} ms, unless the holder does", left.as_millis())
+            }
+            // A session that ended does not come back to its units, and nobody else has them sooner.
+            (Some(left), _) if found.connections == 0 => {
+                format!("in {} ms, when its minimal time is over", left.as_millis())
+            }
             (_, Some(end)) => format!("in {} ms, when its last session ends unused", end.saturating_sub(now)),
             (_, None) => "when its last session ends".to_owned(),
         };
@@ -92,12 +98,12 @@ impl Engine {
             if let Some(evicted) = evicted(rules) {
                 line(&mut text, "sooner", &evicted);
             }
-            if found.kind != "session"
+            if found.is_user
                 && let Some(afterwards) = afterwards(&lingers)
             {
                 line(&mut text, "afterwards", &afterwards);
             }
-        } else if rules.reclaim {
+        } else if rules.reclaim && found.is_user {
             line(&mut text, "sooner", "when somebody finds no other unit, once its minimal time is over");
         }
         Ok(Some(UnitExplain { pool: pool.into(), holder: found, sessions, text }))

@@ -273,6 +273,8 @@ pub struct HolderUsage {
     pub lingering: u64,
     /// After what time those are free, if it does not come back.
     pub release_in: Option<Duration>,
+    /// Whether it is a user, who can come back to what lingers.
+    pub(crate) is_user: bool,
 }
 
 /// A recount from first principles beside the counters; both are always equal.

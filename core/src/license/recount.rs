@@ -72,8 +72,9 @@ pub(crate) fn usage(
             active: active(holder.since),
             lingering: holder.lingering,
             release_in: (holder.lingering > 0).then(|| left(holder.until)),
+            is_user: !Holder::takes(&name),
         };
-        holders.add(usage, Holder::takes(&name));
+        holders.add(usage);
     }
     for charged in sessions.into_iter().filter(|charged| charged.holder == Holder::Session) {
         let usage = HolderUsage {
@@ -84,6 +85,7 @@ pub(crate) fn usage(
             active: active(charged.since),
             lingering: 0,
             release_in: None,
+            is_user: false,
         };
         holders.add_own(usage);
     }
@@ -96,6 +98,7 @@ pub(crate) fn usage(
             active: Duration::ZERO,
             lingering: OWN,
             release_in: Some(left(orphan.until)),
+            is_user: false,
         };
         holders.add_own(usage);
     }
@@ -129,19 +132,19 @@ struct Holders {
 
 impl Holders {
     /// A holder in the books: a user, or a session for what it took.
-    fn add(&mut self, mut usage: HolderUsage, takes: bool) {
+    fn add(&mut self, mut usage: HolderUsage) {
         usage.kind = match (usage.connections, usage.lingering) {
             (0, _) => "lingering",
             (_, 0) => {
-                if takes {
-                    "session"
-                } else {
+                if usage.is_user {
                     "user"
+                } else {
+                    "session"
                 }
             }
             _ => "mixed",
         };
-        if takes {
+        if !usage.is_user {
             if self.join(&usage) {
                 return;
             }
