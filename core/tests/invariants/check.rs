@@ -26,6 +26,7 @@ impl Play {
             self.check_pool_events(pool);
         }
         assert_eq!(self.manager.check(), Ok(Vec::new()), "check");
+        self.check_unit();
         if let Some(number) = self.any() {
             self.check_session(number);
         }

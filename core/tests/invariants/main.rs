@@ -5,6 +5,7 @@
 
 mod check;
 mod dice;
+mod explain;
 mod model;
 mod play;
 mod pools;

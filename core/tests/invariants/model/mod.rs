@@ -12,11 +12,13 @@ mod line;
 mod moves;
 mod pool;
 mod session;
+mod unit;
 
 pub use level::Told as PoolTold;
 pub use moves::{Outcome, Wish};
 pub use pool::Pool;
 pub use session::{Holder, Look, Session};
+pub use unit::Unit;
 
 use libsession_core::{EndReason, LazyUntil};
 

@@ -325,7 +325,7 @@ impl Model {
             let (anonymous, class) = (session.anonymous, session.class());
             let until = session.licensed + self.pools[pool].least(class);
             if holder == Holder::Itself && until > self.now {
-                self.pools[pool].orphans.push(Orphan { anonymous, until });
+                self.pools[pool].orphans.push(Orphan { session: number, anonymous, until });
             }
             self.sessions[number].client = None;
             self.shrink(pool, &holder, Some(class));

@@ -26,6 +26,8 @@ pub struct Held {
     /// Units that it has beside, until then.
     pub lingering: u64,
     pub until: u64,
+    /// Since when it has held some without a break.
+    pub since: u64,
     /// When it took a unit, and as which class: of those that it has, the one that is held longest.
     pub acquired: u64,
     pub class: Class,
@@ -40,6 +42,7 @@ impl Held {
             needed: 0,
             lingering: 0,
             until: 0,
+            since: now,
             acquired: now,
             class: Class::Named,
             reserved: 0,
@@ -60,6 +63,8 @@ impl Held {
 /// A unit that outlived the session that was its own holder.
 #[derive(Clone, Debug)]
 pub struct Orphan {
+    /// The number of that session.
+    pub session: usize,
     pub anonymous: bool,
     pub until: u64,
 }

@@ -116,6 +116,11 @@ impl Session {
         }
     }
 
+    /// Whether it took a pool as a feature, for this holder.
+    pub fn has_taken(&self, pool: usize, holder: &Holder) -> bool {
+        self.takes.iter().any(|taken| taken.pool == pool && taken.holder == *holder)
+    }
+
     pub fn is_live(&self) -> bool {
         self.ended.is_none()
     }
