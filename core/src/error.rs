@@ -224,8 +224,14 @@ impl Error {
 
     /// No license unit.
     pub fn license_denied(pool: &str, reason: DenyReason, retry_after: Option<Duration>) -> Self {
+        let why = match reason {
+            DenyReason::PoolExhausted => "all that may be had are in use",
+            DenyReason::HolderLimit => "its holder has as many sessions as the pool allows",
+            DenyReason::Excluded => "the pool's lists keep its user out",
+            DenyReason::Reserved => "those that are free are kept for others",
+        };
         let mut error =
-            Self::new(ErrorKind::LicenseDenied, format!("no license unit of pool '{pool}': {}", reason.name()));
+            Self::new(ErrorKind::LicenseDenied, format!("no license unit of pool '{pool}': {} ({why})", reason.name()));
         error.0.deny = Some((reason, retry_after));
         error
     }
