@@ -2584,9 +2584,10 @@ LSES_API lses_status lses_manager_clone(const struct lses_manager *manager,
 
 /**
  * Frees a handle. With the last one the manager's threads stop, and sessions that are live then are gone without a
- * callback (with a store of "file:" they live on): call lses_manager_close() before. In the child of a fork the parent's memory
- * is left alone. NULL is fine. It does not
- * wait for a callback that still runs: keep callbacks' code and data until their drop_user_data was called.
+ * callback (with a store of "file:" they live on): call lses_manager_close() before. Its asynchronous calls that still wait are told
+ * LSES_E_CLOSED, and those whose results nobody has fetched from completions, too: what they came to is given back, as by
+ * lses_completions_free(). In the child of a fork the parent's memory is left alone. NULL is fine. It does not wait for a callback
+ * that still runs: keep callbacks' code and data until their drop_user_data was called.
  *
  * Threads: any. May be called from a callback, also of this manager: the rest is done when that returned. Since 0.1.0.
  */
@@ -2594,7 +2595,9 @@ LSES_API void lses_manager_free(struct lses_manager *manager);
 
 /**
  * Ends every session with the reason `shutdown`, delivers callbacks for at most `grace_ms`, and stops the threads. A
- * second close gives the first one's report. `out_report` may be NULL.
+ * second close gives the first one's report. Sessions and requests that its asynchronous calls came to and nobody has fetched from
+ * completions are given back, and the calls told LSES_E_CLOSED; those that still wait are told that or LSES_E_CLOSING.
+ * `out_report` may be NULL.
  *
  * Threads: any. Blocks, at most `grace_ms`. Inside of a callback of this manager it is deferred until that returned
  * (`deferred` is 1). Errors: LSES_E_INVALID. Since 0.1.0.
@@ -3535,7 +3538,7 @@ LSES_API lses_status lses_completions_new(struct lses_completions **out_completi
  * allocated for a call can be freed there. Nothing is lost by it: waits for license units and locks are cancelled, and of what was there
  * already, or comes all the same, a session that was made is ended, and a request that was begun is discarded and finished. What
  * was done for a request of the host (a login, a trade, a feature, a lock) stays with it. The descriptor is closed: take it out
- * of the event loop before. Free it before the managers. NULL is fine.
+ * of the event loop before. Managers may be closed and freed before it or after it, in any order. NULL is fine.
  *
  * Threads: any; it does not wait for a callback that another thread runs. May be called from a callback, also from one that it
  * runs. Since 0.1.0.

@@ -1,14 +1,14 @@
 //! What calls that do not block give their callbacks.
 
 use std::ffi::{c_char, c_void};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use libsession_core::manager::Then;
 use libsession_core::session::{Begin, Created, EndOptions, Login, QueueOptions};
-use libsession_core::{Error, Request, Result, Ticket};
+use libsession_core::{Error, ErrorKind, Manager, Request, Result, Ticket};
 
 use crate::bytes::{lses_str, put_text};
-use crate::completions::{Completions, completions, lses_completions};
+use crate::completions::{Completions, Wait, completions, lses_completions, manager_gone};
 use crate::guard::contained;
 use crate::handle;
 use crate::manager::{LSES_ID_SIZE, LSES_TOKEN_SIZE, Open};
@@ -100,20 +100,39 @@ impl Told {
         Ok(Self { callback: Callback::new(call, user_data), completions })
     }
 
-    /// The continuation of a call that may wait with this ticket, a new one if it has none: nothing may fail between this and the
-    /// call.
+    /// The continuation of a call that may wait with this ticket, a new one if it has none; `manager` is the one that ends it when
+    /// it goes. Nothing may fail between this and the call.
     pub(crate) fn then<T: Send + 'static, O: Outcome>(
         self,
         ticket: Option<&mut Option<Ticket>>,
+        manager: Option<&Arc<Open>>,
         outcome: impl FnOnce(T) -> O + Send + 'static,
     ) -> Result<Then<T>> {
         let callback = self.callback;
-        let Some(completions) = self.completions else {
+        let ticket = ticket.map(|ticket| ticket.get_or_insert_with(Ticket::new).clone());
+        if let Some(completions) = self.completions {
+            let wait = Wait { ticket, manager: manager.map_or(0, |manager| manager.number), units: O::UNITS };
+            let number = completions.begin(callback, wait)?;
+            return Ok(Box::new(move |result: Result<T>| completions.came(number, result.map(outcome))));
+        }
+        let Some((manager, ticket)) = manager.zip(ticket) else {
             return Ok(Box::new(move |result| callback.tell(result.map(outcome))));
         };
-        let ticket = ticket.map(|ticket| ticket.get_or_insert_with(Ticket::new).clone());
-        let number = completions.begin(callback, ticket)?;
-        Ok(Box::new(move |result: Result<T>| completions.came(number, result.map(outcome))))
+        let wait = manager.waits(ticket);
+        let manager = Arc::downgrade(manager);
+        Ok(Box::new(move |result: Result<T>| {
+            let result = match manager.upgrade() {
+                Some(manager) => {
+                    manager.waited(wait);
+                    result
+                }
+                None => result.map_err(|error| match error.kind() {
+                    ErrorKind::Cancelled => manager_gone(ErrorKind::Closed),
+                    _ => error,
+                }),
+            };
+            callback.tell(result.map(outcome));
+        }))
     }
 }
 
@@ -134,12 +153,20 @@ fn put<const N: usize>(room: &mut [c_char; N], text: &str) -> lses_str {
 }
 
 /// What a call came to.
-pub(crate) trait Outcome: Send + 'static {
+pub(crate) trait Outcome: Sized + Send + 'static {
+    /// Whether a call that comes to this and that a manager ends waits for units, not for a lock.
+    const UNITS: bool = false;
+
     /// Fills it in; the status is LSES_OK, or an outcome that is none.
     fn answer(self, room: &mut Room, answer: &mut lses_answer) -> Result<lses_status>;
 
-    /// Nobody learns of it: what only its callback would have known goes.
-    fn release(self);
+    /// Whether there is something that only its callback would know.
+    fn owns(&self) -> bool {
+        false
+    }
+
+    /// Nobody learns of it: that goes.
+    fn release(self) {}
 }
 
 /// Nothing but success; it stays with the request that it was done for.
@@ -147,8 +174,6 @@ impl Outcome for () {
     fn answer(self, _: &mut Room, _: &mut lses_answer) -> Result<lses_status> {
         Ok(LSES_OK)
     }
-
-    fn release(self) {}
 }
 
 /// The request knows the new token.
@@ -158,28 +183,30 @@ impl Outcome for Login {
         answer.trade = self.trade_denied.as_ref().map_or(LSES_OK, fail);
         Ok(LSES_OK)
     }
-
-    fn release(self) {}
 }
 
 /// A session that was made.
 pub(crate) struct Made {
     pub created: Created,
-    /// The manager, unless it was freed meanwhile.
-    pub manager: Weak<Open>,
+    /// Its manager, also when the host has freed that.
+    pub manager: Manager,
 }
 
 impl Outcome for Made {
+    const UNITS: bool = true;
+
     fn answer(self, room: &mut Room, answer: &mut lses_answer) -> Result<lses_status> {
         answer.id = put(&mut room.id, &self.created.id.to_string());
         answer.token = put(&mut room.token, &self.created.token.reveal());
         Ok(LSES_OK)
     }
 
+    fn owns(&self) -> bool {
+        true
+    }
+
     fn release(self) {
-        if let Some(manager) = self.manager.upgrade() {
-            released("a session", || manager.core.end(self.created.id, EndOptions::default()).map(drop));
-        }
+        released("a session", || self.manager.end(self.created.id, EndOptions::default()).map(drop));
     }
 }
 
@@ -187,9 +214,15 @@ impl Outcome for Made {
 pub(crate) struct First(pub Request);
 
 impl Outcome for First {
+    const UNITS: bool = true;
+
     fn answer(self, _: &mut Room, answer: &mut lses_answer) -> Result<lses_status> {
         answer.request = handle::insert(self.0)?;
         Ok(LSES_OK)
+    }
+
+    fn owns(&self) -> bool {
+        true
     }
 
     fn release(self) {
@@ -210,6 +243,10 @@ impl Outcome for Begin {
                 gone(reason)
             }
         })
+    }
+
+    fn owns(&self) -> bool {
+        matches!(self, Self::Live(_))
     }
 
     fn release(self) {

@@ -1,14 +1,14 @@
 //! Where the results of asynchronous calls wait for the host's own thread.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 
 use libsession_core::{Error, ErrorKind, Result, Ticket};
 
 use crate::answer::{Callback, Outcome};
 use crate::bytes::Out;
 use crate::guard::{done, quiet};
-use crate::handle::{self, Table, Tables, Tenant, lock};
+use crate::handle::{self, Table, Tables, Tenant, lock, tables};
 use crate::poll::Bell;
 use crate::status::lses_status;
 
@@ -39,13 +39,33 @@ struct State {
     /// Calls whose callback was not called yet, by number.
     calls: BTreeMap<u64, Call>,
     /// What has come of some of them, first come first.
-    ready: VecDeque<(u64, Came)>,
+    ready: VecDeque<Ready>,
+}
+
+/// What has come of a call, by its number.
+struct Ready {
+    number: u64,
+    came: Came,
+    /// Whether there is something to give back.
+    owns: bool,
 }
 
 struct Call {
     callback: Callback,
-    /// Gives up what it waits for.
-    ticket: Option<Ticket>,
+    wait: Wait,
+    /// Its manager goes: what comes of it is given back, and this is what it is told when its wait is given up.
+    left: Option<ErrorKind>,
+}
+
+/// What a call waits with.
+#[derive(Default)]
+pub(crate) struct Wait {
+    /// Gives it up.
+    pub ticket: Option<Ticket>,
+    /// The manager that ends it when it goes; 0 if a request does.
+    pub manager: u64,
+    /// Whether that is for units.
+    pub units: bool,
 }
 
 /// A result: told to the callback, or released.
@@ -74,14 +94,14 @@ impl Completions {
     }
 
     /// A call begins; its number. Errors: `closed`.
-    pub(crate) fn begin(&self, callback: Callback, ticket: Option<Ticket>) -> Result<u64> {
+    pub(crate) fn begin(&self, callback: Callback, wait: Wait) -> Result<u64> {
         let mut state = lock(&self.state);
         if state.bell.is_none() {
             return Err(freed());
         }
         state.last += 1;
         let number = state.last;
-        state.calls.insert(number, Call { callback, ticket });
+        state.calls.insert(number, Call { callback, wait, left: None });
         Ok(number)
     }
 
@@ -91,21 +111,21 @@ impl Completions {
         if self.epoch != handle::epoch() {
             return;
         }
-        let came: Came = Box::new(move |callback| match (callback, result) {
-            (Some(callback), result) => callback.tell(result),
-            (None, Ok(outcome)) => outcome.release(),
-            (None, Err(_)) => {}
-        });
+        let cancelled = result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Cancelled);
+        let mut ready = Ready { number, owns: result.as_ref().is_ok_and(Outcome::owns), came: told(result) };
         let unwanted = {
             let mut state = lock(&self.state);
-            if state.calls.contains_key(&number) {
-                state.ready.push_back((number, came));
-                if let (1, Some(bell)) = (state.ready.len(), &state.bell) {
-                    bell.ring();
+            match state.calls.get(&number).map(|call| call.left) {
+                Some(left) => {
+                    let kind = left.map(|kind| if cancelled { kind } else { ErrorKind::Closed });
+                    let unwanted = kind.filter(|_| ready.owns || cancelled).map(|kind| ready.give_back(kind));
+                    state.ready.push_back(ready);
+                    if let (1, Some(bell)) = (state.ready.len(), &state.bell) {
+                        bell.ring();
+                    }
+                    unwanted
                 }
-                None
-            } else {
-                Some(came)
+                None => Some(ready.came),
             }
         };
         if let Some(came) = unwanted {
@@ -116,7 +136,7 @@ impl Completions {
     /// What is ready first, with whom to tell.
     fn next(&self) -> Option<(Callback, Came)> {
         let mut state = lock(&self.state);
-        let (number, came) = state.ready.pop_front()?;
+        let Ready { number, came, .. } = state.ready.pop_front()?;
         if let (true, Some(bell)) = (state.ready.is_empty(), &state.bell) {
             bell.hush();
         }
@@ -151,21 +171,72 @@ impl Completions {
             state.bell = None;
             (std::mem::take(&mut state.calls), std::mem::take(&mut state.ready))
         };
-        for (number, came) in ready {
-            came(None);
-            if let Some(call) = calls.get_mut(&number) {
-                call.ticket = None;
+        for Ready { number, .. } in &ready {
+            if let Some(call) = calls.get_mut(number) {
+                call.wait.ticket = None;
             }
         }
-        for call in calls.values() {
-            if let Some(ticket) = &call.ticket {
-                ticket.cancel();
-            }
-        }
+        // Before something is given back: nobody who waits shall get it.
+        calls.values().filter_map(|call| call.wait.ticket.as_ref()).for_each(Ticket::cancel);
+        ready.into_iter().for_each(|ready| (ready.came)(None));
         for call in calls.into_values() {
             call.callback.tell::<()>(Err(freed()));
         }
     }
+}
+
+impl Completions {
+    /// A manager goes: what its calls came to and nobody fetched, to be given back, and what gives up those that wait. What they still
+    /// come to is given back, too.
+    fn leave(&self, manager: u64, freed: bool) -> (Vec<Came>, Vec<Ticket>) {
+        let state = &mut *lock(&self.state);
+        let (mut unwanted, mut tickets) = (Vec::new(), Vec::new());
+        for ready in &mut state.ready {
+            let call = state.calls.get_mut(&ready.number).filter(|call| call.wait.manager == manager);
+            let Some(call) = call else { continue };
+            // It is over, and its ticket perhaps another call's.
+            call.wait = Wait::default();
+            if ready.owns {
+                unwanted.push(ready.give_back(ErrorKind::Closed));
+            }
+        }
+        for call in state.calls.values_mut().filter(|call| call.wait.manager == manager) {
+            call.left = Some(if freed { ErrorKind::Closed } else { ErrorKind::Closing });
+            // Who waits for a lock is told by the close, what has become of its session.
+            tickets.extend(call.wait.ticket.clone().filter(|_| freed || call.wait.units));
+        }
+        (unwanted, tickets)
+    }
+}
+
+/// A manager closes, or is freed: then nobody waits for it any more. What nobody fetched is given back.
+pub(crate) fn leave(manager: u64, freed: bool) {
+    let queues: Vec<_> = lock(&tables().queues).iter().filter_map(Weak::upgrade).collect();
+    let (unwanted, tickets): (Vec<_>, Vec<_>) = queues.iter().map(|queue| queue.leave(manager, freed)).unzip();
+    // Before something is given back: nobody who waits shall get it.
+    tickets.iter().flatten().for_each(Ticket::cancel);
+    unwanted.into_iter().flatten().for_each(|came| came(None));
+}
+
+impl Ready {
+    /// What is to be released, in place of which the callback is told that the manager has gone.
+    fn give_back(&mut self, kind: ErrorKind) -> Came {
+        self.owns = false;
+        std::mem::replace(&mut self.came, told::<()>(Err(manager_gone(kind))))
+    }
+}
+
+fn told<O: Outcome>(result: Result<O>) -> Came {
+    Box::new(move |callback| match (callback, result) {
+        (Some(callback), result) => callback.tell(result),
+        (None, Ok(outcome)) => outcome.release(),
+        (None, Err(_)) => {}
+    })
+}
+
+/// For a call whose manager has gone.
+pub(crate) fn manager_gone(kind: ErrorKind) -> Error {
+    Error::new(kind, "the manager was closed or freed before the result of this call was fetched")
 }
 
 fn freed() -> Error {
@@ -179,7 +250,13 @@ fn freed() -> Error {
 pub unsafe extern "C" fn lses_completions_new(out_completions: *mut *mut lses_completions) -> lses_status {
     done(|| {
         let out = Out::handle(out_completions, "out_completions")?;
-        out.set(handle::insert(Arc::new(Completions::new()?))?);
+        let queue = Arc::new(Completions::new()?);
+        {
+            let mut all = lock(&tables().queues);
+            all.retain(|one| one.strong_count() > 0);
+            all.push(Arc::downgrade(&queue));
+        }
+        out.set(handle::insert(queue)?);
         Ok(())
     })
 }
@@ -188,7 +265,7 @@ pub unsafe extern "C" fn lses_completions_new(out_completions: *mut *mut lses_co
 /// allocated for a call can be freed there. Nothing is lost by it: waits for license units and locks are cancelled, and of what was there
 /// already, or comes all the same, a session that was made is ended, and a request that was begun is discarded and finished. What
 /// was done for a request of the host (a login, a trade, a feature, a lock) stays with it. The descriptor is closed: take it out
-/// of the event loop before. Free it before the managers. NULL is fine.
+/// of the event loop before. Managers may be closed and freed before it or after it, in any order. NULL is fine.
 ///
 /// Threads: any; it does not wait for a callback that another thread runs. May be called from a callback, also from one that it
 /// runs. Since 0.1.0.
@@ -262,6 +339,10 @@ mod tests {
             Ok(LSES_OK)
         }
 
+        fn owns(&self) -> bool {
+            true
+        }
+
         fn release(self) {
             self.0.released.fetch_add(1, Ordering::SeqCst);
         }
@@ -289,7 +370,7 @@ mod tests {
     #[test]
     fn each_call_is_told_once_and_what_comes_too_late_is_released() {
         let (queue, seen) = (Completions::new().expect("a queue"), Arc::new(Seen::default()));
-        let numbers: Vec<u64> = (0..4).map(|_| queue.begin(callback(&seen), None).expect("open")).collect();
+        let numbers: Vec<u64> = (0..4).map(|_| queue.begin(callback(&seen), Wait::default()).expect("open")).collect();
         assert!(!readable(fd(&queue)));
         queue.came(numbers[2], Ok(Seat(seen.clone())));
         queue.came(numbers[0], Ok(Seat(seen.clone())));
@@ -299,16 +380,43 @@ mod tests {
         assert_eq!(counts(&seen), [1, 0, 0]);
         // One is ready and nobody fetches it, two are on their way.
         let ticket = Ticket::new();
-        let fifth = queue.begin(callback(&seen), Some(ticket.clone())).expect("open");
+        let fifth =
+            queue.begin(callback(&seen), Wait { ticket: Some(ticket.clone()), ..Wait::default() }).expect("open");
         queue.close();
         assert_eq!(counts(&seen), [1, 4, 1]);
         for late in [numbers[1], numbers[3], fifth] {
             queue.came(late, Ok(Seat(seen.clone())));
         }
         assert_eq!((counts(&seen), queue.run(9)), ([1, 4, 4], 0));
-        assert!(queue.begin(callback(&seen), None).is_err_and(|error| error.kind() == ErrorKind::Closed));
+        assert!(queue.begin(callback(&seen), Wait::default()).is_err_and(|error| error.kind() == ErrorKind::Closed));
         queue.close();
         assert_eq!(counts(&seen), [1, 4, 4]);
+    }
+
+    #[test]
+    fn a_manager_that_goes_gives_back_what_is_its_own() {
+        let (queue, seen) = (Completions::new().expect("a queue"), Arc::new(Seen::default()));
+        let begin = |manager: u64| {
+            let wait = Wait { ticket: Some(Ticket::new()), manager, units: manager == 1 };
+            queue.begin(callback(&seen), wait).expect("open")
+        };
+        let [ready, other, pending, request, failed, cancelled] = [1, 2, 1, 0, 1, 1].map(begin);
+        for number in [ready, other, request] {
+            queue.came(number, Ok(Seat(seen.clone())));
+        }
+        queue.came::<()>(failed, Err(Error::absent()));
+        let (unwanted, tickets) = queue.leave(1, false);
+        assert_eq!((unwanted.len(), tickets.len()), (1, 2));
+        unwanted.into_iter().for_each(|came| came(None));
+        assert_eq!((queue.run(9), counts(&seen)), (4, [3, 1, 1]));
+        queue.came(pending, Ok(Seat(seen.clone())));
+        queue.came::<()>(cancelled, Err(Error::new(ErrorKind::Cancelled, "given up")));
+        // The one that waited is told that it closes.
+        assert_eq!((queue.run(9), counts(&seen)), (2, [4, 2, 2]));
+        let (unwanted, tickets) = queue.leave(1, true);
+        assert_eq!((unwanted.len(), tickets.len()), (0, 0));
+        queue.close();
+        assert_eq!(counts(&seen), [4, 2, 2]);
     }
 
     #[test]
@@ -318,7 +426,7 @@ mod tests {
         let (begun, ran) = (AtomicUsize::new(0), AtomicUsize::new(0));
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                while let Ok(number) = queue.begin(callback(&seen), None) {
+                while let Ok(number) = queue.begin(callback(&seen), Wait::default()) {
                     begun.fetch_add(1, Ordering::SeqCst);
                     queue.came(number, Ok(Seat(seen.clone())));
                 }

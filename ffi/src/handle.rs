@@ -69,6 +69,8 @@ pub(crate) struct Tables {
     pub completions: Table<Arc<crate::completions::Completions>>,
     /// For the exit hook.
     pub open: Mutex<Vec<Weak<Open>>>,
+    /// Where the results of asynchronous calls wait, for a manager that is closed or freed.
+    pub queues: Mutex<Vec<Weak<crate::completions::Completions>>>,
     /// Held by who registers or unregisters an event class, or makes a manager's descriptor.
     pub changing: Mutex<()>,
 }
@@ -128,6 +130,7 @@ fn new_tables(parent: *mut Tables) -> &'static Tables {
         tickets: Table::new(),
         completions: Table::new(),
         open: Mutex::default(),
+        queues: Mutex::default(),
         changing: Mutex::default(),
     }));
     match CURRENT.compare_exchange(parent, new, Ordering::AcqRel, Ordering::Acquire) {

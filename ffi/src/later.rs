@@ -1,9 +1,7 @@
 //! Calls that do not block: each is the call of the same name without `_async`, told to a callback.
 
-use std::ffi::{c_char, c_void};
-use std::sync::Arc;
-
 use libsession_core::LockMode;
+use std::ffi::{c_char, c_void};
 
 use crate::answer::{First, Made, Told, lses_done_fn, place};
 use crate::bytes::{member, optional_duration};
@@ -34,8 +32,8 @@ pub unsafe extern "C" fn lses_manager_create_async(
         let told = Told::new(completions, done, user_data)?;
         // SAFETY: the host promises what lses_manager_create() asks for.
         let (open, mut options) = unsafe { manager::creation(manager, options) }?;
-        let owner = Arc::downgrade(&open);
-        let then = told.then(place(&mut options.queue), |created| Made { created, manager: owner })?;
+        let manager = open.core.clone();
+        let then = told.then(place(&mut options.queue), Some(&open), |created| Made { created, manager })?;
         open.core.create_async(options, then);
         Ok(())
     })
@@ -57,7 +55,7 @@ pub unsafe extern "C" fn lses_manager_begin_new_async(
         let told = Told::new(completions, done, user_data)?;
         // SAFETY: the host promises what lses_manager_begin_new() asks for.
         let (open, mut create, begin) = unsafe { manager::first_request(manager, create, begin) }?;
-        let then = told.then(place(&mut create.queue), First)?;
+        let then = told.then(place(&mut create.queue), Some(&open), First)?;
         open.core.begin_new_async(create, begin, then);
         Ok(())
     })
@@ -81,7 +79,7 @@ pub unsafe extern "C" fn lses_manager_begin_async(
         let told = Told::new(completions, done, user_data)?;
         // SAFETY: the host promises what lses_manager_begin() asks for.
         let (open, token, mut options) = unsafe { manager::beginning(manager, token, token_len, options) }?;
-        let then = told.then(Some(&mut options.ticket), |begin| begin)?;
+        let then = told.then(Some(&mut options.ticket), Some(&open), |begin| begin)?;
         open.core.begin_async(token, options, then);
         Ok(())
     })
@@ -107,7 +105,7 @@ pub unsafe extern "C" fn lses_request_lock_async(
         let mode = member(LockMode::from_code(lock), "lock", lock)?;
         let timeout = optional_duration(timeout_ms, "timeout_ms")?;
         let mut ticket = queue::ticket(ticket)?;
-        let then = told.then(Some(&mut ticket), |()| ())?;
+        let then = told.then(Some(&mut ticket), None, |()| ())?;
         request.lock_async(mode, timeout, ticket, then);
         Ok(())
     })
@@ -131,7 +129,7 @@ pub unsafe extern "C" fn lses_request_login_async(
         let told = Told::new(completions, done, user_data)?;
         // SAFETY: the host promises what lses_request_login_with() asks for.
         let (request, user, mut options) = unsafe { queue::login(request, user, user_len, options) }?;
-        let then = told.then(place(&mut options.queue), |login| login)?;
+        let then = told.then(place(&mut options.queue), None, |login| login)?;
         request.login_async(user, options, then);
         Ok(())
     })
@@ -152,7 +150,7 @@ pub unsafe extern "C" fn lses_request_trade_async(
         let told = Told::new(completions, done, user_data)?;
         // SAFETY: the host promises what lses_request_trade_with() asks for.
         let (request, mut options) = unsafe { queue::trade(request, options) }?;
-        let then = told.then(place(&mut options.queue), |()| ())?;
+        let then = told.then(place(&mut options.queue), None, |()| ())?;
         request.trade_async(options, then);
         Ok(())
     })
@@ -175,7 +173,7 @@ pub unsafe extern "C" fn lses_request_take_feature_async(
         let told = Told::new(completions, done, user_data)?;
         // SAFETY: the host promises what lses_request_take_feature() asks for.
         let (request, pool, mut options) = unsafe { feature::taking(request, pool, pool_len, options) }?;
-        let then = told.then(place(&mut options.queue), |()| ())?;
+        let then = told.then(place(&mut options.queue), None, |()| ())?;
         request.take_feature_async(pool, options, then);
         Ok(())
     })

@@ -2,14 +2,15 @@
 
 use std::collections::HashMap;
 use std::ffi::c_char;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use libsession_core::session::{Begin, BeginOptions, CreateOptions, Touched};
 use libsession_core::sync::unforked;
-use libsession_core::{Manager, Request, Result, TouchKind};
+use libsession_core::{Manager, Request, Result, Ticket, TouchKind};
 
 use crate::bytes::{LSES_UNSET, Out, SizedOut, duration, ms, optional_member, put_text, read};
+use crate::completions;
 use crate::config::{Draft, lses_config};
 use crate::event::Class;
 use crate::guard::{done, guard, quiet, watch_panics};
@@ -47,6 +48,18 @@ pub(crate) struct Open {
     classes: Mutex<HashMap<(String, String), Arc<Class>>>,
     /// The process that the exit hook closes it in, by its epoch.
     closed_in: AtomicU32,
+    /// What its asynchronous calls know it by; never 0.
+    pub number: u64,
+    /// Locked, as `classes`, only while no thread forks.
+    waits: Mutex<Waits>,
+}
+
+/// The asynchronous calls that tell their callbacks without completions.
+#[derive(Default)]
+struct Waits {
+    last: u64,
+    /// By number: whose process they are of, by its epoch, and what gives them up.
+    going_on: HashMap<u64, (u32, Ticket)>,
 }
 
 impl Open {
@@ -60,6 +73,23 @@ impl Open {
         unforked(|| lock(&self.bell).clone()).filter(|bell| bell.epoch == handle::epoch())
     }
 
+    /// A call waits with this ticket until [`waited`](Self::waited): given up when the last handle is freed. Its number.
+    pub fn waits(&self, ticket: Ticket) -> u64 {
+        unforked(|| {
+            let mut waits = lock(&self.waits);
+            waits.last += 1;
+            let number = waits.last;
+            waits.going_on.insert(number, (handle::epoch(), ticket));
+            number
+        })
+    }
+
+    /// It is over.
+    pub fn waited(&self, number: u64) {
+        let wait = unforked(|| lock(&self.waits).going_on.remove(&number));
+        drop(wait);
+    }
+
     /// Makes it, in place of one that was another process's.
     pub fn new_bell(&self) -> Result<Arc<Bell>> {
         let bell = Bell::of(&self.core)?;
@@ -67,6 +97,16 @@ impl Open {
         let old = unforked(|| lock(&self.bell).replace(new));
         drop(old);
         Ok(bell)
+    }
+}
+
+/// The last handle was freed: whoever still waits is told.
+impl Drop for Open {
+    fn drop(&mut self) {
+        let waits = std::mem::take(&mut self.waits.get_mut().unwrap_or_else(PoisonError::into_inner).going_on);
+        let own = waits.into_values().filter(|(epoch, _)| *epoch == handle::epoch());
+        own.for_each(|(_, ticket)| ticket.cancel());
+        completions::leave(self.number, true);
     }
 }
 
@@ -118,7 +158,15 @@ pub unsafe extern "C" fn lses_manager_new(
         crate::exit::watch();
         let core = Manager::new(config)?;
         let closed_in = AtomicU32::new(handle::epoch());
-        let open = Arc::new(Open { core, bell: Mutex::default(), classes: Mutex::default(), closed_in });
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        let open = Arc::new(Open {
+            core,
+            bell: Mutex::default(),
+            classes: Mutex::default(),
+            closed_in,
+            number: LAST.fetch_add(1, Ordering::Relaxed) + 1,
+            waits: Mutex::default(),
+        });
         crate::exit::remember(&open);
         out.set(handle::insert(open)?);
         Ok(())
@@ -142,9 +190,10 @@ pub unsafe extern "C" fn lses_manager_clone(
 }
 
 /// Frees a handle. With the last one the manager's threads stop, and sessions that are live then are gone without a
-/// callback (with a store of "file:" they live on): call lses_manager_close() before. In the child of a fork the parent's memory
-/// is left alone. NULL is fine. It does not
-/// wait for a callback that still runs: keep callbacks' code and data until their drop_user_data was called.
+/// callback (with a store of "file:" they live on): call lses_manager_close() before. Its asynchronous calls that still wait are told
+/// LSES_E_CLOSED, and those whose results nobody has fetched from completions, too: what they came to is given back, as by
+/// lses_completions_free(). In the child of a fork the parent's memory is left alone. NULL is fine. It does not wait for a callback
+/// that still runs: keep callbacks' code and data until their drop_user_data was called.
 ///
 /// Threads: any. May be called from a callback, also of this manager: the rest is done when that returned. Since 0.1.0.
 #[unsafe(no_mangle)]
@@ -155,7 +204,9 @@ pub unsafe extern "C" fn lses_manager_free(manager: *mut lses_manager) {
 }
 
 /// Ends every session with the reason `shutdown`, delivers callbacks for at most `grace_ms`, and stops the threads. A
-/// second close gives the first one's report. `out_report` may be NULL.
+/// second close gives the first one's report. Sessions and requests that its asynchronous calls came to and nobody has fetched from
+/// completions are given back, and the calls told LSES_E_CLOSED; those that still wait are told that or LSES_E_CLOSING.
+/// `out_report` may be NULL.
 ///
 /// Threads: any. Blocks, at most `grace_ms`. Inside of a callback of this manager it is deferred until that returned
 /// (`deferred` is 1). Errors: LSES_E_INVALID. Since 0.1.0.
@@ -168,7 +219,9 @@ pub unsafe extern "C" fn lses_manager_close(
     done(|| {
         // SAFETY: the host passes a struct that begins with its size.
         let out = unsafe { SizedOut::new(out_report, "out_report", true) }?;
-        let report = open(manager)?.core.close(duration(grace_ms, "grace_ms")?);
+        let (grace, open) = (duration(grace_ms, "grace_ms")?, open(manager)?);
+        completions::leave(open.number, false);
+        let report = open.core.close(grace);
         out.set(&report.into());
         Ok(())
     })

@@ -70,6 +70,16 @@ fn an_event_loop_waits_for_units_and_locks_by_a_descriptor() {
 }
 
 #[test]
+fn managers_and_completions_are_freed_in_any_order() {
+    let program = program("orders.c");
+    passes(&program, &[]);
+    let folder = scratch("orders-store");
+    let store = format!("file:{}", folder.join("store").display());
+    passes(&program, &[&store]);
+    std::fs::remove_dir_all(&folder).expect("a folder");
+}
+
+#[test]
 fn forks_and_signals_do_no_harm() {
     let program = program("process.c");
     run_within(&mut Command::new(&program), Duration::from_secs(90)).ok();

@@ -183,7 +183,7 @@ inline exception_handler set_exception_handler(exception_handler it) noexcept { 
 #endif
 
 /// Brings the callbacks of calls that do not block to the thread of an event loop. Destroyed, it tells LSES_E_CLOSED to all that
-/// were not called, and releases what nobody fetched (see lses_completions_free): do so before the managers are.
+/// were not called, and releases what nobody fetched (see lses_completions_free); managers may be destroyed before or after it.
 ///
 ///     completions loop;                                        // loop.fd() into epoll
 ///     manager.begin_new_async(create, {}, loop.bind([](result<request> it) { ... }));
