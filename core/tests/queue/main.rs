@@ -29,11 +29,15 @@ impl Place {
     }
 
     fn new(shared: bool, pool: Pool) -> Self {
+        Self::with(shared, pool, Clock::default())
+    }
+
+    fn with(shared: bool, pool: Pool, clock: Clock) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let dir = shared.then(|| std::env::temp_dir().join(format!("lses-queue-{}-{number}", std::process::id())));
         let shop = Application::new("shop").pool("main");
-        let config = Config::new().application(shop).pool(pool);
+        let config = Config::new().application(shop).pool(pool).clock(clock);
         let config = match &dir {
             Some(dir) => Config { store: format!("file:{}", dir.display()), ..config },
             None => config,
@@ -279,5 +283,43 @@ fn however_many_hand_units_on_in_one_thread_its_stack_does_not_grow() {
         }
         place.exact();
         assert_eq!(place.usage().in_use, 0);
+    }
+}
+
+#[test]
+fn who_stands_behind_has_somebody_go_for_it_only_when_its_turn_comes() {
+    for shared in [false, true] {
+        let clock = ManualClock::new();
+        let pool = Pool { evict: reason::Evict::Any, ..pool(2) };
+        let place = Place::with(shared, pool, Clock::Manual(clock.clone()));
+        let manager = &place.manager;
+        let begin = || manager.begin_new(CreateOptions::default(), BeginOptions::default()).expect("a session");
+        let (busy, idle) = (begin(), begin());
+        let first = Ticket::new();
+        let (told, hear) = mpsc::channel();
+        let wait = |name: &'static str, options: CreateOptions| {
+            let told = told.clone();
+            manager.create_async(options, Box::new(move |made| told.send((name, made)).expect("a listener")));
+        };
+        // The first one comes without a name, and drives nobody out who has one.
+        let mut options = CreateOptions { license_class: Some(LicenseClass::Anonymous), ..waits(BOUND, 0) };
+        options.queue.ticket = Some(first.clone());
+        wait("first", options);
+        wait("second", waits(BOUND, 0));
+        let id = idle.id();
+        idle.finish().expect("a finish");
+        clock.advance(Duration::from_secs(90)).expect("time");
+        assert_eq!((place.usage().waiting, place.usage().evicted), (2, 0), "it stands behind");
+        assert!(matches!(manager.explain(id).expect("explained"), Some(Explain { live: Some(_), .. })));
+        first.cancel();
+        assert_eq!(hear.recv_timeout(BOUND).expect("an answer").0, "first");
+        clock.advance(Duration::from_secs(90)).expect("time");
+        let (name, made) = hear.recv_timeout(BOUND).expect("an answer");
+        assert!(name == "second" && made.is_ok(), "{name}: {made:?}");
+        assert_eq!((place.usage().waiting, place.usage().evicted, place.usage().in_use), (0, 1, 2));
+        let gone = manager.explain(id).expect("explained").and_then(|told| told.ended).expect("an end");
+        assert_eq!(gone.reason, EndReason::Evicted);
+        busy.finish().expect("a finish");
+        place.exact();
     }
 }
