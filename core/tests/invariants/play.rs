@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
@@ -49,6 +49,8 @@ pub struct Play {
     pub last_request: usize,
     pub ends: Told,
     pub pool_events: PoolsTold,
+    /// Whether the group resolver answers.
+    pub resolves: Arc<AtomicBool>,
     /// What was done, in words.
     pub told: Vec<String>,
     /// Waits that go on: the model's place, the number of the call, its ticket.
@@ -61,6 +63,15 @@ pub struct Play {
     pub accounts: [(u64, u64); RULES.len()],
     pub is_shared: bool,
     dir: Option<PathBuf>,
+}
+
+/// Tells the groups of a user when it is asked, if it may.
+fn resolver(tells: &Arc<AtomicBool>) -> Arc<dyn GroupResolver> {
+    let tells = tells.clone();
+    Arc::new(move |user: &str| match tells.load(Ordering::SeqCst) {
+        true => Ok(model::groups_of(user).iter().map(|group| (*group).to_owned()).collect()),
+        false => Err("the directory is down".to_owned()),
+    })
 }
 
 /// Callbacks that keep what is told of pools.
@@ -133,6 +144,8 @@ impl Play {
             });
             manager.register(EventClass::new(name, callbacks)).expect("register");
         }
+        let resolves = Arc::new(AtomicBool::new(true));
+        manager.set_group_resolver(Some(resolver(&resolves))).expect("a resolver");
         let pool_events = PoolsTold::default();
         manager.register(EventClass::new("pools", listen(&pool_events))).expect("register");
         Self {
@@ -148,6 +161,7 @@ impl Play {
             last_request: 0,
             ends,
             pool_events,
+            resolves,
             waits: Vec::new(),
             calls: 0,
             back: channel(),

@@ -145,6 +145,14 @@ impl Pool {
         reservation.map_or(Rank::Ordinary, Rank::Reserved)
     }
 
+    /// Whether it matters to it which groups somebody belongs to.
+    pub fn names_groups(&self) -> bool {
+        let rules = &self.rules;
+        let reserved = rules.reservations.iter().flat_map(|reservation| &reservation.members);
+        let mut members = reserved.chain(&rules.administrators).chain(&rules.include).chain(&rules.exclude);
+        members.any(|member| member.starts_with("group:"))
+    }
+
     /// Who is charged for a user at a client: the same user elsewhere may be somebody else.
     pub fn holder(&self, user: &str, address: Option<&str>) -> Holder {
         match address {

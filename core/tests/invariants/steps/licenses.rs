@@ -1,5 +1,7 @@
 //! Users log in and out, features are taken and returned, pools change.
 
+use std::sync::atomic::Ordering;
+
 use libsession_core::*;
 
 use crate::model::{Wish, groups_of};
@@ -7,21 +9,37 @@ use crate::play::{Got, Play, USERS, ms};
 use crate::pools::{self, RULES};
 
 impl Play {
-    /// The groups of a user, and how long to wait.
+    /// The groups of a user, and how long to wait. Who does not wait may have the host asked for them, which tells the same.
     fn login_options(&mut self, user: &str) -> (LoginOptions, Ticket, u64, i8) {
         let ((wait, priority), ticket) = (self.patience(), Ticket::new());
         let groups = groups_of(user).iter().map(|group| (*group).to_owned()).collect();
+        let groups = if wait == 0 && self.dice.one_in(2) { None } else { Some(groups) };
+        self.resolves.store(!self.dice.one_in(6), Ordering::SeqCst);
         let queue = QueueOptions { wait: ms(wait), priority, ticket: Some(ticket.clone()) };
-        (LoginOptions { groups: Some(groups), queue }, ticket, wait, priority)
+        (LoginOptions { groups, queue }, ticket, wait, priority)
+    }
+
+    /// Whether the host is asked for groups, which its pool's rules name, and can't tell: then nothing is done.
+    fn is_unresolved(&self, pool: Option<usize>, groups: Option<&Vec<String>>) -> bool {
+        let names = pool.is_some_and(|pool| self.model.pools[pool].names_groups());
+        groups.is_none() && names && !self.resolves.load(Ordering::SeqCst)
     }
 
     pub(super) fn login(&mut self) {
         let Some((number, request, handle)) = self.any_request() else { return };
         let user = (*self.dice.pick(&USERS)).to_owned();
         let (options, ticket, wait, priority) = self.login_options(&user);
-        self.say(format!("login s{number} {user} wait {wait} priority {priority}"));
+        self.say(format!("login s{number} {user} wait {wait} priority {priority} groups {:?}", options.groups));
+        if self.is_unresolved(self.model.sessions[number].pool, options.groups.as_ref()) {
+            assert_eq!(handle.login_with(&user, options).expect_err("no groups").kind(), ErrorKind::Denied);
+            return;
+        }
         let (call, then) = self.answer(Got::LoggedIn);
-        handle.login_async(&user, options, then);
+        match options.groups {
+            Some(_) => handle.login_async(&user, options, then),
+            // Whoever asks the host waits for it.
+            None => then(handle.login_with(&user, options)),
+        }
         let expected = self.model.sessions[number].user.clone();
         self.expect(call, ticket, Wish::Login { number, request, user, expected }, wait, priority);
     }
@@ -33,9 +51,16 @@ impl Play {
             return;
         };
         let (options, ticket, wait, priority) = self.login_options(&user);
-        self.say(format!("trade s{number} {user} wait {wait} priority {priority}"));
+        self.say(format!("trade s{number} {user} wait {wait} priority {priority} groups {:?}", options.groups));
+        if self.is_unresolved(self.model.sessions[number].pool, options.groups.as_ref()) {
+            assert_eq!(handle.trade_with(options).expect_err("no groups").kind(), ErrorKind::Denied);
+            return;
+        }
         let (call, then) = self.answer(|()| Got::Done);
-        handle.trade_async(options, then);
+        match options.groups {
+            Some(_) => handle.trade_async(options, then),
+            None => then(handle.trade_with(options)),
+        }
         self.expect(call, ticket, Wish::Trade { number, request, user }, wait, priority);
     }
 
@@ -61,9 +86,18 @@ impl Play {
         let (pool, count) = (self.dice.roll(RULES.len() as u64) as usize, 1 + self.dice.roll(3));
         let user = self.model.sessions[number].user.clone().unwrap_or_default();
         let (LoginOptions { groups, queue }, ticket, wait, priority) = self.login_options(&user);
-        self.say(format!("take s{number} pool{pool} {count} wait {wait} priority {priority}"));
+        self.say(format!("take s{number} pool{pool} {count} wait {wait} priority {priority} groups {groups:?}"));
+        if !user.is_empty() && self.is_unresolved(Some(pool), groups.as_ref()) {
+            let taken = handle.take_feature(&format!("pool{pool}"), FeatureOptions { count, groups, queue });
+            assert_eq!(taken.expect_err("no groups").kind(), ErrorKind::Denied);
+            return;
+        }
         let (call, then) = self.answer(|()| Got::Done);
-        handle.take_feature_async(&format!("pool{pool}"), FeatureOptions { count, groups, queue }, then);
+        let (name, options) = (format!("pool{pool}"), FeatureOptions { count, groups, queue });
+        match options.groups {
+            Some(_) => handle.take_feature_async(&name, options, then),
+            None => then(handle.take_feature(&name, options)),
+        }
         self.expect(
             call,
             ticket,
