@@ -122,6 +122,7 @@ impl Clerk {
                 let _nothing = std::fs::remove_file(self.shop.file(&format!("arm-{when}")));
                 Ok("ok".into())
             }
+            ["refused", count, how @ ..] => self.refused(&manager, count.parse().expect("a number"), *how == ["aloud"]),
             ["register", class, manner @ ..] => self.register(&manager, class, manner),
             ["begin", ..] | ["finish", ..] | ["put", ..] | ["hold", ..] => self.request(&manager, words),
             ["explain", ..]
@@ -138,6 +139,19 @@ impl Clerk {
             | ["check"] => see(&manager, words),
             _ => session(&manager, words),
         }
+    }
+
+    /// Asks so many times for a unit that there is not, and says so each time if it is to.
+    fn refused(&self, manager: &Manager, count: usize, aloud: bool) -> Answer {
+        for _ in 0..count {
+            match manager.create(CreateOptions::new("shop")) {
+                Err(error) if error.kind() != ErrorKind::LicenseDenied => return Err(error.into()),
+                Err(_) if aloud => drop(self.teller.tell("* refused")),
+                Err(_) => {}
+                Ok(created) => return Err(Refusal(format!("error made {}", created.id))),
+            }
+        }
+        Ok("ok".into())
     }
 
     fn register(&self, manager: &Manager, class: &str, manner: &[&str]) -> Answer {

@@ -11,6 +11,7 @@ mod clerk;
 mod clocks;
 mod damage;
 mod death;
+mod denials;
 mod faults;
 mod features;
 mod frozen;

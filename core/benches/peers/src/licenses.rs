@@ -49,11 +49,16 @@ impl Plain {
 
 pub fn measure(report: &mut Report, rounds: usize) {
     unit(report, rounds);
+    refusals(report, rounds);
+    queue(report);
+    recount(report, 1_000_000);
+}
+
+/// What a full pool's refusal costs.
+pub fn refusals(report: &mut Report, rounds: usize) {
     refusal(report, rounds);
     refusal_shared(report, 1, rounds);
     refusal_shared(report, 10_000, rounds);
-    queue(report);
-    recount(report, 1_000_000);
 }
 
 fn unit(report: &mut Report, rounds: usize) {

@@ -2,7 +2,7 @@
 //!
 //! `--quick` takes fewer rounds; names of groups (`touch`, `requests`, `create`, `licenses`, `data`, `threads`, `expiry`, `memory`,
 //! `instructions`, and those of the shared table: `shared-hot`, `shared-changes`, `shared-mix`, `shared-fairness`,
-//! `shared-traffic`, `shared-restart`) measure these only.
+//! `shared-traffic`, `shared-restart`) measure these only; `refusals` is a part of `licenses`.
 
 mod expiry;
 mod instructions;
@@ -68,6 +68,9 @@ fn run(arguments: &[String]) {
     }
     if wanted("licenses") {
         licenses::measure(&mut report, rounds);
+    }
+    if groups.contains(&"refusals") {
+        licenses::refusals(&mut report, rounds);
     }
     if wanted("data") {
         life::data(&mut report, 100_000, rounds);

@@ -211,7 +211,8 @@ impl SharedTable {
                 }
                 due
             };
-            let behind = writing.committed.load(Acquire) > writing.synced.load(Acquire);
+            let behind =
+                self.map.head().denials.pending() || writing.committed.load(Acquire) > writing.synced.load(Acquire);
             let sync = due(behind, |rounds| &mut rounds.synced, SYNC, false);
             let flush = due(self.local.wants_flush(), |rounds| &mut rounds.flushed, FLUSH, all);
             let probes = others && (leads || all || self.reaper_is_frozen());
@@ -245,7 +246,7 @@ impl SharedTable {
                 kept = Err(error);
             }
         };
-        duty(sync, |table| table.sync(true));
+        duty(sync, |table| table.write_denials().and_then(|()| table.sync(true)));
         duty(probe, Self::bury_the_dead);
         duty(!probe && waits, Self::bury_dead_blockers);
         duty(queues, |table| {

@@ -10,11 +10,13 @@ use crate::table::slot::Slot;
 /// The first bytes of the head: "lses.hot".
 pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"lses.hot");
 /// The version of this layout.
-pub(super) const LAYOUT: u32 = 4;
+pub(super) const LAYOUT: u32 = 5;
 /// Most processes (managers) at once. Participants are numbered from 1; 0 is nobody.
 pub(super) const PARTICIPANTS: usize = 1024;
 /// Arrivals that are remembered.
 pub(super) const ARRIVALS: usize = 4096;
+/// Denials that wait for a transaction that takes them into the accounts: so many at most cost whoever writes next little.
+pub(super) const DENIALS: usize = 256;
 /// Most applications.
 pub(super) const APPLICATIONS: usize = 256;
 /// Room for counts of ends by reason.
@@ -27,6 +29,7 @@ pub(super) const RECORDS: usize = 32_768;
 const _: () = {
     assert!(EndReason::ALL.len() <= REASONS);
     assert!(size_of::<SharedSlot>() == 128 && size_of::<Record>() == 32 && size_of::<Participant>() == 256);
+    assert!(size_of::<Denial>() == 64);
     assert!(SEGMENT * size_of::<SharedSlot>() == 1 << 20 && RECORDS * size_of::<Record>() == 1 << 20);
 };
 
@@ -57,6 +60,7 @@ pub(super) struct Head {
     pub writing: Writing,
     pub due: DueWords,
     pub arrivals: Arrivals,
+    pub denials: Denials,
     pub slots: Handing,
     pub records: Handing,
     pub counters: Counters,
@@ -104,6 +108,33 @@ pub(super) struct Arrivals {
     pub next: AtomicU64,
     /// The locators of the last of them.
     pub last: [AtomicU64; ARRIVALS],
+}
+
+/// Denials that are not in the accounts yet. Written and read by whoever has the writer's word, but for the two numbers.
+#[repr(C, align(128))]
+pub(super) struct Denials {
+    /// How many there were so far: raised when the entry is whole.
+    pub noted: AtomicU64,
+    /// So many of them are in the books, or more: whoever dies after the commit has not told it here.
+    pub written: AtomicU64,
+    /// The last of them, each at its number.
+    pub ring: [Denial; DENIALS],
+}
+
+/// A session that was refused for want of a unit.
+#[repr(C, align(64))]
+pub(super) struct Denial {
+    /// Engine time.
+    pub at: AtomicU64,
+    pub session: [AtomicU64; 2],
+    /// The units in use.
+    pub in_use: AtomicU64,
+    /// How many records the pool keeps.
+    pub keep: AtomicU64,
+    /// How many commits the lifecycle log of the process keeps.
+    pub keep_log: AtomicU64,
+    pub pool: AtomicU32,
+    pub reason: AtomicU32,
 }
 
 /// Numbers handed out of a growing file.

@@ -48,6 +48,11 @@ impl SharedTable {
         new: NewSession,
     ) -> Result<std::result::Result<Option<RequestKey>, Refused>> {
         let writer = self.writer()?;
+        if let Some(reason) = self.deny_at_once(&writer, at, draft, &new) {
+            drop(writer);
+            self.denial_noted();
+            return Ok(Err(Refused::License(reason)));
+        }
         let made = self.make_writing(&writer, at, draft, new);
         let sync = self.durable() && matches!(made, Ok(Ok(_)));
         self.done(writer, sync)?;
@@ -134,6 +139,9 @@ impl SharedTable {
         });
         self.evict(writer, at, evicted, &refused);
         if let Some(reason) = refused? {
+            if let Some(charge) = &row.charge {
+                self.is_full(charge);
+            }
             return Ok(Err(Refused::License(reason)));
         }
         let live = counters.live.fetch_add(1, AcqRel) + 1;

@@ -185,8 +185,9 @@ impl SharedTable {
     }
 
     pub(super) fn pool_usage(&self, at: At, pool: u32) -> Result<Usage> {
-        let (totals, defined, holders, orphans, rows) = self.books.read(|pages| {
-            let totals = pages.pool(pool)?;
+        let (totals, defined, holders, orphans, rows) = self.with_denials(|pages, waiting| {
+            let mut totals = pages.pool(pool)?;
+            totals.denials = totals.denials.saturating_add(waiting.of(pool));
             let defined = self.defined(pages, pool, totals.revision)?;
             Ok((totals, defined, pages.holders(pool)?, pages.orphans(pool)?, pages.charged(pool)?))
         })?;

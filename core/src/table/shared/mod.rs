@@ -17,6 +17,7 @@ mod cache;
 mod change;
 mod crowd;
 mod dead;
+mod denials;
 mod directory;
 mod due;
 mod features;
@@ -154,6 +155,8 @@ struct Local {
     bell: Mutex<Option<Wake>>,
     levels: Mutex<Vec<(u32, PoolLevel, u64)>>,
     soon: back::Soon,
+    /// The pools that were full when this process last asked for a unit. Only for who has the writer's word.
+    full: Mutex<HashMap<u32, denials::Known>>,
     /// The definitions of the pools, as this process saw them last.
     pools: Mutex<Vec<Arc<PoolInForce>>>,
     /// The event classes that this process calls back for.
@@ -523,6 +526,7 @@ impl Table for SharedTable {
     }
 
     fn audit_records(&self, pool: u32, after: u64, limit: usize) -> Result<Vec<AuditRecord>> {
+        self.write_denials()?;
         self.books.glance(|pages| {
             let revision = pages.pool(pool)?.revision;
             let keep = self.defined(pages, pool, revision)?.rules.audit_records;
@@ -543,6 +547,7 @@ impl Table for SharedTable {
     }
 
     fn lifecycle(&self, after: u64, limit: usize) -> Result<Vec<LogEntry>> {
+        self.write_denials()?;
         self.books.glance(|pages| pages.log(after, limit, self.config.lifecycle_log))
     }
 

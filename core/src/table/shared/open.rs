@@ -65,9 +65,17 @@ impl SharedTable {
         let alone = !(1..=PARTICIPANTS as u32).any(|number| processes.alive(number));
         let manual = options.clock.manual().is_some();
         check_kind(&books, dir, manual)?;
-        settle_names(&books, &config, alone)?;
         let cookie = numbers(secret(&books, "cookie")?);
         let known = Map::open(dir)?.filter(|map| read(&map.head().cookie) == cookie);
+        let boot = boot_id();
+        // What a machine left behind that stopped may be torn.
+        if let Some(map) = known.as_ref().filter(|map| alone && read(&map.head().boot) == boot) {
+            // Before the pools have other numbers.
+            let denials = &map.head().denials;
+            let written = books.write(|ledger| denials.write(ledger).and_then(|_| ledger.denials_written()))?;
+            denials.go_on(written);
+        }
+        settle_names(&books, &config, alone)?;
         if known.is_none() && !alone {
             return Err(Error::new(
                 ErrorKind::Unavailable,
@@ -78,7 +86,6 @@ impl SharedTable {
                 ),
             ));
         }
-        let boot = boot_id();
         let past = past(&books)?;
         let (map, fresh) = match known {
             Some(map) if !alone || (read(&map.head().boot) == boot && map.head().poisoned.load(Relaxed) == 0) => {
@@ -92,6 +99,7 @@ impl SharedTable {
                 word.store(value, Relaxed);
             }
             begin_time(&map, &past, &options.clock);
+            head.denials.go_on(books.glance(|pages| pages.denials_written())?);
         }
         let map = Arc::new(map);
         let head = map.head();

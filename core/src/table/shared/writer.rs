@@ -110,7 +110,11 @@ impl Writer<'_> {
     pub fn commit<T>(&self, work: impl FnOnce(&mut books::Ledger<'_>) -> Result<T>) -> Result<T> {
         let table = self.table;
         table.map.head().writing.counting.store(table.me, Release);
+        let denials = &table.map.head().denials;
+        let mut written = None;
         let done = table.books.write(|ledger| {
+            // They were before whatever this one does.
+            written = denials.write(ledger)?;
             let done = work(ledger)?;
             table.take_along(ledger)?;
             table.tell_time(ledger)?;
@@ -119,6 +123,9 @@ impl Writer<'_> {
         let head = table.map.head();
         match &done {
             Ok(_) => {
+                if let Some(written) = written {
+                    denials.written.store(written, Release);
+                }
                 head.writing.committed.fetch_add(1, AcqRel);
             }
             Err(error) if error.kind() == ErrorKind::Uncertain => head.poisoned.store(1, Relaxed),
@@ -189,6 +196,8 @@ impl SharedTable {
                 self.mend_slots_of(dead)?;
             }
             self.note_all_called();
+            // Nor did it count the commit itself, by which others know what they have seen of the books.
+            writing.committed.fetch_add(1, AcqRel);
             writer.counted.set(true);
         }
         Ok(writer)

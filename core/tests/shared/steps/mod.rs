@@ -1,6 +1,7 @@
 //! LIC-05, a step at a time: kill -9 anywhere in what moves units from one to another: who lives on finds the units as they were
 //! before or as they are after, the accounts without a gap, and within a second nothing that the dead one held.
 
+mod denial;
 mod eviction;
 mod lazy;
 mod line;

@@ -270,8 +270,18 @@ impl<'a> Ledger<'a> {
             return Ok(());
         }
         // In two steps: RETURNING makes SQLite build and drop a table of its own for one row.
+        let seq = self.last_audit(pool)?.saturating_add(1);
+        self.put_audit(pool, seq, entry, keep)
+    }
+
+    /// The number of the last record of a pool; 0 if there is none.
+    pub(super) fn last_audit(&self, pool: u32) -> Result<i64> {
         let sql = "SELECT seq FROM audit WHERE pool = ?1 ORDER BY seq DESC LIMIT 1";
-        let seq = self.plain(sql, [pool], |row| row.get::<_, i64>(0))?.unwrap_or(0).saturating_add(1);
+        Ok(self.plain(sql, [pool], |row| row.get(0))?.unwrap_or(0))
+    }
+
+    /// Keeps the record that follows the last.
+    pub(super) fn put_audit(&mut self, pool: u32, seq: i64, entry: &AuditEntry<'_>, keep: usize) -> Result<()> {
         let sql = "INSERT INTO audit(pool, seq, at, kind, session, holder, was, now, reason, why) \
                    VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
         let holder = match entry.holder {

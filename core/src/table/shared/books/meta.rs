@@ -29,6 +29,11 @@ impl Pages<'_> {
         self.counter("SELECT c FROM tally WHERE k = -1")
     }
 
+    /// How many of the denials that were noted first are in the accounts.
+    pub fn denials_written(&self) -> Result<u64> {
+        self.counter("SELECT e FROM tally WHERE k = -1")
+    }
+
     /// Whether the file is whole, as far as SQLite can tell quickly: each fault in words, at most 20. Reads all of it.
     pub fn quick_check(&self) -> Result<Vec<String>> {
         let words: Vec<String> = self.plains("PRAGMA quick_check(20)", [], |row| row.get(0))?;
@@ -71,6 +76,10 @@ impl Ledger<'_> {
     /// So many tombstones less.
     pub(super) fn count_fallen(&mut self, fallen: usize) -> Result<()> {
         self.run("UPDATE tally SET d = d - ?1 WHERE k = -1", [signed(fallen as u64)]).map(drop)
+    }
+
+    pub(super) fn set_denials_written(&mut self, written: u64) -> Result<()> {
+        self.run("UPDATE tally SET e = ?1 WHERE k = -1", [signed(written)]).map(drop)
     }
 
     pub(super) fn count_quarantined(&mut self) -> Result<u64> {

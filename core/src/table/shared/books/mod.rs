@@ -8,6 +8,7 @@ mod claims;
 mod connect;
 mod dead_events;
 mod definitions;
+mod denials;
 mod errors;
 mod gate;
 mod graves;
@@ -43,6 +44,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 pub(in crate::table) use self::claims::Alive;
 pub(in crate::table) use self::dead_events::DeadEvent;
+pub(in crate::table) use self::denials::Denied;
 pub(in crate::table) use self::letters::{About, Letter, LetterBounds, LetterTotals};
 pub(in crate::table) use self::licenses::PoolAccount;
 pub(in crate::table) use self::names::{CONFIGURATION, Names};
