@@ -201,7 +201,10 @@ export interface QueueOptions {
   priority?: number
   /** Tells the position, and cancels: then it rejects with `cancelled`. */
   ticket?: Ticket
-  /** An abort rejects with its reason and leaves no place; what was given at that moment is given back. */
+  /**
+   * An abort rejects with its reason and leaves no place. What was given at that moment is given back: a session ends, a feature is
+   * returned. A login or a trade that was done by then stands, and its promise resolves; the abort came too late.
+   */
   signal?: AbortSignal
 }
 
@@ -856,8 +859,9 @@ export class Session implements Disposable, AsyncDisposable {
 }
 
 /**
- * A session manager. Its calls never block the event loop: what might wait is in `async`, or a promise. It never keeps the
- * process alive; when the process ends, it is closed within 1 s. It lives until `close`, or until its thread ends.
+ * A session manager. Its calls never block the event loop: what might wait is in `async`, or a promise. It does not keep the
+ * process alive, but a promise that is pending does: a wait for a unit or a lock, `close`, `drain`. When the process ends, it is
+ * closed within 1 s. It lives until `close`, or until its thread ends.
  */
 export class Manager implements Disposable, AsyncDisposable {
   constructor(options?: ManagerOptions)

@@ -169,9 +169,19 @@ function settlePromise(id, done, value) {
   else promise.reject(value)
 }
 
+/** Gives back what came after its caller had gone. */
+function giveBack(undo, value) {
+  try {
+    undo(value)
+  } catch (error) {
+    log.publish({ level: 'debug', target: 'libsession', message: `what a call got that was aborted could not be given back: ${textOf(error)}` })
+  }
+}
+
 /**
  * A promise of a call whose result may come later. `start` gets the promise's number and returns the result if it is
- * there at once, else null. An abort calls `cancel`, which has the call end soon; a result that still comes goes to `undo`.
+ * there at once, else null. An abort calls `cancel`, which has the call end soon. It rejects the promise, and a result that still
+ * comes goes to `undo`; without one, what was done stands: then only a call that failed is rejected by the abort.
  */
 function later(start, convert, { signal, undo, cancel } = {}) {
   if (signal?.aborted) return Promise.reject(signal.reason)
@@ -190,9 +200,13 @@ function later(start, convert, { signal, undo, cancel } = {}) {
     promises.set(id, pending)
     if (signal === undefined) return
     const abort = () => {
-      pending.resolve = undo ?? (() => {})
-      pending.reject = () => {}
-      reject(signal.reason)
+      if (undo === undefined) {
+        pending.reject = () => reject(signal.reason)
+      } else {
+        pending.resolve = (value) => giveBack(undo, value)
+        pending.reject = () => {}
+        reject(signal.reason)
+      }
       cancel?.()
     }
     signal.addEventListener('abort', abort, { once: true })

@@ -188,9 +188,16 @@ const priority = (value, name) => {
   return value
 }
 
+/** An AbortSignal, of whatever realm: not its controller. */
+const abortSignal = (value, name) => {
+  const is = value !== null && typeof value === 'object' && typeof value.aborted === 'boolean' && typeof value.addEventListener === 'function'
+  if (!is) throw invalid(`${name} is ${shown(value)}, not an AbortSignal`)
+  return value
+}
+
 /** Of the calls that may wait for license units: only promises. */
-const queue = { waitMs: ms, priority, ticket: (value) => value, signal: (value) => value }
-const wait = { lockTimeoutMs: ms, signal: (value) => value }
+const queue = { waitMs: ms, priority, ticket: (value) => value, signal: abortSignal }
+const wait = { lockTimeoutMs: ms, signal: abortSignal }
 
 const end = {
   level: word(words.levels),

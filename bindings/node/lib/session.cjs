@@ -215,12 +215,16 @@ class AsyncSession {
     return later((id) => this.#native.finishLater(id), () => undefined)
   }
 
-  lock(mode = 'exclusive', options = undefined) {
+  async lock(mode = 'exclusive', options = undefined) {
     const { lockTimeoutMs = null, signal } = take(schemas.wait, options, 'lock')
     const code = words.codeOf(words.locks, 'lock', mode)
-    const undo = () => this.#native.unlock(false)
     const { ticket, giveUp } = locking(signal)
-    const start = (id) => this.#native.lockLater(id, code, lockTimeoutMs, ticket)
+    let before = null
+    const start = (id) => {
+      before = this.#native.lockMode()
+      return this.#native.lockLater(id, code, lockTimeoutMs, ticket)
+    }
+    const undo = () => (before === null ? this.#native.unlock(false) : this.#native.lock(words.codeOf(words.locks, 'lock', before)))
     return later(start, () => undefined, { ...giveUp, undo })
   }
 
