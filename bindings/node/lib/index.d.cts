@@ -16,11 +16,11 @@ export type EndLevel = 'request' | 'force' | 'kill'
 export type TouchKind = 'activity' | 'keepalive' | 'none'
 export type LockMode = 'exclusive' | 'shared' | 'none'
 export type LicenseClass = 'named' | 'anonymous' | 'lazy' | 'none'
-/** When a session of class `lazy` takes its unit: at the login; the second request; the first write that changes something. */
 /** Which sessions may be ended for a unit that somebody needs: none, anonymous ones, or those first and then others. */
 export type Evict = 'none' | 'anonymous' | 'any'
 /** What becomes of a login when its user has as many sessions as a holder may. */
 export type AtSessionLimit = 'deny' | 'evict_oldest' | 'evict_longest_idle'
+/** When a session of class `lazy` takes its unit: at the login; the second request; the first write that changes something. */
 export type LazyUntil = 'login' | 'second_request' | 'first_write'
 export type UnitRule = 'session' | 'user' | 'staircase' | 'iris' | 'hard'
 export type ThreadKind = 'request' | 'reaper' | 'admin' | 'recovery'
@@ -174,7 +174,7 @@ export interface Reservation {
 /** Tells the groups of a user. */
 export type GroupResolver = (user: string) => string[] | Promise<string[]>
 
-/** What else is known of who logs in. */
+/** How a feature is taken. */
 export interface FeatureOptions {
   /** How often, at once: 1 to 1000, all or none. Default 1. */
   count?: number
@@ -185,6 +185,7 @@ export interface FeatureOptions {
   groups?: string[]
 }
 
+/** What else is known of who logs in. */
 export interface LoginOptions {
   /** As in `FeatureOptions`. */
   groups?: string[]
@@ -611,13 +612,20 @@ export interface Usage {
   holders: HolderUsage[]
 }
 
+/** The options of a pool that are nothing, or another option's value, where they are left out. */
+export type PoolOptionLeftOut =
+  | 'maxSessionsPerHolder' | 'anonymousCap' | 'anonymousPerClient' | 'recovered' | 'lazyLingerMs' | 'anonymousMinHoldMs'
+  | 'lazyMinHoldMs' | 'overdraftTimeMs'
+
 /** The options of a pool that is in force; null where one is left out. */
 export type PoolDefinition = {
-  [option in keyof Required<Omit<PoolOptions, 'name'>>]: Required<PoolOptions>[option] | null
-} & { name: string }
+  [option in keyof Required<PoolOptions>]: Required<PoolOptions>[option] | (option extends PoolOptionLeftOut ? null : never)
+}
 
-/** What changes of a pool; null as if it had never been named. */
-export type PoolChange = { [option in keyof Omit<PoolOptions, 'name'>]?: PoolOptions[option] | null }
+/** What changes of a pool; null for what shall be as if it had been left out. */
+export type PoolChange = {
+  [option in keyof Omit<PoolOptions, 'name'>]?: PoolOptions[option] | (option extends PoolOptionLeftOut ? null : never)
+}
 
 /** An option of a pool that is in force with another value than the one that this manager was opened with. */
 export interface PoolDifference {
@@ -655,7 +663,7 @@ export interface AuditRecord {
   after: number
   reason: DenyReason | null
   /** What made it possible, or brought it about. */
-  why: 'lingering' | 'reclaimed' | 'reserved' | 'break_glass' | 'overdraft' | 'lingered' | 'waited' | 'cancelled' | 'died' | null
+  why: 'lingering' | 'reclaimed' | 'reserved' | 'break_glass' | 'overdraft' | 'lingered' | 'evicted' | 'waited' | 'cancelled' | 'died' | null
 }
 
 export interface LogEntry { seq: number; atMs: number; sessionId: string; what: string; detail: string }
@@ -773,8 +781,7 @@ export class ManualClock {
 }
 
 /** A session with a request in flight. `finish`, or leaving a `using` scope, commits its writes and ends the request. */
-export class Session implements Disposable, AsyncDisposable {
-  private constructor()
+export interface Session extends Disposable, AsyncDisposable {
   readonly live: true
   /** The public handle: for logs, `explain` and `end`. */
   readonly id: string

@@ -6,6 +6,7 @@ const diagnostics = require('node:diagnostics_channel')
 const native = require('../native.cjs')
 const { SessionError, shown, textOf } = require('./errors.cjs')
 const { ASYNCHRONOUS, CALL, Event, KIND, TABLE, VERDICT } = require('./event.cjs')
+const { inOurWords } = require('./options.cjs')
 const words = require('./words.cjs')
 
 // Taken at load: fake timers of a test must not stop what the engine does.
@@ -36,7 +37,8 @@ let rest = []
 
 const connection = native.connect(drain, decide, (kind, message, reason, retryAfterMs, keys) => {
   const retryable = words.retryable.has(kind)
-  return new SessionError(kind, message, { reason: reason ?? null, retryAfterMs: retryAfterMs ?? null, keys, retryable })
+  const told = kind === 'invalid' ? inOurWords(message) : message
+  return new SessionError(kind, told, { reason: reason ?? null, retryAfterMs: retryAfterMs ?? null, keys, retryable })
 })
 
 // A promise that somebody awaits keeps the process; callbacks never do.

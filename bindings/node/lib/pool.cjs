@@ -13,10 +13,14 @@ function poolOf(name, json) {
   return { name, ...Object.fromEntries(Object.entries(told).map(([key, value]) => [camel(key), value])) }
 }
 
-// What is undefined by default may be set back to that.
+// What is nothing where it is left out may be set back to that.
+const leftOut = [
+  'maxSessionsPerHolder', 'anonymousCap', 'anonymousPerClient', 'recovered', 'lazyLingerMs', 'anonymousMinHoldMs', 'lazyMinHoldMs',
+  'overdraftTimeMs',
+]
 const orNull = (check) => (value, name) => (value === null ? null : check(value, name))
 const { name: _named, ...options } = schemas.pool
-const changes = Object.fromEntries(Object.entries(options).map(([key, check]) => [key, orNull(check)]))
+const changes = { ...options, ...Object.fromEntries(leftOut.map((key) => [key, orNull(options[key])])) }
 
 /** The options that a change names, as the engine takes them. */
 function optionsOf(given) {

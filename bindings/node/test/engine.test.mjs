@@ -301,7 +301,7 @@ test('a lazy session writes with a unit or not at all', async () => {
     [{ lazyUntil: 'never' }, /never/],
     [{ detectCrawlers: 1 }, /detectCrawlers/],
     [{ crawlers: [''] }, /0 bytes/],
-    [{ anonymousIdleTimeoutMs: 0 }, /anonymous_idle_timeout/],
+    [{ anonymousIdleTimeoutMs: 0 }, /anonymousIdleTimeoutMs/],
   ]) {
     assert.throws(() => open({ applications: { shop: wrong } }), { kind: 'invalid', message: told })
   }

@@ -13,7 +13,7 @@ const native = createRequire(import.meta.url)('../native.cjs')
 /** The texts of a union type. */
 function union(name) {
   const body = new RegExp(`export type ${name} =([^]*?)\n(?=\n|export)`).exec(types)[1]
-  return [...body.replace(/\/\*\*[^]*?\*\//g, '').matchAll(/'([a-z_]+)'/g)].map((match) => match[1])
+  return [...body.replace(/\/\*\*[^]*?\*\//g, '').matchAll(/'([A-Za-z_]+)'/g)].map((match) => match[1])
 }
 
 const method = (kind) => kind.replace(/_(.)/g, (_, letter) => letter.toUpperCase())
@@ -61,4 +61,45 @@ test('ESM and CommonJS are one package: the same classes', () => {
   const cjs = createRequire(import.meta.url)('libsession')
   assert.deepEqual(Object.keys(cjs).sort(), Object.keys(esm).filter((name) => name !== 'default' && name !== 'module.exports').sort())
   for (const name of Object.keys(cjs)) assert.equal(cjs[name], esm[name])
+})
+
+test('what the types export as values is exported', () => {
+  const values = [...types.matchAll(/^export (?:class|const|function) (\w+)/gm)].map((match) => match[1])
+  assert.deepEqual([...new Set(values)].sort(), Object.keys(esm).filter((name) => name !== 'default').sort())
+})
+
+test('the words of the accounts are the same wherever they are told', () => {
+  const read = (path) => readFileSync(new URL(`../../../${path}`, import.meta.url), 'utf8')
+  const core = read('core/src/license/audit.rs')
+  const record = /export interface AuditRecord \{([^]*?)\n\}/.exec(types)[1]
+  for (const [of, member] of [['AuditKind', 'kind'], ['AuditWhy', 'why']]) {
+    const known = [...new RegExp(`impl ${of} \\{([^]*?)\n\\}`).exec(core)[1].matchAll(/=> "(\w+)"/g)].map((match) => match[1])
+    assert.ok(known.length > 5, of)
+    const told = new RegExp(`^  ${member}: (.*)$`, 'm').exec(record)[1]
+    assert.deepEqual([...told.matchAll(/'(\w+)'/g)].map((match) => match[1]), known)
+    for (const word of known) {
+      assert.ok(read('include/libsession.h').includes(`"${word}"`), `${word} in the header`)
+      assert.ok(read('bindings/python/python/libsession/_records.py').includes(`\`${word}\``), `${word} in Python`)
+    }
+  }
+})
+
+test('options have their own names in messages, and null is for what may be left out', async () => {
+  const manager = esm.open({ pools: { max_connections: { capacity: 2 } } })
+  const refused = (run, message) => assert.throws(run, { name: 'SessionError', kind: 'invalid', message })
+  refused(() => esm.open({ callbackDeadlineMs: 0 }), /^callbackDeadlineMs can't be 0/)
+  refused(() => esm.open({ pools: { a: { capacity: 1, minHoldMs: 1e16 } } }), /^minHoldMs of/)
+  refused(() => manager.changePool('max_connections', { maxConnections: 0 }), /^maxConnections 0 of pool 'max_connections'/)
+  refused(() => manager.changePool('max_connections', { breakGlass: 3 }), /breakGlass/)
+  const definition = manager.pool('max_connections')
+  for (const [option, value] of Object.entries(definition)) {
+    if (option === 'name') continue
+    const change = () => manager.changePool('max_connections', { [option]: null })
+    if (value === null) assert.equal(change()[option], null)
+    else refused(change, new RegExp(`^${option} is null`))
+    assert.deepEqual(manager.pool('max_connections'), definition)
+  }
+  const leftOut = union('PoolOptionLeftOut')
+  assert.deepEqual(leftOut.sort(), Object.keys(definition).filter((option) => definition[option] === null).sort())
+  await manager.close()
 })

@@ -1,6 +1,6 @@
 // Compiles under --strict: the types say what the package does.
 
-import { Manager, ManualClock, SessionError, EventClass, open, Session as SessionClass } from 'libsession'
+import { Manager, ManualClock, SessionError, EventClass, open } from 'libsession'
 import type { Callbacks, EndReason, Event, NotLive, Session, Value } from 'libsession'
 
 class Audit implements Callbacks {
@@ -67,4 +67,7 @@ open().end('id', { level: 'hard' })
 // @ts-expect-error: a date is no value
 open().beginNew().data.set('when', new Date())
 // @ts-expect-error: a session is made by a manager
-new SessionClass()
+new Session()
+// @ts-expect-error: how long a unit lingers is not left out but 0
+open().changePool('users', { lingerMs: null })
+open().changePool('users', { recovered: null, overdraftTimeMs: null })
