@@ -487,7 +487,7 @@ fn audit_json(audit: &Audit) -> json::Value {
 /// buffer to free: `[{"seq","at_ms" (engine time),"wall_ms" (the same as wall time, milliseconds since 1970,
 /// as the clock goes now),"kind" ("grant","denial","trade","release","linger","reclaim","change","queue","offer",
 /// "withdraw","leave"),"session_id","holder","before","after","reason","why" (null, or what made it possible: "lingering",
-/// "reclaimed","reserved","break_glass","overdraft","lingered","waited","cancelled","died")}]`; the holder of a "change" of the
+/// "reclaimed","reserved","break_glass","overdraft","lingered","evicted","waited","cancelled","died")}]`; the holder of a "change" of the
 /// pool is who changed it. The last `seq` is the next call's `after`.
 ///
 /// Threads: any. Does not block, may be called from a callback. Errors: LSES_E_INVALID names an unknown pool. Since 0.1.0.

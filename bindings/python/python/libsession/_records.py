@@ -406,7 +406,7 @@ class AuditRecord:
     """For a denial."""
     why: str | None
     """What made it possible, or brought it about: `lingering`, `reclaimed`, `reserved`, `break_glass`, `overdraft`, `lingered`,
-    `waited`, `cancelled`, `died`."""
+    `evicted`, `waited`, `cancelled`, `died`."""
 
 
 @dataclass(frozen=True, slots=True)
