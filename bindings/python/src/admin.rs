@@ -13,7 +13,8 @@ use crate::groups::Resolver;
 use crate::guard::{attached, contain, detached};
 use crate::handler::Handler;
 use crate::manager::Manager;
-use crate::options::{filter, required_text, session_id};
+use crate::options::{argument, count, filter, required_text, session_id, text};
+use crate::pool::changes;
 use crate::records;
 
 /// How long a signal may go unseen while `drain` waits.
@@ -54,10 +55,15 @@ impl Manager {
     }
 
     /// Unregisters an event class; returns when none of its callbacks runs any more; tells whether it was there.
-    #[pyo3(signature = (name, namespace=""))]
-    fn unregister(&self, py: Python<'_>, name: &str, namespace: &str) -> PyResult<bool> {
-        let was_there = detached(py, || self.shared.unregister(name, namespace))?;
-        self.shared.remove_decider(name, namespace);
+    #[pyo3(signature = (name, namespace=String::new()), text_signature = "($self, name, namespace='')")]
+    fn unregister(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = argument::name)] name: String,
+        #[pyo3(from_py_with = argument::namespace)] namespace: String,
+    ) -> PyResult<bool> {
+        let was_there = detached(py, || self.shared.unregister(&name, &namespace))?;
+        self.shared.remove_decider(&name, &namespace);
         Ok(was_there)
     }
 
@@ -86,22 +92,31 @@ impl Manager {
         &self,
         py: Python<'py>,
         which: &Bound<'py, PyDict>,
-        cursor: u64,
-        limit: usize,
+        #[pyo3(from_py_with = argument::cursor)] cursor: u64,
+        #[pyo3(from_py_with = argument::limit)] limit: usize,
     ) -> PyResult<Bound<'py, PyAny>> {
         let filter = filter(Some(which))?;
         records::page(py, &detached(py, || self.shared.list(&filter, cursor, limit))?)
     }
 
     /// Everything about one session, live or ended; None if unknown.
-    fn explain<'py>(&self, py: Python<'py>, id: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let id = session_id(py, id)?;
+    fn explain<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = argument::id)] id: String,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let id = session_id(py, &id)?;
         detached(py, || self.shared.explain(id))?.map(|explain| records::explain(py, &explain)).transpose()
     }
 
     /// Why a holder has units of a pool.
-    fn explain_unit<'py>(&self, py: Python<'py>, pool: &str, holder: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let explained = detached(py, || self.shared.explain_unit(pool, holder))?;
+    fn explain_unit<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = argument::pool)] pool: String,
+        #[pyo3(from_py_with = argument::holder)] holder: String,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let explained = detached(py, || self.shared.explain_unit(&pool, &holder))?;
         explained.map(|explain| records::unit_explain(py, &explain)).transpose()
     }
 
@@ -116,14 +131,24 @@ impl Manager {
     }
 
     /// The use of a license pool.
-    fn usage<'py>(&self, py: Python<'py>, pool: &str) -> PyResult<Bound<'py, PyAny>> {
-        records::usage(py, &detached(py, || self.shared.usage(pool))?)
+    fn usage<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = argument::pool)] pool: String,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        records::usage(py, &detached(py, || self.shared.usage(&pool))?)
     }
 
     /// Those who wait for units of a pool.
     #[pyo3(signature = (pool, *, skip=0, limit=1000))]
-    fn queue<'py>(&self, py: Python<'py>, pool: &str, skip: usize, limit: usize) -> PyResult<Bound<'py, PyList>> {
-        records::queue(py, &detached(py, || self.shared.queue(pool, skip, limit))?)
+    fn queue<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = argument::pool)] pool: String,
+        #[pyo3(from_py_with = argument::skip)] skip: usize,
+        #[pyo3(from_py_with = argument::limit)] limit: usize,
+    ) -> PyResult<Bound<'py, PyList>> {
+        records::queue(py, &detached(py, || self.shared.queue(&pool, skip, limit))?)
     }
 
     /// The names of the license pools.
@@ -133,14 +158,23 @@ impl Manager {
 
     /// The definition of a pool that is in force, as JSON.
     #[pyo3(name = "_pool")]
-    fn pool(&self, py: Python<'_>, pool: &str) -> PyResult<String> {
-        Ok(detached(py, || self.shared.pool(pool))?.to_json())
+    fn pool(&self, py: Python<'_>, #[pyo3(from_py_with = argument::pool)] pool: String) -> PyResult<String> {
+        Ok(detached(py, || self.shared.pool(&pool))?.to_json())
     }
 
-    /// Changes the options of a pool that a JSON object names; answers the definition in force from now on.
+    /// Changes options of a pool; answers the definition in force from now on.
     #[pyo3(name = "_change_pool")]
-    fn change_pool(&self, py: Python<'_>, pool: &str, options: &str, actor: Option<&str>) -> PyResult<String> {
-        Ok(detached(py, || self.shared.change_pool(pool, |pool| pool.set_json(options), actor))?.to_json())
+    fn change_pool(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = argument::pool)] pool: String,
+        options: &Bound<'_, PyDict>,
+        actor: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<String> {
+        let (options, actor) = (changes(options)?, text("actor", actor)?);
+        let changed =
+            detached(py, || self.shared.change_pool(&pool, |pool| pool.set_json(&options), actor.as_deref()))?;
+        Ok(changed.to_json())
     }
 
     /// Where the definitions in force are others than those that this manager was opened with: pool, option and both values,
@@ -152,30 +186,55 @@ impl Manager {
     }
 
     /// The most units in use since a reader reset its mark, and when that was.
-    fn high_water<'py>(&self, py: Python<'py>, pool: &str, reader: &str) -> PyResult<Bound<'py, PyAny>> {
-        records::high_water(py, detached(py, || self.shared.high_water(pool, reader))?)
+    fn high_water<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = argument::pool)] pool: String,
+        #[pyo3(from_py_with = argument::reader)] reader: String,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        records::high_water(py, detached(py, || self.shared.high_water(&pool, &reader))?)
     }
 
     /// Has a reader's mark begin anew with what is in use now.
-    fn reset_high_water(&self, py: Python<'_>, pool: &str, reader: &str) -> PyResult<()> {
-        detached(py, || self.shared.reset_high_water(pool, reader))
+    fn reset_high_water(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = argument::pool)] pool: String,
+        #[pyo3(from_py_with = argument::reader)] reader: String,
+    ) -> PyResult<()> {
+        detached(py, || self.shared.reset_high_water(&pool, &reader))
     }
 
     /// Forgets a reader's mark; tells whether there was one.
-    fn forget_high_water(&self, py: Python<'_>, pool: &str, reader: &str) -> PyResult<bool> {
-        detached(py, || self.shared.forget_high_water(pool, reader))
+    fn forget_high_water(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = argument::pool)] pool: String,
+        #[pyo3(from_py_with = argument::reader)] reader: String,
+    ) -> PyResult<bool> {
+        detached(py, || self.shared.forget_high_water(&pool, &reader))
     }
 
     /// Accounts of a pool after a position as lines of JSON, how many, and the position of the last one.
     #[pyo3(name = "_export_accounts")]
-    fn export_accounts(&self, py: Python<'_>, pool: &str, after: u64, limit: usize) -> PyResult<(String, usize, u64)> {
-        let page = detached(py, || self.shared.export_accounts(pool, after, limit))?;
+    fn export_accounts(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = argument::pool)] pool: String,
+        #[pyo3(from_py_with = argument::after)] after: u64,
+        #[pyo3(from_py_with = argument::limit)] limit: usize,
+    ) -> PyResult<(String, usize, u64)> {
+        let page = detached(py, || self.shared.export_accounts(&pool, after, limit))?;
         Ok((page.lines, page.count, page.last))
     }
 
     /// A recount of a pool from first principles beside its counters.
-    fn audit<'py>(&self, py: Python<'py>, pool: &str) -> PyResult<Bound<'py, PyAny>> {
-        records::audit(py, &detached(py, || self.shared.audit(pool))?)
+    fn audit<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = argument::pool)] pool: String,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        records::audit(py, &detached(py, || self.shared.audit(&pool))?)
     }
 
     /// Accounts of a pool after a position.
@@ -183,31 +242,42 @@ impl Manager {
     fn audit_records<'py>(
         &self,
         py: Python<'py>,
-        pool: &str,
-        after: u64,
-        limit: usize,
+        #[pyo3(from_py_with = argument::pool)] pool: String,
+        #[pyo3(from_py_with = argument::after)] after: u64,
+        #[pyo3(from_py_with = argument::limit)] limit: usize,
     ) -> PyResult<Bound<'py, PyList>> {
-        let found = detached(py, || self.shared.audit_records(pool, after, limit))?;
+        let found = detached(py, || self.shared.audit_records(&pool, after, limit))?;
         PyList::new(py, found.iter().map(|it| records::audit_record(py, it)).collect::<PyResult<Vec<_>>>()?)
     }
 
     /// The lifecycle log after a position.
     #[pyo3(signature = (*, after=0, limit=1000))]
-    fn lifecycle<'py>(&self, py: Python<'py>, after: u64, limit: usize) -> PyResult<Bound<'py, PyList>> {
+    fn lifecycle<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = argument::after)] after: u64,
+        #[pyo3(from_py_with = argument::limit)] limit: usize,
+    ) -> PyResult<Bound<'py, PyList>> {
         let found = detached(py, || self.shared.lifecycle(after, limit))?;
         PyList::new(py, found.iter().map(|it| records::log_entry(py, it)).collect::<PyResult<Vec<_>>>()?)
     }
 
     /// Dead letters after a position.
     #[pyo3(signature = (*, after=0, limit=1000))]
-    fn dead_letters<'py>(&self, py: Python<'py>, after: u64, limit: usize) -> PyResult<Bound<'py, PyList>> {
+    fn dead_letters<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = argument::after)] after: u64,
+        #[pyo3(from_py_with = argument::limit)] limit: usize,
+    ) -> PyResult<Bound<'py, PyList>> {
         let found = detached(py, || self.shared.dead_letters(after, limit))?;
         PyList::new(py, found.iter().map(|it| records::dead_letter(py, it)).collect::<PyResult<Vec<_>>>()?)
     }
 
     /// Delivers a dead letter again, without an id all; tells how many.
     #[pyo3(signature = (id=None))]
-    fn redeliver(&self, py: Python<'_>, id: Option<u64>) -> PyResult<usize> {
+    fn redeliver(&self, py: Python<'_>, id: Option<&Bound<'_, PyAny>>) -> PyResult<usize> {
+        let id = id.map(|id| count("id", id)).transpose()?;
         detached(py, || self.shared.redeliver(id))
     }
 
@@ -239,7 +309,12 @@ impl Manager {
 
     /// Poll mode: delivers at most `max` events in the calling thread, waits up to `timeout` for the first.
     #[pyo3(signature = (max=100, timeout=None))]
-    fn dispatch(&self, py: Python<'_>, max: usize, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<usize> {
+    fn dispatch(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = argument::max)] max: usize,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<usize> {
         let timeout = optional("timeout", timeout)?.unwrap_or_default();
         detached(py, || self.shared.dispatch(max, timeout))
     }
@@ -265,8 +340,8 @@ impl Manager {
     }
 
     /// For tests: makes a session's data unreadable; False if it is not live.
-    fn damage(&self, py: Python<'_>, id: &str) -> PyResult<bool> {
-        let id = session_id(py, id)?;
+    fn damage(&self, py: Python<'_>, #[pyo3(from_py_with = argument::id)] id: String) -> PyResult<bool> {
+        let id = session_id(py, &id)?;
         detached(py, || self.shared.damage(id))
     }
 

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use libsession_core::clock::Clock;
-use libsession_core::{
-    Application, Config, DispatchMode, Durability, Overdraft, Pool, Profile, Reservation, TradeFailure,
-};
+use libsession_core::{Application, Config, DispatchMode, Durability, Profile};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBytes, PyDict, PyString, PyType};
 
 use crate::clock::ManualClock;
 use crate::duration::{duration, given_timeout, optional};
 use crate::errors::{invalid, raise};
 use crate::handler::Attach;
-use crate::options::{count, required_text, text};
+use crate::options::{count, required_text, shown, text};
+use crate::pool::{number, pool};
 use crate::words::{parse, parse_option};
 
 /// Reads every option that is there; what is left out keeps the core's default. An unknown name is `Invalid`.
@@ -35,17 +35,17 @@ pub fn config(options: &Bound<'_, PyDict>) -> PyResult<Config> {
                 config.profile =
                     Profile::from_name(&required_text(what, &given)?).map_err(|error| raise(py, &error))?;
             }
-            "applications" => config.applications = each(&given, application)?,
-            "pools" => config.pools = each(&given, pool)?,
+            "applications" => config.applications = each(what, &given, application)?,
+            "pools" => config.pools = each(what, &given, pool)?,
             "clock" => {
                 if !given.is_none() {
                     config.clock = Clock::Manual(given.cast::<ManualClock>()?.get().core().clone());
                 }
             }
             "dispatch" => config.dispatch = dispatch(&given)?,
-            "threads" => config.threads = given.extract()?,
-            "debug" => config.debug = given.extract()?,
-            "idle_counts_suspend" => config.idle_counts_suspend = given.extract()?,
+            "threads" => config.threads = flag(what, &given)?,
+            "debug" => config.debug = flag(what, &given)?,
+            "idle_counts_suspend" => config.idle_counts_suspend = flag(what, &given)?,
             "max_sessions" => config.max_sessions = count(what, &given)?,
             "session_bytes" => config.quotas.session_bytes = count(what, &given)?,
             "levels" => config.quotas.levels = count(what, &given)?,
@@ -72,8 +72,40 @@ pub fn config(options: &Bound<'_, PyDict>) -> PyResult<Config> {
     Ok(config)
 }
 
-fn each<T>(list: &Bound<'_, PyAny>, read: impl Fn(&Bound<'_, PyAny>) -> PyResult<T>) -> PyResult<Vec<T>> {
-    list.try_iter()?.map(|item| read(&item?)).collect()
+/// What a list holds; one text is not taken for its letters.
+pub fn each<T>(
+    what: &str,
+    list: &Bound<'_, PyAny>,
+    read: impl Fn(&Bound<'_, PyAny>) -> PyResult<T>,
+) -> PyResult<Vec<T>> {
+    let one = list.is_instance_of::<PyString>() || list.is_instance_of::<PyBytes>();
+    let Some(items) = (!one).then(|| list.try_iter().ok()).flatten() else {
+        return Err(invalid(list.py(), format!("{what} is a list, not {}", shown(list))));
+    };
+    items.map(|item| read(&item?)).collect()
+}
+
+/// Whether something is so.
+pub fn flag(what: &str, object: &Bound<'_, PyAny>) -> PyResult<bool> {
+    object.extract().map_err(|_| invalid(object.py(), format!("{what} is True or False, not {}", shown(object))))
+}
+
+/// That it is an object of a class of the front room's options.
+pub fn is_a(
+    known: &PyOnceLock<Py<PyType>>,
+    class: &'static str,
+    what: &str,
+    object: &Bound<'_, PyAny>,
+) -> PyResult<()> {
+    let py = object.py();
+    let of = known.get_or_try_init(py, || {
+        Ok::<_, PyErr>(py.import("libsession._config")?.getattr(class)?.cast_into::<PyType>()?.unbind())
+    })?;
+    if object.is_instance(of.bind(py))? {
+        return Ok(());
+    }
+    let article = if class.starts_with(['A', 'E', 'I', 'O', 'U']) { "an" } else { "a" };
+    Err(invalid(py, format!("{what} is {article} {class}, not {}", shown(object))))
 }
 
 fn dispatch(object: &Bound<'_, PyAny>) -> PyResult<DispatchMode> {
@@ -89,23 +121,27 @@ fn dispatch(object: &Bound<'_, PyAny>) -> PyResult<DispatchMode> {
 
 /// A pair of name and `Application`.
 fn application(pair: &Bound<'_, PyAny>) -> PyResult<Application> {
+    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     let (name, options): (Bound<'_, PyAny>, Bound<'_, PyAny>) = pair.extract()?;
     let field = |name: &str| options.getattr(name);
     let mut application = Application::new(required_text("the name of an application", &name)?);
-    application.enabled = field("enabled")?.extract()?;
+    is_a(&CLASS, "Application", &format!("the application '{}'", application.name), &options)?;
+    application.enabled = flag("enabled", &field("enabled")?)?;
     application.namespace = required_text("namespace", &field("namespace")?)?;
     if let Some(idle) = given_timeout("idle_timeout", Some(&field("idle_timeout")?))? {
         application.idle_timeout = idle;
     }
     application.absolute_timeout = given_timeout("absolute_timeout", Some(&field("absolute_timeout")?))?;
-    application.event_classes = each(&field("event_classes")?, |item| required_text("an event class", item))?;
-    application.required_event_classes =
-        each(&field("required_event_classes")?, |item| required_text("an event class", item))?;
+    application.event_classes =
+        each("event_classes", &field("event_classes")?, |item| required_text("an event class", item))?;
+    application.required_event_classes = each("required_event_classes", &field("required_event_classes")?, |item| {
+        required_text("an event class", item)
+    })?;
     application.pool = text("pool", Some(&field("pool")?))?;
     application.license_class = parse_option(Some(&field("license_class")?))?;
     application.lazy_until = parse(&field("lazy_until")?)?;
-    application.detect_crawlers = field("detect_crawlers")?.extract()?;
-    application.crawlers = each(&field("crawlers")?, |item| required_text("a crawler", item))?;
+    application.detect_crawlers = flag("detect_crawlers", &field("detect_crawlers")?)?;
+    application.crawlers = each("crawlers", &field("crawlers")?, |item| required_text("a crawler", item))?;
     application.anonymous_idle_timeout = optional("anonymous_idle_timeout", Some(&field("anonymous_idle_timeout")?))?;
     application.max_sessions = number("max_sessions", &field("max_sessions")?)?;
     application.max_extensions = number("max_extensions", &field("max_extensions")?)?;
@@ -113,7 +149,7 @@ fn application(pair: &Bound<'_, PyAny>) -> PyResult<Application> {
     application.ask_lead = duration("ask_lead", &field("ask_lead")?)?;
     application.lock = parse(&field("lock")?)?;
     application.timeout_on_application_change = parse(&field("timeout_on_application_change")?)?;
-    application.protected_from_bulk_end = field("protected_from_bulk_end")?.extract()?;
+    application.protected_from_bulk_end = flag("protected_from_bulk_end", &field("protected_from_bulk_end")?)?;
     application.event_classes_on_entry =
         match required_text("event_classes_on_entry", &field("event_classes_on_entry")?)?.as_str() {
             "keep" => false,
@@ -124,57 +160,4 @@ fn application(pair: &Bound<'_, PyAny>) -> PyResult<Application> {
         };
     application.debug = field("debug")?.extract()?;
     Ok(application)
-}
-
-/// A pair of name and `Pool`.
-fn pool(pair: &Bound<'_, PyAny>) -> PyResult<Pool> {
-    let (name, options): (Bound<'_, PyAny>, Bound<'_, PyAny>) = pair.extract()?;
-    let field = |name: &str| options.getattr(name);
-    let capacity = field("capacity")?;
-    let mut pool = Pool::new(required_text("the name of a pool", &name)?, count("capacity", &capacity)?);
-    pool.unit_rule = parse(&field("unit_rule")?)?;
-    pool.max_connections = count("max_connections", &field("max_connections")?)?;
-    pool.max_sessions_per_holder = number("max_sessions_per_holder", &field("max_sessions_per_holder")?)?;
-    pool.anonymous_cap = number("anonymous_cap", &field("anonymous_cap")?)?;
-    pool.anonymous_per_client = number("anonymous_per_client", &field("anonymous_per_client")?)?;
-    pool.holder_per_client = field("holder_per_client")?.extract()?;
-    pool.queue = count("queue", &field("queue")?)?;
-    pool.low = count("low", &field("low")?)?;
-    pool.recovered = number("recovered", &field("recovered")?)?;
-    pool.linger = duration("linger", &field("linger")?)?;
-    pool.min_hold = duration("min_hold", &field("min_hold")?)?;
-    pool.anonymous_min_hold = optional("anonymous_min_hold", Some(&field("anonymous_min_hold")?))?;
-    pool.lazy_linger = optional("lazy_linger", Some(&field("lazy_linger")?))?;
-    pool.lazy_min_hold = optional("lazy_min_hold", Some(&field("lazy_min_hold")?))?;
-    pool.reclaim = field("reclaim")?.extract()?;
-    pool.overdraft =
-        Overdraft::parse(&field("overdraft")?.str()?.to_string()).map_err(|error| raise(pair.py(), &error))?;
-    pool.overdraft_time = optional("overdraft_time", Some(&field("overdraft_time")?))?;
-    pool.reservations = each(&field("reservations")?, reservation)?;
-    pool.evict = parse(&field("evict")?)?;
-    pool.evict_idle = duration("evict_idle", &field("evict_idle")?)?;
-    pool.at_session_limit = parse(&field("at_session_limit")?)?;
-    pool.break_glass = count("break_glass", &field("break_glass")?)?;
-    let members = |name: &str| each(&field(name)?, |member| required_text(name, member));
-    pool.administrators = members("administrators")?;
-    pool.include = members("include")?;
-    pool.exclude = members("exclude")?;
-    pool.audit_records = count("audit_records", &field("audit_records")?)?;
-    pool.trade_failure = match required_text("trade_failure", &field("trade_failure")?)?.as_str() {
-        "keep" => TradeFailure::Keep,
-        "refuse" => TradeFailure::Refuse,
-        other => return Err(invalid(pair.py(), format!("trade_failure is keep or refuse, not '{other}'"))),
-    };
-    Ok(pool)
-}
-
-/// A `Reservation`.
-fn reservation(options: &Bound<'_, PyAny>) -> PyResult<Reservation> {
-    let members = each(&options.getattr("members")?, |member| required_text("a member", member))?;
-    let units = count("units", &options.getattr("units")?)?;
-    Ok(Reservation { members, units, hard: options.getattr("hard")?.extract()? })
-}
-
-fn number<T: for<'a> FromPyObject<'a, 'a>>(what: &str, object: &Bound<'_, PyAny>) -> PyResult<Option<T>> {
-    if object.is_none() { Ok(None) } else { count(what, object).map(Some) }
 }

@@ -21,6 +21,7 @@ mod manager;
 mod options;
 mod path;
 mod patient;
+mod pool;
 mod records;
 mod service;
 mod session;

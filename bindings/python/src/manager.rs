@@ -14,7 +14,7 @@ use crate::duration::{shared_delta, timeout};
 use crate::errors::raise;
 use crate::future::Later;
 use crate::guard::{asking, attached, contain, detached};
-use crate::options::{self, Given, session_id};
+use crate::options::{self, Given, argument, session_id};
 use crate::patient;
 use crate::records;
 use crate::session::{Session, may_wait};
@@ -267,14 +267,14 @@ impl Manager {
     fn end<'py>(
         &self,
         py: Python<'py>,
-        id: &str,
+        #[pyo3(from_py_with = argument::id)] id: String,
         level: Object<'_, '_>,
         reason: Object<'_, '_>,
         actor: Object<'_, '_>,
         note: Object<'_, '_>,
         wait: Object<'_, '_>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let (id, end) = (session_id(py, id)?, options::end(level, reason, actor, note, wait)?);
+        let (id, end) = (session_id(py, &id)?, options::end(level, reason, actor, note, wait)?);
         let asks = self.shared.deciders() || end.wait.is_some();
         let outcome = asking(py, asks, || self.shared.end(id, end))?;
         records::end_outcome(py, &outcome)
@@ -286,14 +286,14 @@ impl Manager {
     fn aend<'py>(
         &self,
         py: Python<'py>,
-        id: &str,
+        #[pyo3(from_py_with = argument::id)] id: String,
         level: Object<'_, 'py>,
         reason: Object<'_, 'py>,
         actor: Object<'_, 'py>,
         note: Object<'_, 'py>,
         wait: Object<'_, 'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let (id, end) = (session_id(py, id)?, options::end(level, reason, actor, note, wait)?);
+        let (id, end) = (session_id(py, &id)?, options::end(level, reason, actor, note, wait)?);
         let (shared, asked, waits) = (self.shared.clone(), self.shared.clone(), end.wait.is_some());
         let call = Later {
             asks: move || waits || asked.deciders(),
@@ -315,8 +315,8 @@ impl Manager {
         reason: &Bound<'py, PyAny>,
         actor: &Bound<'py, PyAny>,
         note: &Bound<'py, PyAny>,
-        cursor: u64,
-        limit: usize,
+        #[pyo3(from_py_with = argument::cursor)] cursor: u64,
+        #[pyo3(from_py_with = argument::limit)] limit: usize,
     ) -> PyResult<Bound<'py, PyAny>> {
         let filter = options::filter(Some(filter))?;
         let end = options::end(Some(level), Some(reason), Some(actor), Some(note), None)?;
@@ -324,14 +324,24 @@ impl Manager {
     }
 
     /// Sets the idle timeout of one session by its public id; False if it is not live.
-    fn set_idle_timeout(&self, py: Python<'_>, id: &str, value: &Bound<'_, PyAny>) -> PyResult<bool> {
-        let (id, value) = (session_id(py, id)?, timeout("idle_timeout", value)?);
+    fn set_idle_timeout(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = argument::id)] id: String,
+        value: &Bound<'_, PyAny>,
+    ) -> PyResult<bool> {
+        let (id, value) = (session_id(py, &id)?, timeout("idle_timeout", value)?);
         attached(py, || self.shared.set_idle_timeout(id, value))
     }
 
     /// Sets the absolute timeout of one session by its public id, only earlier; False if it is not live.
-    fn set_absolute_timeout(&self, py: Python<'_>, id: &str, value: &Bound<'_, PyAny>) -> PyResult<bool> {
-        let (id, value) = (session_id(py, id)?, crate::duration::duration("absolute_timeout", value)?);
+    fn set_absolute_timeout(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = argument::id)] id: String,
+        value: &Bound<'_, PyAny>,
+    ) -> PyResult<bool> {
+        let (id, value) = (session_id(py, &id)?, crate::duration::duration("absolute_timeout", value)?);
         attached(py, || self.shared.set_absolute_timeout(id, value))
     }
 
@@ -341,8 +351,8 @@ impl Manager {
         py: Python<'py>,
         filter: &Bound<'py, PyDict>,
         value: &Bound<'py, PyAny>,
-        cursor: u64,
-        limit: usize,
+        #[pyo3(from_py_with = argument::cursor)] cursor: u64,
+        #[pyo3(from_py_with = argument::limit)] limit: usize,
     ) -> PyResult<Bound<'py, PyAny>> {
         let (filter, value) = (options::filter(Some(filter))?, timeout("idle_timeout", value)?);
         let progress = detached(py, || self.shared.set_idle_timeout_where(&filter, value, cursor, limit))?;

@@ -7,8 +7,9 @@ use libsession_core::{
 use libsession_core::{EndLevel, SessionId};
 use pyo3::Borrowed;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyMapping, PyString};
+use pyo3::types::{PyDict, PyFloat, PyInt, PyMapping, PyString};
 
+use crate::config::flag;
 use crate::duration::{duration, given_timeout, optional};
 use crate::errors::{invalid, raise};
 use crate::ticket::Ticket;
@@ -51,11 +52,63 @@ pub fn required_text(what: &str, object: &Bound<'_, PyAny>) -> PyResult<String> 
     }
 }
 
-/// A whole number of at least 0.
-pub fn count<'py, T: FromPyObject<'py, 'py>>(what: &str, object: &'py Bound<'py, PyAny>) -> PyResult<T> {
-    object.extract::<T>().map_err(|_| {
-        invalid(object.py(), format!("{what} is a whole number of at least 0 within its bounds, not {object}"))
+/// A whole number of at least 0. `Invalid` names the bounds of its type; those of what it means are the core's.
+pub fn count<T: TryFrom<u64>>(what: &str, object: &Bound<'_, PyAny>) -> PyResult<T> {
+    object.extract::<u64>().ok().and_then(|number| T::try_from(number).ok()).ok_or_else(|| {
+        let most = u64::MAX >> (64 - 8 * size_of::<T>().min(8));
+        invalid(object.py(), format!("{what} is a whole number from 0 to {most}, not {}", shown(object)))
     })
+}
+
+/// A value for messages: short, and never a failure.
+pub fn shown(object: &Bound<'_, PyAny>) -> String {
+    let class = object.get_type().name().map_or_else(|_| "object".to_owned(), |name| name.to_string());
+    if !object.is_instance_of::<PyString>() && !object.is_instance_of::<PyInt>() && !object.is_instance_of::<PyFloat>()
+    {
+        return format!("a {class}");
+    }
+    object.repr().map_or_else(|_| format!("a {class}"), |text| text.to_string_lossy().chars().take(60).collect())
+}
+
+/// Arguments of which each is checked under its name.
+macro_rules! arguments {
+    ($($(#[$about:meta])* $name:ident: $type:ty = $check:ident,)+) => {
+        $($(#[$about])* pub fn $name(object: &Bound<'_, PyAny>) -> PyResult<$type> {
+            $check(stringify!($name), object)
+        })+
+    };
+}
+
+/// How an argument of this name is read.
+pub mod argument {
+    use pyo3::prelude::*;
+
+    use super::{count, required_text};
+
+    arguments! {
+        /// The name of a pool.
+        pool: String = required_text,
+        /// A holder.
+        holder: String = required_text,
+        /// The name of a reader.
+        reader: String = required_text,
+        /// A session's public id.
+        id: String = required_text,
+        /// A name.
+        name: String = required_text,
+        /// A namespace.
+        namespace: String = required_text,
+        /// A position.
+        after: u64 = count,
+        /// A place to go on at.
+        cursor: u64 = count,
+        /// How many at most.
+        limit: usize = count,
+        /// How many not.
+        skip: usize = count,
+        /// How many at most.
+        max: usize = count,
+    }
 }
 
 /// A session's public id.
@@ -159,7 +212,7 @@ fn groups(groups: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Vec<String>>> {
 /// Names of groups; one text is not taken for its letters.
 pub fn group_names(groups: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
     if groups.is_instance_of::<PyString>() {
-        return Err(invalid(groups.py(), "groups are a list of texts, not one text".to_owned()));
+        return Err(invalid(groups.py(), "groups are a list of texts, not one text"));
     }
     groups.try_iter()?.map(|group| required_text("a group", &group?)).collect()
 }
@@ -191,9 +244,9 @@ pub fn filter(options: Option<&Bound<'_, PyDict>>) -> PyResult<Filter> {
             "pool" => filter.pool = text("pool", Some(&given))?,
             "holder" => filter.holder = text("holder", Some(&given))?,
             "state" => filter.state = Some(state(&given)?),
-            "overdue" => filter.overdue = Some(given.extract()?),
-            "damaged" => filter.damaged = Some(given.extract()?),
-            "immortal" => filter.immortal = Some(given.extract()?),
+            "overdue" => filter.overdue = Some(flag("overdue", &given)?),
+            "damaged" => filter.damaged = Some(flag("damaged", &given)?),
+            "immortal" => filter.immortal = Some(flag("immortal", &given)?),
             "older_than" => filter.older_than = Some(duration("older_than", &given)?),
             "idle_for" => filter.idle_for = Some(duration("idle_for", &given)?),
             _ => {

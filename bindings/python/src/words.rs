@@ -71,7 +71,7 @@ words! {
     LazyUntil: "lazy_until",
     Evict: "evict",
     AtSessionLimit: "at_session_limit",
-    UnitRule: "unit rule",
+    UnitRule: "unit_rule",
     ApplicationTimeout: "timeout_on_application_change",
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import pickle
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -105,6 +106,21 @@ def test_a_panic_is_an_error_and_the_next_call_works(capfd: pytest.CaptureFixtur
         ({"pools": {"p": ls.Pool(capacity=1, reservations=[ls.Reservation(2, ["ann"])])}}, "2 units"),
         ({"pools": {"p": ls.Pool(capacity=1, break_glass=1)}}, "administrators"),
         ({"pools": {"p": ls.Pool(capacity=1, trade_failure="shout")}}, "shout"),  # type: ignore[arg-type]
+        ({"pools": {"p": {"capacity": 1}}}, "the pool 'p' is a Pool, not a dict"),
+        ({"pools": {"p": ls.Pool(capacity="5")}}, r"capacity is a whole number from 0 to \d+, not '5'"),  # type: ignore[arg-type]
+        ({"pools": {"p": ls.Pool(capacity=2**64)}}, r"capacity is a whole number from 0 to \d+, not 1844"),
+        ({"pools": {"p": ls.Pool(capacity=2**40)}}, "bound"),
+        ({"pools": {"p": ls.Pool(capacity=1, include="ann")}}, "include is a list, not 'ann'"),
+        ({"pools": {"p": ls.Pool(capacity=1, exclude="ann")}}, "exclude is a list, not 'ann'"),
+        ({"pools": {"p": ls.Pool(capacity=1, administrators="ann")}}, "administrators is a list, not 'ann'"),
+        ({"pools": {"p": ls.Pool(capacity=1, reservations=[ls.Reservation(1, "vip")])}}, "members is a list, not 'vip'"),
+        ({"pools": {"p": ls.Pool(capacity=1, reservations=[{"units": 1}])}}, "a Reservation, not a dict"),  # type: ignore[list-item]
+        ({"pools": {"p": ls.Pool(capacity=1, reclaim=None)}}, "reclaim"),  # type: ignore[arg-type]
+        ({"applications": {"a": {"idle_timeout": 5}}}, "the application 'a' is an Application, not a dict"),
+        ({"applications": {"a": ls.Application(crawlers="bot")}}, "crawlers is a list, not 'bot'"),
+        ({"applications": {"a": ls.Application(event_classes="bot")}}, "event_classes is a list, not 'bot'"),
+        ({"applications": {"a": ls.Application(required_event_classes="bot")}}, "required_event_classes"),
+        ({"debug": "no"}, "debug is True or False, not 'no'"),
     ],
 )
 def test_a_bad_option_is_invalid_and_named(options: dict[str, Any], named: str) -> None:
@@ -219,8 +235,18 @@ def test_a_pool_is_changed_while_it_runs() -> None:
         assert manager.change_pool("users", recovered=None, anonymous_min_hold=None).recovered is None
         bad: list[tuple[dict[str, Any], str]] = [
             ({"capacity": "many"}, "capacity"),
-            ({"linger": -1}, "linger_ms"),
-            ({"linger": math.nan}, "linger_ms"),
+            ({"linger": -1}, "^linger of -1 s"),
+            ({"linger": math.nan}, "^linger of NaN s"),
+            ({"linger": None}, "^linger"),
+            ({"linger_ms": 5}, "no option 'linger_ms'"),
+            ({"capacity": "5"}, r"^capacity is a whole number from 0 to \d+, not '5'"),
+            ({"capacity": 3, "exclude": "bob"}, "^exclude is a list, not 'bob'"),
+            ({"include": b"bob"}, "^include is a list, not a bytes"),
+            ({"administrators": 5}, "^administrators is a list, not 5"),
+            ({"reservations": [{"units": 1, "members": ["ann"]}]}, "is a Reservation, not a dict"),
+            ({"reservations": [ls.Reservation(1, "vip")]}, "^members is a list, not 'vip'"),
+            ({"reclaim": "yes"}, "^reclaim is True or False, not 'yes'"),
+            ({"include": ["\ud800"]}, "UTF-8"),
             ({"color": 1}, "color"),
             ({"unit_rule": "none"}, "unit_rule"),
         ]
@@ -251,6 +277,37 @@ def test_marks_and_accounts_are_for_readers() -> None:
         assert accounts[5]["holder"] == "a\u2028b\n\U0001f600"
         assert list(manager.export_accounts("users", after=1, limit=2)) == lines[1:3]
         assert list(manager.export_accounts("users", after=1206)) == []
+
+
+def test_arguments_of_looking_are_checked() -> None:
+    with ls.ManualClock(), ls.Manager(pools={"users": ls.Pool(capacity=1)}) as manager:
+        manager.create()
+        calls: list[tuple[Callable[[], object], str]] = [
+            (lambda: manager.audit_records("users", after=-1), "after is a whole number from 0 to .*, not -1"),
+            (lambda: manager.audit_records("users", limit=-1), "limit is a whole number"),
+            (lambda: manager.export_accounts("users", limit=-1), "limit is a whole number"),
+            (lambda: list(manager.export_accounts("users", after=-1)), "after is a whole number"),
+            (lambda: manager.lifecycle(after=2**64), "after is a whole number"),
+            (lambda: manager.dead_letters(limit=1.5), "limit is a whole number from 0 to .*, not 1.5"),  # type: ignore[arg-type]
+            (lambda: manager.queue("users", skip=-1), "skip is a whole number"),
+            (lambda: manager.list(cursor=-1), "cursor is a whole number"),
+            (lambda: manager.end_where(limit=-1), "limit is a whole number"),
+            (lambda: manager.redeliver(-1), "id is a whole number"),
+            (lambda: manager.usage("\ud800"), "pool is no UTF-8 text"),
+            (lambda: manager.usage(5), "pool is a str"),  # type: ignore[arg-type]
+            (lambda: manager.explain_unit("users", "\ud800"), "holder is no UTF-8 text"),
+            (lambda: manager.high_water("users", "\ud800"), "reader is no UTF-8 text"),
+            (lambda: manager.explain("\ud800"), "id is no UTF-8 text"),
+            (lambda: manager.end("\ud800"), "id is no UTF-8 text"),
+            (lambda: manager.unregister("\ud800"), "name is no UTF-8 text"),
+            (lambda: manager.change_pool("users", actor="\ud800"), "actor is no UTF-8 text"),
+            (lambda: manager.list(damaged="no"), "damaged is True or False"),  # type: ignore[arg-type]
+        ]
+        for call, named in calls:
+            with pytest.raises(ls.Invalid, match=named):
+                call()
+        assert list(manager.export_accounts("users", limit=0)) == []
+        assert manager.count() == 1
 
 
 def test_an_unknown_option_is_refused() -> None:

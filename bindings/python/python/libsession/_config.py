@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import timedelta
-from math import isfinite
 from types import EllipsisType
 from typing import Any, Literal, TypeAlias
 
@@ -187,22 +186,3 @@ def pool_of(options: str) -> Pool:
             value = tuple(value)
         given[field.name] = value
     return Pool(**given)
-
-
-def options_of(changes: Mapping[str, Any]) -> str:
-    """Options of a pool by name, as the engine takes them, in JSON."""
-    given: dict[str, Any] = {}
-    for name, value in changes.items():
-        if name in _DURATIONS:
-            if isinstance(value, timedelta):
-                value = value.total_seconds()
-            if value is not None:
-                # What is no number is told by the engine, with the option's name.
-                value = round(value * 1000) if isinstance(value, (int, float)) and isfinite(value) else str(value)
-            name = f"{name}_ms"
-        elif name == "reservations":
-            value = [{"members": list(one.members), "units": one.units, "hard": one.hard} for one in value]
-        elif name in ("administrators", "include", "exclude"):
-            value = list(value)
-        given[name] = value
-    return json.dumps(given)

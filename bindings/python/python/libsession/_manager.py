@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from . import _clock, _exit, _native
 from ._async import Opening
-from ._config import Application, Duration, Pool, Timeout, options_of, pool_of
+from ._config import Application, Duration, Pool, Timeout, pool_of
 from ._errors import Invalid
 from ._events import EventClass, callbacks_of, is_async
 from ._records import CloseReport, Page, PoolDifference, Progress, SessionInfo
@@ -231,7 +231,7 @@ class Manager(_native.Manager):
         Raises `Invalid` for what an option does not take, and for `unit_rule`, `max_connections` and `holder_per_client` where
         units that are held would count otherwise; then nothing changed.
         """
-        return pool_of(self._change_pool(pool, options_of(options), actor))
+        return pool_of(self._change_pool(pool, options, actor))
 
     def pool_differences(self) -> list[PoolDifference]:
         """Where the definitions in force are others than those that this manager was opened with."""
@@ -244,6 +244,11 @@ class Manager(_native.Manager):
         Each is an object: `pool`, `seq` (where a later export goes on), `at_ms`, `kind`, `session_id`, `holder`, `before`,
         `after`, `reason`, `why`.
         """
+        if limit is not None and not (isinstance(limit, int) and limit >= 0):
+            raise Invalid(f"limit is a whole number of at least 0 or None, not {limit!r}")
+        return self._accounts(pool, after, limit)
+
+    def _accounts(self, pool: str, after: int, limit: int | None) -> Iterator[str]:
         while limit is None or limit > 0:
             lines, count, after = self._export_accounts(pool, after, 1000 if limit is None else min(limit, 1000))
             if count == 0:
