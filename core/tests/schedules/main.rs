@@ -1,6 +1,6 @@
-//! A few threads in the schedules of their locks and atomics: admission, trade and the queue of a pool, with the engine and
-//! the memory table that everybody uses. Who goes on at each of them shuttle decides (`sync.rs` has its types then), by
-//! dice, with few changes of thread, and in every way there is with so many of them.
+//! A few threads in the schedules of their locks and atomics: admission, trade, features, changes and the queue of a pool,
+//! with the engine and the memory table that everybody uses. Who goes on at each of them shuttle decides (`sync.rs` has its
+//! types then), by dice, with few changes of thread, and in every way there is with so many of them.
 //!
 //! ```sh
 //! cargo test -p libsession-core --features shuttle --test schedules
@@ -11,7 +11,9 @@
 
 mod admission;
 mod bounded;
+mod changes;
 mod check;
+mod features;
 mod locks;
 mod queue;
 mod shop;

@@ -79,3 +79,49 @@ fn trades_in_two_steps() {
 fn a_trade_in_two_steps_is_found() {
     is_found(trades_in_two_steps, "no unit for the one who trades");
 }
+
+/// Notes what it took for a session after it took it, and gives back what is noted as that one ends.
+fn gives_back_by_itself() {
+    let shop = Shop::new(Pool::new("main", 9));
+    let service = shop.session();
+    let request = shop.begins(&service);
+    let noted = Arc::new(Mutex::new(0));
+    let (takes, notes) = (request.clone(), noted.clone());
+    let taker = shop.thread(move |_| {
+        takes.take_feature("main", FeatureOptions::default()).expect("a feature");
+        *notes.lock() += 1;
+    });
+    let count = *noted.lock();
+    if count > 0 {
+        request.return_feature("main", count).expect("a return");
+    }
+    taker.join().expect("who takes");
+    assert!(shop.use_of_pool().in_use == 1, "left over");
+}
+
+#[test]
+fn who_gives_features_back_by_itself_is_found() {
+    is_found(gives_back_by_itself, "left over");
+}
+
+/// Has a limit of its own, at which it looks before it takes.
+fn lowers_by_itself() {
+    let shop = Shop::new(Pool::new("main", 9));
+    let limit = Arc::new(Mutex::new(1));
+    let lowers = limit.clone();
+    let changer = shop.thread(move |shop| {
+        *lowers.lock() = 0;
+        shop.use_of_pool().in_use
+    });
+    let most = *limit.lock();
+    if shop.use_of_pool().in_use < most {
+        shop.session();
+    }
+    let seen = changer.join().expect("who lowers it");
+    assert!(shop.use_of_pool().in_use == seen, "one more after the change");
+}
+
+#[test]
+fn who_looks_at_a_limit_that_changes_is_found() {
+    is_found(lowers_by_itself, "one more after the change");
+}
