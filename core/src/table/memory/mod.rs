@@ -83,7 +83,7 @@ const LOCATOR: u64 = (1 << 48) - 1;
 
 impl Keys {
     fn new() -> Self {
-        Self { token: Sip(crate::id::random()), id: Sip(crate::id::random()) }
+        Self { token: Sip::new(crate::id::random()), id: Sip::new(crate::id::random()) }
     }
 
     /// Where a token leads, and its verifier. One hash is both: the verifier never leaves the table, and of the mask
@@ -118,9 +118,10 @@ impl Keys {
     }
 
     fn place_of_id(&self, id: SessionId) -> Place {
-        let mut locator = [0; 8];
+        let (mut locator, mut random) = ([0; 8], [0; 10]);
         locator[..6].copy_from_slice(&id.0[..6]);
-        Place::from_locator(u64::from_le_bytes(locator) ^ self.id.hash(&id.0[6..])[0] & LOCATOR)
+        random.copy_from_slice(&id.0[6..]);
+        Place::from_locator(u64::from_le_bytes(locator) ^ self.id.hash(&random)[0] & LOCATOR)
     }
 }
 

@@ -17,7 +17,7 @@ pub(super) struct Keys {
 
 impl Keys {
     pub fn new(id: [u8; 16]) -> Self {
-        Self { id: Sip(id) }
+        Self { id: Sip::new(id) }
     }
 
     /// Where a token leads, and its verifier.
@@ -42,9 +42,10 @@ impl Keys {
     }
 
     pub fn place_of_id(&self, id: SessionId) -> Place {
-        let mut locator = [0; 8];
+        let (mut locator, mut random) = ([0; 8], [0; 10]);
         locator[..6].copy_from_slice(&id.0[..6]);
-        Place::from_locator(u64::from_le_bytes(locator) ^ self.id.hash(&id.0[6..])[0] & LOCATOR)
+        random.copy_from_slice(&id.0[6..]);
+        Place::from_locator(u64::from_le_bytes(locator) ^ self.id.hash(&random)[0] & LOCATOR)
     }
 
     /// A fresh id and a fresh token.
