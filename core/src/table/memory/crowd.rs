@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::MemoryTable;
 use super::cold::Cold;
 use super::slot::{FREE, Place, Slot};
-use super::{MemoryTable, Waiters};
+use super::visit::Waiters;
 use crate::license::crowd::{Crowd, Member, Seen, Standing};
 use crate::license::ledger::{Demand, Verdict};
 use crate::license::state::{Decided, State};

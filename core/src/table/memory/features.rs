@@ -1,6 +1,7 @@
 //! Features: units of pools that a session takes beside its license.
 
-use super::{MemoryTable, Visit};
+use super::MemoryTable;
+use super::visit::Visit;
 use crate::license::ledger::Demand;
 use crate::table::*;
 

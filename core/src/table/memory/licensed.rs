@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use super::MemoryTable;
 use super::cold::Cold;
 use super::requests::corrupt;
 use super::slot::Slot;
-use super::{MemoryTable, Visit, Waiters};
+use super::visit::{Visit, Waiters};
 use crate::clock::Millis;
 use crate::data::{Changes, Tree};
 use crate::error::{Error, Result};

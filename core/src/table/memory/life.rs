@@ -1,9 +1,10 @@
 //! How sessions come and go: slots, creation, change of holder, end.
 
+use super::MemoryTable;
 use super::cold::Cold;
 use super::log::Entry;
 use super::slot::{FREE, IN_FLIGHT, Place, Slot, State};
-use super::{MemoryTable, Visit, Waiters};
+use super::visit::{Visit, Waiters};
 use crate::clock::{Millis, NEVER};
 use crate::deadline;
 use crate::error::{Error, ErrorKind, Result};

@@ -1,8 +1,9 @@
 //! Uses of a session: touch, begin, finish, commit, lock.
 
+use super::MemoryTable;
 use super::cold::Cold;
 use super::slot::{IN_FLIGHT, Slot};
-use super::{MemoryTable, Visit, live};
+use super::visit::{Visit, live};
 use crate::clock::{Millis, NEVER, Now};
 use crate::data::Writes;
 use crate::deadline;
