@@ -69,7 +69,9 @@ impl Engine {
 
     /// Hands over everything that is in the outbox.
     pub fn pump(&self) {
-        if !self.retry.outbox.waits(self.clock.now().ms) {
+        // What failed is tried again also if nothing new came.
+        let looks = self.table.outbox_waits() || self.retry.outbox.again().is_some();
+        if looks && !self.retry.outbox.waits(|| self.clock.now().ms) {
             match self.take_rows() {
                 Ok(()) => self.outbox_worked(),
                 Err(error) => self.outbox_failed(&error),

@@ -314,7 +314,7 @@ impl Driven for Engine {
         if self.forked() {
             return;
         }
-        if self.retry.claim.waits(self.clock.now().ms) {
+        if self.retry.claim.waits(|| self.clock.now().ms) {
             self.pump();
         } else if let Err(error) = self.sweep() {
             self.claim_failed(&error);

@@ -37,8 +37,8 @@ impl Attempt {
     }
 
     /// Whether it is too early to try.
-    pub fn waits(&self, now: Millis) -> bool {
-        self.again().is_some_and(|again| now < again)
+    pub fn waits(&self, now: impl FnOnce() -> Millis) -> bool {
+        self.again().is_some_and(|again| now() < again)
     }
 
     /// It failed just now; tells whether it worked before.

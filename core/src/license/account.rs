@@ -269,9 +269,15 @@ impl Account {
         });
     }
 
+    /// Whether there are such wake-ups, or were a moment ago.
+    #[inline]
+    pub fn has_called(&self) -> bool {
+        self.called.load(Ordering::Acquire)
+    }
+
     /// The wake-ups of those whose turn has come since the last call.
     pub fn take_called(&self) -> Vec<Wake> {
-        if !self.called.load(Ordering::Acquire) || !self.called.swap(false, Ordering::AcqRel) {
+        if !self.has_called() || !self.called.swap(false, Ordering::AcqRel) {
             return Vec::new();
         }
         self.state.lock().books.line.take_called()

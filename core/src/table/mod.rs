@@ -281,6 +281,12 @@ pub trait Table: Send + Sync {
     /// Takes the changes of pool levels since the last call.
     fn take_pool_levels(&self) -> Vec<(u32, PoolLevel, u64)>;
 
+    /// Whether there may be rows of the outbox for this process: whoever ended a session here sees its row until it is taken.
+    /// *Hot* in memory; elsewhere only the look tells.
+    fn outbox_waits(&self) -> bool {
+        true
+    }
+
     /// Takes at most `limit` rows of the outbox under a lease of this process. Promise: a row is taken by one at a time.
     /// One transaction; one script.
     fn outbox_take(&self, limit: usize) -> Result<Vec<OutboxRow>>;

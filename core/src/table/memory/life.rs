@@ -406,7 +406,7 @@ impl MemoryTable {
         self.graves.bury(place.locator(), grave, at.now.ms);
         self.log.add(at.now.ms, id, Entry::Ended(spec.reason));
         if told {
-            self.outbox.lock().push_back(OutboxRow {
+            self.outbox.push(OutboxRow {
                 event_id,
                 session: id,
                 application: slot.application(),

@@ -14,6 +14,7 @@ mod licensed;
 mod life;
 mod log;
 mod look;
+mod outbox;
 mod region;
 mod requests;
 mod verbs;
@@ -27,6 +28,7 @@ use self::grave::Graves;
 use self::keys::Keys;
 use self::life::Counters;
 use self::log::Log;
+use self::outbox::Outbox;
 use self::region::Region;
 use super::slot::{self, Slot};
 use super::*;
@@ -46,7 +48,7 @@ pub struct MemoryTable {
     soon: Box<[back::Soon]>,
     pool_names: Box<[Arc<str>]>,
     reaping: Reaping,
-    outbox: Mutex<std::collections::VecDeque<OutboxRow>>,
+    outbox: Outbox,
     log: Log,
     counters: Counters,
     events: AtomicU64,
@@ -82,7 +84,7 @@ impl MemoryTable {
             soon: config.pools.iter().map(|_| back::Soon::default()).collect(),
             pool_names: config.pools.iter().map(|pool| pool.name.as_str().into()).collect(),
             reaping: Reaping::new(),
-            outbox: Mutex::default(),
+            outbox: Outbox::default(),
             log: Log::new(config.lifecycle_log),
             counters: Counters::new(config.applications.len()),
             events: AtomicU64::new(0),

@@ -237,7 +237,7 @@ impl Table for MemoryTable {
     }
 
     fn call_waiters(&self) {
-        for account in &self.accounts {
+        for account in self.accounts.iter().filter(|account| account.has_called()) {
             let called = account.take_called();
             if !called.is_empty() {
                 account.next_free().into_iter().for_each(|next| self.ring_if_earlier(next));
@@ -406,13 +406,12 @@ impl Table for MemoryTable {
             .collect()
     }
 
+    fn outbox_waits(&self) -> bool {
+        !self.outbox.is_empty()
+    }
+
     fn outbox_take(&self, limit: usize) -> Result<Vec<OutboxRow>> {
-        let mut outbox = self.outbox.lock();
-        if outbox.is_empty() {
-            return Ok(Vec::new());
-        }
-        let count = limit.min(outbox.len());
-        Ok(outbox.drain(..count).collect())
+        Ok(self.outbox.take(limit))
     }
 
     fn outbox_acknowledge(&self, _event_id: u64) -> Result<()> {
