@@ -21,22 +21,43 @@ const LOOK: Duration = Duration::from_millis(5);
 
 impl Engine {
     pub fn end(self: &Arc<Self>, id: SessionId, options: EndOptions) -> Result<EndOutcome> {
-        now(|then| self.end_with(Wait::Blocking, id, options, then))
+        if options.level == EndLevel::Request || options.wait.is_some() {
+            return now(|then| self.end_with(Wait::Blocking, id, options, then));
+        }
+        // Nobody is asked, and nothing is waited for.
+        self.enter()?;
+        check(&options)?;
+        match self.table.place_of(id) {
+            Some(session) => self.end_now(session, ThreadKind::Admin, options),
+            None => match self.find_to_end(id)? {
+                Ok(session) => self.end_now(session, ThreadKind::Admin, options),
+                Err(outcome) => Ok(outcome),
+            },
+        }
+    }
+
+    /// A live session, or what its end comes to.
+    fn find_to_end(&self, id: SessionId) -> Result<std::result::Result<SessionRef, EndOutcome>> {
+        match self.table.find(self.at(), id) {
+            Found::Live(session) => Ok(Ok(session)),
+            Found::Absent => Ok(Err(EndOutcome::Absent)),
+            Found::Gone(_) => {
+                self.pump();
+                let receipt = self.table.receipt(self.at(), id)?;
+                Ok(Err(receipt.map_or(EndOutcome::Absent, EndOutcome::Gone)))
+            }
+            Found::Failed(error) => Err(error),
+        }
     }
 
     pub fn end_with(self: &Arc<Self>, wait: Wait, id: SessionId, options: EndOptions, then: Then<EndOutcome>) {
         if let Err(error) = self.enter().and_then(|()| check(&options)) {
             return then(Err(error));
         }
-        match self.table.find(self.at(), id) {
-            Found::Live(session) => self.end_session(wait, session, ThreadKind::Admin, options, then),
-            Found::Absent => then(Ok(EndOutcome::Absent)),
-            Found::Gone(_) => {
-                self.pump();
-                let receipt = self.table.receipt(self.at(), id);
-                then(receipt.map(|receipt| receipt.map_or(EndOutcome::Absent, EndOutcome::Gone)));
-            }
-            Found::Failed(error) => then(Err(error)),
+        match self.find_to_end(id) {
+            Ok(Ok(session)) => self.end_session(wait, session, ThreadKind::Admin, options, then),
+            Ok(Err(outcome)) => then(Ok(outcome)),
+            Err(error) => then(Err(error)),
         }
     }
 

@@ -192,6 +192,13 @@ pub trait Table: Send + Sync {
     /// Where a public id is: live, or its tombstone's receipt. *Hot.* SQLite, Redis: an index on the id.
     fn find(&self, at: At, id: SessionId) -> Found<SessionRef>;
 
+    /// Where the session with this id is if it is anywhere, for a verb that looks for itself; `None` if only `find` can tell.
+    /// *Hot.*
+    fn place_of(&self, id: SessionId) -> Option<SessionRef> {
+        let _only_find_tells = id;
+        None
+    }
+
     /// The receipt of an ended session. *Hot*; a row; a key with a time to live.
     fn receipt(&self, at: At, id: SessionId) -> Result<Option<Receipt>>;
 

@@ -149,11 +149,15 @@ impl Cold {
         self.rare().map_or(&[], |rare| &rare.takes)
     }
 
-    /// Takes away what its end has to tell.
-    pub fn take_extra(&mut self) -> (Extra, Rare) {
-        let mut extra = self.extra.take().map_or_else(Extra::default, |extra| *extra);
-        let rare = extra.rare.take().map_or_else(Rare::default, |rare| *rare);
-        (extra, rare)
+    /// Takes away the tokens that were rotated away.
+    pub fn take_replaced(&mut self) -> Vec<Replaced> {
+        self.extra.as_mut().map_or_else(Vec::new, |extra| std::mem::take(&mut extra.replaced))
+    }
+
+    /// Takes away what its end has to tell: the classes that were told already, and its attachments.
+    pub fn take_told(&mut self) -> (Vec<ClassRef>, Vec<Attachment>) {
+        let rare = self.extra.as_mut().and_then(|extra| extra.rare.take()).map_or_else(Rare::default, |rare| *rare);
+        (rare.told, rare.attachments.into_iter().map(|(_, object)| object).collect())
     }
 
     pub fn user(&self) -> Option<&Arc<str>> {

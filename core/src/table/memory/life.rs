@@ -386,9 +386,8 @@ impl MemoryTable {
         self.counters.live.fetch_sub(1, Ordering::AcqRel);
         self.counters.applications[slot.application() as usize].fetch_sub(1, Ordering::AcqRel);
         self.counters.ended[spec.reason as usize - 1].fetch_add(1, Ordering::Relaxed);
-        let in_flight = cold.requests().count() as i64;
-        if in_flight > 0 {
-            self.home().in_flight.fetch_sub(in_flight, Ordering::Relaxed);
+        if cold.is_busy() {
+            self.home().in_flight.fetch_sub(cold.requests().count() as i64, Ordering::Relaxed);
         }
         if let Some(late) = grave.late {
             self.reaping.lateness.note(late);
@@ -396,30 +395,31 @@ impl MemoryTable {
         let waiters = cold.take_waiters();
         let classes = Some(self.classes(slot, &cold)).filter(|classes| !classes.is_empty()).cloned();
         let told = classes.is_some() || cold.rare().is_some_and(|rare| !rare.attachments.is_empty());
-        let snapshot = if told { cold.take_snapshot() } else { None };
-        let (extra, rare) = cold.take_extra();
-        if spec.actor.is_some() || spec.note.is_some() || !extra.replaced.is_empty() {
+        let replaced = cold.take_replaced();
+        if spec.actor.is_some() || spec.note.is_some() || !replaced.is_empty() {
             let (actor, note) = (spec.actor.clone(), spec.note.clone());
-            grave.more = Some(Box::new(More { actor, note, replaced: extra.replaced }));
+            grave.more = Some(Box::new(More { actor, note, replaced }));
         }
         let receipt = deadline.is_none().then(|| grave.receipt(self.application(grave.application).name.clone()));
         self.graves.bury(place.locator(), grave, at.now.ms);
         self.log.add(at.now.ms, id, Entry::Ended(spec.reason));
         if told {
+            let snapshot = cold.take_snapshot();
+            let (told, attachments) = cold.take_told();
             self.outbox.push(OutboxRow {
                 event_id,
                 session: id,
                 application: slot.application(),
-                user: extra.user,
+                user: cold.user().cloned(),
                 reason: spec.reason,
                 level: spec.level,
                 thread: spec.thread,
                 at_ms: at.now.ms,
                 wall_ms: at.wall,
                 classes: classes.unwrap_or_else(|| self.none.clone()),
-                told: rare.told,
+                told,
                 snapshot,
-                attachments: rare.attachments.into_iter().map(|(_, object)| object).collect(),
+                attachments,
                 redelivered: false,
                 waited: false,
             });

@@ -183,6 +183,9 @@ impl MemoryTable {
 
     /// Counts requests older than the bound as finished; tells whether a lock may have become free.
     pub(super) fn expire_requests(&self, at: At, slot: &Slot, cold: &mut Cold) -> bool {
+        if !cold.is_busy() {
+            return false;
+        }
         let mut freed = false;
         while let Some(record) = cold.earliest() {
             let end = record.start.saturating_add(self.config.max_request);

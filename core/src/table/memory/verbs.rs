@@ -270,10 +270,12 @@ impl Table for MemoryTable {
     }
 
     fn find(&self, at: At, id: SessionId) -> Found<SessionRef> {
-        let place = self.keys.place_of_id(id);
-        let session = SessionRef { id, place: place.locator() };
-        let visit = live!(self.visit(at, session, ThreadKind::Admin));
+        let visit = live!(self.visit(at, self.ref_of(id), ThreadKind::Admin));
         Found::Live(visit.session)
+    }
+
+    fn place_of(&self, id: SessionId) -> Option<SessionRef> {
+        Some(self.ref_of(id))
     }
 
     fn receipt(&self, at: At, id: SessionId) -> Result<Option<Receipt>> {

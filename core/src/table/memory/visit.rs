@@ -27,6 +27,11 @@ impl MemoryTable {
         Some((slot, cold.lock()))
     }
 
+    /// Where the session with this id is, if there is one.
+    pub(super) fn ref_of(&self, id: SessionId) -> SessionRef {
+        SessionRef { id, place: self.keys.place_of_id(id).locator() }
+    }
+
     /// Locks a session by its place if it is live, ending it here and now if it is overdue.
     pub(super) fn visit(&self, at: At, session: SessionRef, thread: ThreadKind) -> Found<Visit<'_>> {
         let place = Place::from_locator(session.place);
@@ -146,9 +151,8 @@ impl MemoryTable {
 
     /// The receipt that a tombstone keeps.
     pub(super) fn receipt_of(&self, at: At, id: SessionId) -> Option<Receipt> {
-        let place = self.keys.place_of_id(id);
-        let grave =
-            self.graves.with(place.locator(), at.now.ms, |grave| (grave.id == id).then(|| grave.clone())).flatten()?;
+        let place = self.ref_of(id).place;
+        let grave = self.graves.with(place, at.now.ms, |grave| (grave.id == id).then(|| grave.clone())).flatten()?;
         let name = self.application(grave.application).name.clone();
         Some(grave.receipt(name))
     }
