@@ -34,25 +34,26 @@ impl Keys {
 
     pub(super) fn id(&self, place: Place, random: [u8; 10]) -> SessionId {
         let mut bytes = [0; 16];
-        let locator = place.locator() ^ self.id.hash(&random)[0] & LOCATOR;
+        let locator = place.locator() ^ self.id.half(&random) & LOCATOR;
         bytes[..6].copy_from_slice(&locator.to_le_bytes()[..6]);
         bytes[6..].copy_from_slice(&random);
         SessionId(bytes)
     }
 
-    /// A fresh id and a fresh token: the generator is asked once.
-    pub(super) fn names(&self, place: Place) -> (SessionId, Token) {
+    /// A fresh id, and a fresh token with its verifier: the generator is asked once.
+    pub(super) fn names(&self, place: Place) -> (SessionId, Token, [u64; 2]) {
         let random: [u8; 34] = crate::id::random();
         let (mut id, mut secret) = ([0; 10], [0; 24]);
         id.copy_from_slice(&random[..10]);
         secret.copy_from_slice(&random[10..]);
-        (self.id(place, id), self.seal(place, secret).0)
+        let (token, verifier) = self.seal(place, secret);
+        (self.id(place, id), token, verifier)
     }
 
     pub(super) fn place_of_id(&self, id: SessionId) -> Place {
         let (mut locator, mut random) = ([0; 8], [0; 10]);
         locator[..6].copy_from_slice(&id.0[..6]);
         random.copy_from_slice(&id.0[6..]);
-        Place::from_locator(u64::from_le_bytes(locator) ^ self.id.hash(&random)[0] & LOCATOR)
+        Place::from_locator(u64::from_le_bytes(locator) ^ self.id.half(&random) & LOCATOR)
     }
 }

@@ -35,7 +35,6 @@ pub(super) struct Counters {
     pub damaged: AtomicU64,
     pub replaced_uses: AtomicU64,
     pub waiters: AtomicU64,
-    order: AtomicU64,
 }
 
 impl Counters {
@@ -49,13 +48,17 @@ impl Counters {
             damaged: AtomicU64::new(0),
             replaced_uses: AtomicU64::new(0),
             waiters: AtomicU64::new(0),
-            order: AtomicU64::new(0),
         }
     }
 
-    /// A number that tells two creations of one millisecond apart.
-    pub fn order(&self) -> u32 {
-        (self.order.fetch_add(1, Ordering::Relaxed) & ORDERS) as u32
+    /// Counts a creation, which is among the live ones already; answers a number that tells it apart from others of the same
+    /// millisecond.
+    pub fn count_created(&self) -> u32 {
+        let live = self.live.load(Ordering::Acquire);
+        if live > self.peak.load(Ordering::Relaxed) {
+            self.peak.fetch_max(live, Ordering::Relaxed);
+        }
+        (self.created.fetch_add(1, Ordering::Relaxed) & ORDERS) as u32
     }
 
     pub fn move_application(&self, from: u32, to: u32) {
@@ -142,8 +145,7 @@ impl MemoryTable {
             return Ok(Err(Refused::License(reason)));
         }
         // Who was evicted for it never lived beside it.
-        self.counters.peak.fetch_max(self.counters.live.load(Ordering::Acquire), Ordering::Relaxed);
-        self.counters.created.fetch_add(1, Ordering::Relaxed);
+        let order = self.counters.count_created();
 
         let mut inner = Cold::new(draft.session.id, new.data);
         let request = new.begin.map(|(touch, lock)| {
@@ -161,7 +163,7 @@ impl MemoryTable {
             inner.rare_mut().trace = Some(Default::default());
         }
         inner.trace(|| format!("{} ms: created in {}", at.now.ms, application.name));
-        slot.created.set(at.now.ms, self.counters.order());
+        slot.created.set(at.now.ms, order);
         slot.absolute.set_ms(deadline::absolute(at.now.absolute(), new.absolute));
         slot.idle.set(new.idle, new.application);
         slot.used.set_ms(at.now.ms);
@@ -176,7 +178,6 @@ impl MemoryTable {
             self.set_brief(slot, true);
         }
         self.set_classes(slot, &mut inner, new.classes);
-        slot.set_verifier(self.keys.open(&draft.token).1);
         let due = deadline::idle(self.idle_now(at.now), new.idle, self.config.quantum);
         *cold = Some(inner);
         self.log.add(at.now.ms, draft.session.id, Entry::Created(new.application));

@@ -19,7 +19,9 @@ impl Table for MemoryTable {
         let (slot, _) =
             self.region.get(index).ok_or_else(|| Error::new(crate::ErrorKind::Internal, "a slot is missing"))?;
         let place = Place { index, generation: slot.state().generation() };
-        let (id, token) = self.keys.names(place);
+        let (id, token, verifier) = self.keys.names(place);
+        // Nobody compares it before the session lives, and nobody else has the slot.
+        slot.set_verifier(verifier);
         Ok(Draft { session: SessionRef { id, place: place.locator() }, token })
     }
 

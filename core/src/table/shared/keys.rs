@@ -35,7 +35,7 @@ impl Keys {
 
     pub fn id(&self, place: Place, random: [u8; 10]) -> SessionId {
         let mut bytes = [0; 16];
-        let locator = place.locator() ^ self.id.hash(&random)[0] & LOCATOR;
+        let locator = place.locator() ^ self.id.half(&random) & LOCATOR;
         bytes[..6].copy_from_slice(&locator.to_le_bytes()[..6]);
         bytes[6..].copy_from_slice(&random);
         SessionId(bytes)
@@ -45,7 +45,7 @@ impl Keys {
         let (mut locator, mut random) = ([0; 8], [0; 10]);
         locator[..6].copy_from_slice(&id.0[..6]);
         random.copy_from_slice(&id.0[6..]);
-        Place::from_locator(u64::from_le_bytes(locator) ^ self.id.hash(&random)[0] & LOCATOR)
+        Place::from_locator(u64::from_le_bytes(locator) ^ self.id.half(&random) & LOCATOR)
     }
 
     /// A fresh id and a fresh token.
