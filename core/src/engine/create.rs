@@ -23,7 +23,6 @@ const FACTS: [(&str, usize); 3] = [("address", 256), ("user_agent", 1024), ("ref
 pub(super) type Made = (Created, Option<RequestKey>);
 
 /// A creation whose options were checked.
-#[derive(Clone)]
 pub(super) struct Plan {
     pub application: u32,
     pub new: NewSession,
@@ -138,14 +137,14 @@ impl Engine {
         })
     }
 
-    fn make(self: &Arc<Self>, plan: Plan) -> Result<Made> {
+    #[inline]
+    fn make(self: &Arc<Self>, mut plan: Plan) -> Result<Made> {
         if self.asks(&plan.new.classes, EventKind::Start) || !plan.queue.wait.is_zero() {
             return now(|then| self.make_with(Wait::Blocking, plan, then));
         }
         let draft = self.draft()?;
-        let mut plan = plan;
         self.license(&mut plan);
-        self.publish(draft, plan, &[])
+        self.publish(draft, &mut plan, &[])
     }
 
     fn draft(&self) -> Result<Draft> {

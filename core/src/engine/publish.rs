@@ -30,7 +30,7 @@ impl Engine {
         let mut plan = plan;
         self.license(&mut plan);
         let Some(charge) = plan.new.charge.clone().filter(|_| !plan.queue.wait.is_zero()) else {
-            return then(self.publish(draft, plan, &started));
+            return then(self.publish(draft, &mut plan, &started));
         };
         let queue = plan.queue.clone();
         let (session, priority) = (draft.session.id, queue.priority);
@@ -50,21 +50,21 @@ impl Engine {
     }
 
     /// The commit; `started` are the classes whose `on_start` returned.
-    pub(super) fn publish(&self, draft: Draft, plan: Plan, started: &[ClassRef]) -> Result<Made> {
-        let told = Told::of(&plan);
-        match self.commit(draft, plan, started, &told)? {
+    pub(super) fn publish(&self, draft: Draft, plan: &mut Plan, started: &[ClassRef]) -> Result<Made> {
+        match self.commit(draft, plan, started)? {
             Ok(made) => Ok(made),
-            Err(reason) => Err(self.deny(draft, started, &told, reason)),
+            Err(reason) => Err(self.deny(draft, plan, started, reason)),
         }
     }
 
     /// One try: there may be no unit now.
-    fn commit(&self, draft: Draft, plan: Plan, started: &[ClassRef], told: &Told) -> Result<Result<Made, DenyReason>> {
-        let made = self.table.create(self.at(), &draft, plan.new).inspect_err(|error| {
+    fn commit(&self, draft: Draft, plan: &mut Plan, started: &[ClassRef]) -> Result<Result<Made, DenyReason>> {
+        let application = plan.application;
+        let made = self.table.create(self.at(), &draft, &mut plan.new).inspect_err(|error| {
             self.table.abandon(&draft);
             // Of one that may be there nobody is told that it is not.
             if error.kind() != ErrorKind::Uncertain {
-                self.refuse(draft.session.id, told.application, started, EndReason::StartDenied, None);
+                self.refuse(draft.session.id, application, started, EndReason::StartDenied, None);
             }
         })?;
         match made {
@@ -78,19 +78,19 @@ impl Engine {
             Err(Refused::License(reason)) => Ok(Err(reason)),
             Err(Refused::Sessions(name, limit)) => {
                 self.table.abandon(&draft);
-                self.refuse(draft.session.id, told.application, started, EndReason::StartDenied, None);
+                self.refuse(draft.session.id, application, started, EndReason::StartDenied, None);
                 Err(session_limit(name.as_deref(), limit))
             }
         }
     }
 
     /// It is not made for want of a unit.
-    fn deny(&self, draft: Draft, started: &[ClassRef], told: &Told, reason: DenyReason) -> Error {
+    fn deny(&self, draft: Draft, plan: &Plan, started: &[ClassRef], reason: DenyReason) -> Error {
         self.table.abandon(&draft);
-        let charge = told.charge.as_ref();
+        let charge = plan.new.charge.as_ref();
         let denial = self.denial(charge.map(|charge| charge.pool), reason);
-        let denied = charge.map(|charge| (charge.pool, told.classes.clone()));
-        self.refuse(draft.session.id, told.application, started, EndReason::LicenseDenied, denied);
+        let denied = charge.map(|charge| (charge.pool, plan.new.classes.clone()));
+        self.refuse(draft.session.id, plan.application, started, EndReason::LicenseDenied, denied);
         match charge.and_then(|charge| charge.client.as_ref()) {
             Some(client) if reason == DenyReason::HolderLimit => {
                 denial.because(&format!("the client {client} has as many anonymous sessions as it may"))
@@ -199,19 +199,6 @@ impl Engine {
     }
 }
 
-/// What is told of a creation that comes to nothing.
-struct Told {
-    application: u32,
-    charge: Option<Charge>,
-    classes: Arc<[ClassRef]>,
-}
-
-impl Told {
-    fn of(plan: &Plan) -> Self {
-        Self { application: plan.application, charge: plan.new.charge.clone(), classes: plan.new.classes.clone() }
-    }
-}
-
 /// A session that is to be made.
 struct Publishing {
     engine: Arc<Engine>,
@@ -227,15 +214,14 @@ impl Want for Publishing {
 
     fn attempt(&mut self, asking: Asking) -> Result<Result<Made, DenyReason>> {
         self.engine.enter()?;
-        let mut plan = self.plan.clone();
-        plan.new.asking = asking;
-        let made = self.engine.commit(self.draft, plan, &self.started, &Told::of(&self.plan));
+        self.plan.new.asking = asking;
+        let made = self.engine.commit(self.draft, &mut self.plan, &self.started);
         made.inspect_err(|_| self.over.store(true, Ordering::Release))
     }
 
     fn denied(&mut self, reason: DenyReason) -> Error {
         self.over.store(true, Ordering::Release);
-        self.engine.deny(self.draft, &self.started, &Told::of(&self.plan), reason)
+        self.engine.deny(self.draft, &self.plan, &self.started, reason)
     }
 }
 

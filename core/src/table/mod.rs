@@ -51,7 +51,8 @@ pub trait Table: Send + Sync {
     fn abandon(&self, draft: &Draft);
 
     /// Makes the session with its license, or nothing. Promise: at no instant are there more sessions than allowed or
-    /// more units in use than the pool's capacity, whoever creates elsewhere.
+    /// more units in use than the pool's capacity, whoever creates elsewhere; if it is not made, `new` is as it was, else what
+    /// the session keeps may have been taken out of it.
     /// A refusal for want of a unit that is the last word is in the lifecycle log when it returns.
     /// SQLite: count and holder checked, row, holder and audit record inserted, one transaction. Redis: the same by one
     /// script over the session's, the holder's and the pool's keys.
@@ -59,7 +60,7 @@ pub trait Table: Send + Sync {
         &self,
         at: At,
         draft: &Draft,
-        new: NewSession,
+        new: &mut NewSession,
     ) -> Result<std::result::Result<Option<RequestKey>, Refused>>;
 
     /// Moves the idle deadline of a live session (`activity`), or looks; answers the deadline. Promise: a session past its

@@ -145,7 +145,7 @@ impl Decoded {
         let mut ours = Self { table: MemoryTable::new(config), clock: Clock::default(), tokens: Vec::new() };
         for _ in 0..sessions {
             let draft = ours.table.draft().expect("a draft");
-            let new = NewSession {
+            let mut new = NewSession {
                 application: 0,
                 client: Default::default(),
                 data: Default::default(),
@@ -158,7 +158,7 @@ impl Decoded {
                 lazy: None,
                 brief: false,
             };
-            ours.table.create(ours.at(), &draft, new).expect("created").expect("admitted");
+            ours.table.create(ours.at(), &draft, &mut new).expect("created").expect("admitted");
             ours.tokens.push(draft.token);
         }
         ours

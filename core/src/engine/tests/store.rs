@@ -212,7 +212,7 @@ impl Table for Seat {
 
     result! {
         fn draft(&self) -> Draft;
-        fn create(&self, at: At, draft: &Draft, new: NewSession) -> std::result::Result<Option<RequestKey>, Refused>;
+        fn create(&self, at: At, draft: &Draft, new: &mut NewSession) -> std::result::Result<Option<RequestKey>, Refused>;
         fn receipt(&self, at: At, id: SessionId) -> Option<Receipt>;
         fn claim_due(&self, at: At, limit: usize) -> Claim;
         fn join_queue(&self, at: At, waiter: &NewWaiter, wake: Wake) -> std::result::Result<u64, DenyReason>;

@@ -197,7 +197,7 @@ pub(super) struct Desk {
 impl Desk {
     pub fn try_create(&self, ms: Millis, plan: &Plan) -> Result<Result<Made, Refused>, String> {
         let draft = ok(self.table.draft())?;
-        Ok(match ok(self.table.create(at(ms), &draft, plan.new_session()))? {
+        Ok(match ok(self.table.create(at(ms), &draft, &mut plan.new_session()))? {
             Ok(request) => Ok(Made { session: draft.session, token: draft.token, request }),
             Err(refused) => {
                 self.table.abandon(&draft);

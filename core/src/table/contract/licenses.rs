@@ -31,8 +31,8 @@ pub(super) const PROMISES: &[Promise] = &[
         for last in [false, true] {
             let draft = ok(desk.table.draft())?;
             let asking = Asking { last, ..Asking::default() };
-            let new = NewSession { asking, ..Plan::charged(SINGLE).new_session() };
-            let refused = ok(desk.table.create(at(1), &draft, new))?;
+            let mut new = NewSession { asking, ..Plan::charged(SINGLE).new_session() };
+            let refused = ok(desk.table.create(at(1), &draft, &mut new))?;
             ensure!(refused.is_err(), "one of none was admitted");
             desk.table.abandon(&draft);
             let log = ok(desk.table.lifecycle(0, 100))?;

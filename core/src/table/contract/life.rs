@@ -20,7 +20,7 @@ pub(super) const PROMISES: &[Promise] = &[
         let desk = ground.desk();
         let draft = ok(desk.table.draft())?;
         desk.table.abandon(&draft);
-        let made = desk.table.create(at(0), &draft, Plan::plain().new_session());
+        let made = desk.table.create(at(0), &draft, &mut Plan::plain().new_session());
         ensure!(made.is_err(), "an abandoned draft became a session");
         absent(desk.peek(0, &draft.token))?;
         ensure!(ok(desk.table.receipt(at(0), draft.session.id))?.is_none(), "an abandoned draft has a tombstone");
@@ -29,12 +29,12 @@ pub(super) const PROMISES: &[Promise] = &[
     ("create makes what was not there and never writes over what is", |ground| {
         let desk = ground.desk();
         let draft = ok(desk.table.draft())?;
-        ensure!(ok(desk.table.create(at(0), &draft, Plan::plain().new_session()))?.is_ok(), "refused");
-        let again = desk.table.create(at(1), &draft, Plan::plain().new_session());
+        ensure!(ok(desk.table.create(at(0), &draft, &mut Plan::plain().new_session()))?.is_ok(), "refused");
+        let again = desk.table.create(at(1), &draft, &mut Plan::plain().new_session());
         ensure!(again.is_err(), "a draft became two sessions");
         ensure!(desk.table.count() == 1, "{} sessions came of one draft", desk.table.count());
         desk.end(2, draft.session);
-        let again = desk.table.create(at(3), &draft, Plan::plain().new_session());
+        let again = desk.table.create(at(3), &draft, &mut Plan::plain().new_session());
         ensure!(again.is_err() && desk.table.count() == 0, "an ended session was made again");
         Ok(())
     }),

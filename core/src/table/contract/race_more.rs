@@ -219,7 +219,7 @@ pub(super) const PROMISES: &[Promise] = &[
                 if round % 2 == 0 {
                     desk.table.abandon(&draft);
                 } else {
-                    let made = ok(desk.table.create(at(0), &draft, Plan::plain().new_session()))?;
+                    let made = ok(desk.table.create(at(0), &draft, &mut Plan::plain().new_session()))?;
                     ensure!(made.is_ok(), "refused");
                     sender.send((draft.session, draft.token)).map_err(|error| error.to_string())?;
                 }

@@ -50,8 +50,8 @@ impl Caller {
             None => ok(desk.table.draft())?,
         };
         self.draft = Some(draft);
-        let new = NewSession { asking, idle: 0, absolute: 0, ..Plan::charged(SINGLE).new_session() };
-        Ok(match ok(desk.table.create(at(ms), &draft, new))? {
+        let mut new = NewSession { asking, idle: 0, absolute: 0, ..Plan::charged(SINGLE).new_session() };
+        Ok(match ok(desk.table.create(at(ms), &draft, &mut new))? {
             Ok(_) => {
                 (self.made, self.place, self.draft) = (Some(draft.session), None, None);
                 true

@@ -252,6 +252,13 @@ impl Cold {
         }
     }
 
+    /// Moves everyone who waits for the lock behind those who are to be woken already.
+    pub fn move_waiters(&mut self, woken: &mut VecDeque<(u64, LockMode, Wake)>) {
+        if let Some(rare) = self.extra.as_mut().and_then(|extra| extra.rare.as_mut()) {
+            woken.append(&mut rare.waiters);
+        }
+    }
+
     /// Takes everyone who waits for the lock.
     pub fn take_waiters(&mut self) -> VecDeque<(u64, LockMode, Wake)> {
         match self.extra.as_mut().and_then(|extra| extra.rare.as_mut()) {

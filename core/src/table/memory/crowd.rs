@@ -223,9 +223,7 @@ impl MemoryTable {
             let Some(position) = held.iter().position(|held| held.session.place == place) else { continue };
             let Held { session, slot, cold } = held.swap_remove(position);
             let spec = going.spec(pool, newcomer.id, &demand.charge.holder);
-            if let Some((_, waiters)) = self.entomb(at, session, slot, cold, &spec, (None, false)) {
-                woken.extend(waiters);
-            }
+            self.entomb(at, session, slot, cold, &spec, (None, false, &mut *woken));
         }
         (!decided.again).then_some(decided.verdict)
     }

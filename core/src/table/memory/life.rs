@@ -110,7 +110,7 @@ impl MemoryTable {
         &self,
         at: At,
         draft: &Draft,
-        new: NewSession,
+        new: &mut NewSession,
     ) -> Result<std::result::Result<Option<RequestKey>, Refused>> {
         let place = Place::from_locator(draft.session.place);
         let Some((slot, mut cold)) = self.slot(place) else {
@@ -147,14 +147,14 @@ impl MemoryTable {
         // Who was evicted for it never lived beside it.
         let order = self.counters.count_created();
 
-        let mut inner = Cold::new(draft.session.id, new.data);
+        let mut inner = Cold::new(draft.session.id, std::mem::take(&mut new.data));
         let request = new.begin.map(|(touch, lock)| {
             self.home().in_flight.fetch_add(1, Ordering::Relaxed);
             inner.add_request(at.now.ms, touch, lock)
         });
         let active = inner.is_active();
         if new.client != Default::default() {
-            inner.extra_mut().client = Some(Box::new(new.client));
+            inner.extra_mut().client = Some(Box::new(std::mem::take(&mut new.client)));
         }
         if at.now.suspended > 0 {
             inner.extra_mut().slept = at.now.suspended;
@@ -177,7 +177,7 @@ impl MemoryTable {
         if new.brief {
             self.set_brief(slot, true);
         }
-        self.set_classes(slot, &mut inner, new.classes);
+        self.set_classes(slot, &mut inner, &new.classes);
         let due = deadline::idle(self.idle_now(at.now), new.idle, self.config.quantum);
         *cold = Some(inner);
         self.log.add(at.now.ms, draft.session.id, Entry::Created(new.application));
@@ -340,13 +340,15 @@ impl MemoryTable {
         spec: &EndSpec,
         deadline: Option<Millis>,
     ) -> Option<Receipt> {
-        let (receipt, woken) = self.entomb(at, session, slot, guard, spec, (deadline, true))?;
+        let mut woken = Waiters::new();
+        let receipt = self.entomb(at, session, slot, guard, spec, (deadline, true, &mut woken));
         self.wake_all(woken);
         receipt
     }
 
     /// The same up to the wake-ups, which the caller does when it holds no lock; what the session is charged is released if it
     /// is `charged` still.
+    #[inline]
     pub(super) fn entomb(
         &self,
         at: At,
@@ -354,8 +356,8 @@ impl MemoryTable {
         slot: &Slot,
         mut guard: MutexGuard<'_, Option<Cold>>,
         spec: &EndSpec,
-        (deadline, charged): (Option<Millis>, bool),
-    ) -> Option<(Option<Receipt>, Waiters)> {
+        (deadline, charged, woken): (Option<Millis>, bool, &mut Waiters),
+    ) -> Option<Receipt> {
         let (id, place) = (session.id, Place::from_locator(session.place));
         let old = slot.publish(State::new(place.generation + 1, FREE));
         debug_assert_eq!(old.generation(), place.generation);
@@ -393,7 +395,7 @@ impl MemoryTable {
         if let Some(late) = grave.late {
             self.reaping.lateness.note(late);
         }
-        let waiters = cold.take_waiters();
+        cold.move_waiters(woken);
         let classes = Some(self.classes(slot, &cold)).filter(|classes| !classes.is_empty()).cloned();
         let told = classes.is_some() || cold.rare().is_some_and(|rare| !rare.attachments.is_empty());
         let replaced = cold.take_replaced();
@@ -427,7 +429,7 @@ impl MemoryTable {
         }
         drop(guard);
         self.give_slot(place.index);
-        Some((receipt, waiters))
+        receipt
     }
 
     pub(super) fn card_of(&self, at: At, visit: &Visit<'_>) -> Found<Card> {

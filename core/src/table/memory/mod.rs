@@ -128,15 +128,15 @@ impl MemoryTable {
     }
 
     /// Keeps a list of event classes: an application's own is kept once.
-    fn set_classes(&self, slot: &Slot, cold: &mut Cold, classes: Arc<[ClassRef]>) {
+    fn set_classes(&self, slot: &Slot, cold: &mut Cold, classes: &Arc<[ClassRef]>) {
         let number = slot.application();
         let listed = self.lists[number as usize].get_or_init(|| classes.clone());
-        if Arc::ptr_eq(listed, &classes) {
+        if Arc::ptr_eq(listed, classes) {
             slot.used.set_small(number + 1);
             return;
         }
         slot.used.set_small(0);
-        cold.extra_mut().classes = Some(classes);
+        cold.extra_mut().classes = Some(classes.clone());
     }
 
     /// The absolute timeout, 0 for never: what lies between the creation and the deadline.

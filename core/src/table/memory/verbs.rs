@@ -41,7 +41,7 @@ impl Table for MemoryTable {
         &self,
         at: At,
         draft: &Draft,
-        new: NewSession,
+        new: &mut NewSession,
     ) -> Result<std::result::Result<Option<RequestKey>, Refused>> {
         self.make(at, draft, new)
     }
@@ -155,7 +155,7 @@ impl Table for MemoryTable {
         let Some(cold) = visit.cold.as_mut() else { return Found::Absent };
         let changed = change.apply(self.classes(visit.slot, cold));
         let Some(classes) = changed else { return Found::Live(false) };
-        self.set_classes(visit.slot, cold, classes);
+        self.set_classes(visit.slot, cold, &classes);
         self.refile(at.now, visit.place.index, visit.slot, &visit.cold);
         Found::Live(true)
     }
@@ -178,7 +178,7 @@ impl Table for MemoryTable {
         slot.idle.set_small(to);
         for class in classes {
             if let Some(list) = ClassChange::Back(class.clone()).apply(self.classes(slot, cold)) {
-                self.set_classes(slot, cold, list);
+                self.set_classes(slot, cold, &list);
             }
         }
         self.counters.move_application(from, to);

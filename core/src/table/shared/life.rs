@@ -45,10 +45,10 @@ impl SharedTable {
         &self,
         at: At,
         draft: &Draft,
-        new: NewSession,
+        new: &mut NewSession,
     ) -> Result<std::result::Result<Option<RequestKey>, Refused>> {
         let writer = self.writer()?;
-        if let Some(reason) = self.deny_at_once(&writer, at, draft, &new) {
+        if let Some(reason) = self.deny_at_once(&writer, at, draft, new) {
             drop(writer);
             self.denial_noted();
             return Ok(Err(Refused::License(reason)));
@@ -64,7 +64,7 @@ impl SharedTable {
         writer: &Writer<'_>,
         at: At,
         draft: &Draft,
-        new: NewSession,
+        new: &mut NewSession,
     ) -> Result<std::result::Result<Option<RequestKey>, Refused>> {
         let place = Place::from_locator(draft.session.place);
         let held = self.hold(place.index)?.filter(|held| held.state() == State::new(place.generation, FREE));
@@ -96,7 +96,7 @@ impl SharedTable {
             verifier: self.keys.open(&draft.token).1,
             application: new.application,
             user: None,
-            charge: new.charge,
+            charge: new.charge.clone(),
             lazy: new.lazy,
             licensed: 0,
             brief: new.brief,
@@ -112,7 +112,7 @@ impl SharedTable {
             damaged: false,
             version: 0,
             maker: self.me,
-            rare: Rare { classes: new.classes.to_vec(), client: new.client, trace, ..Rare::default() },
+            rare: Rare { classes: new.classes.to_vec(), client: new.client.clone(), trace, ..Rare::default() },
         };
         let id = draft.session.id;
         let mut evicted = Evicted::default();

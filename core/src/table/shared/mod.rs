@@ -269,7 +269,7 @@ impl Table for SharedTable {
         &self,
         at: At,
         draft: &Draft,
-        new: NewSession,
+        new: &mut NewSession,
     ) -> Result<std::result::Result<Option<RequestKey>, Refused>> {
         self.make(at, draft, new)
     }

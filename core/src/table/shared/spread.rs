@@ -131,7 +131,7 @@ impl Table for Spread {
         &self,
         at: At,
         draft: &Draft,
-        new: NewSession,
+        new: &mut NewSession,
     ) -> Result<std::result::Result<Option<RequestKey>, Refused>> {
         let (number, table) = self.next();
         let made = table.create(at, draft, new);

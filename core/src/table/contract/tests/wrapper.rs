@@ -98,13 +98,12 @@ impl Table for Broken {
         &self,
         at: At,
         draft: &Draft,
-        new: NewSession,
+        new: &mut NewSession,
     ) -> Result<std::result::Result<Option<RequestKey>, Refused>> {
         if self.is(Kind::Upserts) && !matches!(self.inner.find(at, draft.session.id), Found::Absent) {
             let other = self.inner.draft()?;
             return self.inner.create(at, &other, new);
         }
-        let mut new = new;
         if self.is(Kind::TakesAtOnce)
             && let Some(lazy) = new.lazy.take()
         {

@@ -55,7 +55,7 @@ fn at(ms: Millis) -> At {
 fn create_in(table: &SharedTable, ms: Millis, pool: u32) -> std::result::Result<SessionRef, SessionId> {
     let draft = table.draft().expect("a draft");
     let charge = Charge { pool, class: LicenseClass::Named, holder: Holder::Session, client: None };
-    let new = NewSession {
+    let mut new = NewSession {
         application: 0,
         client: Client::default(),
         data: Tree::default(),
@@ -68,7 +68,7 @@ fn create_in(table: &SharedTable, ms: Millis, pool: u32) -> std::result::Result<
         begin: None,
         asking: Asking::default(),
     };
-    match table.create(at(ms), &draft, new).expect("an answer") {
+    match table.create(at(ms), &draft, &mut new).expect("an answer") {
         Ok(_) => Ok(draft.session),
         Err(Refused::License(DenyReason::PoolExhausted)) => {
             table.abandon(&draft);
