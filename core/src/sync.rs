@@ -100,6 +100,14 @@ impl<T: ?Sized> Mutex<T> {
         MutexGuard(Some(self.0.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 
+    /// Has the processor fetch the lock and what lies beside it, while the caller does something else: to take a lock that is
+    /// not in a cache holds up all that comes behind.
+    #[inline]
+    pub fn fetch(&self) {
+        #[cfg(not(feature = "shuttle"))]
+        std::hint::black_box(self.0.is_poisoned());
+    }
+
     /// The lock, if it is free.
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
         match self.0.try_lock() {

@@ -104,6 +104,12 @@ impl Slot {
         State(self.state.load(Ordering::Acquire))
     }
 
+    /// Has the processor fetch the slot, while the caller does something else.
+    #[inline]
+    pub fn fetch(&self) {
+        std::hint::black_box(self.state.load(Ordering::Relaxed));
+    }
+
     /// Publishes a state; only under the cold lock.
     pub fn publish(&self, state: State) -> State {
         point();

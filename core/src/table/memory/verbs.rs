@@ -16,8 +16,11 @@ use crate::table::*;
 impl Table for MemoryTable {
     fn draft(&self) -> Result<Draft> {
         let index = self.take_slot()?;
-        let (slot, _) =
+        let (slot, cold) =
             self.region.get(index).ok_or_else(|| Error::new(crate::ErrorKind::Internal, "a slot is missing"))?;
+        // Both at once, and while the names are made.
+        slot.fetch();
+        cold.fetch();
         let place = Place { index, generation: slot.state().generation() };
         let (id, token, verifier) = self.keys.names(place);
         // Nobody compares it before the session lives, and nobody else has the slot.

@@ -24,6 +24,8 @@ impl MemoryTable {
     /// Locks a place whatever it holds.
     pub(super) fn slot(&self, place: Place) -> Option<(&Slot, MutexGuard<'_, Option<Cold>>)> {
         let (slot, cold) = self.region.get(place.index)?;
+        // Both at once.
+        slot.fetch();
         Some((slot, cold.lock()))
     }
 
