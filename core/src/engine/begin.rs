@@ -11,8 +11,9 @@ use super::requests::InFlight;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{DispatchMode, current};
 use crate::id::{SessionId, Token};
+use crate::license::back::Refusal;
 use crate::manager::Then;
-use crate::reason::{ApplicationTimeout, EndReason, EventKind, LockMode, ThreadKind, TouchKind};
+use crate::reason::{ApplicationTimeout, EndReason, EventKind, LicenseClass, LockMode, ThreadKind, TouchKind};
 use crate::request::Request;
 use crate::session::{Begin, BeginOptions, Touched};
 use crate::table::{Began, BeginSpec, Found, RequestKey};
@@ -91,7 +92,8 @@ impl Engine {
             }
             Found::Live(Began::Unlicensed(pool, reason)) => {
                 self.pump_pools();
-                Err(self.denial(Some(pool), reason))
+                let refusal = Refusal::own(pool, LicenseClass::Lazy);
+                Err(self.denial(Some(pool), reason, Some(&refusal)))
             }
             Found::Live(Began::Busy(session, text)) => {
                 // An inline callback runs under the request that caused it: to wait for that would be to wait for itself.

@@ -10,6 +10,7 @@ use super::login::{TRIES, changed, name_in};
 use super::queue::Want;
 use crate::clock::millis;
 use crate::error::{Error, Result};
+use crate::license::back::Refusal;
 use crate::license::policy::Rank;
 use crate::manager::Then;
 use crate::reason::{DenyReason, LicenseClass};
@@ -176,7 +177,12 @@ impl Want for Taking {
     }
 
     fn denied(&mut self, reason: DenyReason) -> Error {
-        self.engine.denial(Some(self.pool), reason)
+        let waiter = self.waiter(0).ok().flatten();
+        let refusal = waiter.map(|waiter| {
+            let NewWaiter { charge, count, rank, .. } = waiter;
+            Refusal { count, feature: true, ..Refusal::new(&charge, rank) }
+        });
+        self.engine.denial(Some(self.pool), reason, refusal.as_ref())
     }
 }
 

@@ -12,11 +12,13 @@ use crate::clock::millis;
 use crate::config::{Pool, TradeFailure, check_user};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::Token;
+use crate::license::back::Refusal;
 use crate::license::policy::Rank;
 use crate::manager::Then;
 use crate::reason::{DenyReason, EndLevel, EndReason, EventKind, LicenseClass, ThreadKind};
 use crate::request::Request;
 use crate::session::{EndOptions, Login, LoginOptions, Logout, QueueOptions};
+use crate::sync::Mutex;
 use crate::table::{
     Asking, Card, ChangeRefused, Charge, EndSpec, Ended, Holder, HolderChange, HolderChanged, NewWaiter, PoolInForce,
 };
@@ -79,7 +81,7 @@ impl Engine {
                 asking: Asking::default(),
             })
         })?;
-        let done = done.map_err(|reason| self.denial(None, reason))?;
+        let done = done.map_err(|reason| self.denial(None, reason, None))?;
         self.new_token(request, &done)
     }
 
@@ -159,10 +161,13 @@ impl Engine {
         };
         let (engine, mine, pool) = (self.clone(), request.clone(), card.pool());
         let coming = Coming::new(card, user, client, options, false);
+        let refusal = coming.refusal.clone();
         let log_in = move |done: Result<HolderChanged>| {
             then(done.and_then(|done| {
                 let token = engine.new_token(&mine, &done)?;
-                Ok(Login { token, trade_denied: done.trade_denied.map(|reason| engine.denial(pool, reason)) })
+                let refusal = refusal.lock().take();
+                let denied = done.trade_denied.map(|reason| engine.denial(pool, reason, refusal.as_ref()));
+                Ok(Login { token, trade_denied: denied })
             }));
         };
         self.come(wait, request, coming, TRIES, Box::new(log_in));
@@ -319,12 +324,15 @@ struct Coming {
     trade_only: bool,
     /// Whether it turned out that its groups matter and are not known.
     unknown: AtomicBool,
+    /// As what it would be refused.
+    refusal: Arc<Mutex<Option<Refusal>>>,
 }
 
 impl Coming {
     fn new(card: Card, user: Arc<str>, client: Option<String>, options: LoginOptions, trade_only: bool) -> Self {
         let groups = options.groups.map(Arc::from);
-        Self { card, user, client, groups, queue: options.queue, trade_only, unknown: AtomicBool::new(false) }
+        let (unknown, refusal) = (AtomicBool::new(false), Arc::default());
+        Self { card, user, client, groups, queue: options.queue, trade_only, unknown, refusal }
     }
 
     /// The same anew, which waits so long.
@@ -337,6 +345,7 @@ impl Coming {
             queue: QueueOptions { wait, ..self.queue.clone() },
             trade_only: self.trade_only,
             unknown: AtomicBool::new(false),
+            refusal: self.refusal.clone(),
         }
     }
 }
@@ -362,6 +371,10 @@ impl Want for Changing {
                 coming.unknown.store(true, Ordering::Release);
                 changed()
             })?;
+            *coming.refusal.lock() = Some(Refusal::new(
+                &Charge { pool: 0, class: LicenseClass::Named, holder: change.holder.clone(), client: None },
+                change.rank,
+            ));
             Ok(HolderChange { asking, ..change })
         })
     }
@@ -371,7 +384,8 @@ impl Want for Changing {
     }
 
     fn denied(&mut self, reason: DenyReason) -> Error {
-        self.engine.denial(self.coming.card.pool(), reason)
+        let refusal = self.coming.refusal.lock().take();
+        self.engine.denial(self.coming.card.pool(), reason, refusal.as_ref())
     }
 }
 

@@ -398,6 +398,7 @@ fn table_config(config: &Config, clock: &Clock) -> TableConfig {
         quantum: clock.quantum(),
         max_request: millis(config.max_request).min(NEVER),
         tombstone: millis(config.tombstone),
+        answers_stand: if clock.manual().is_some() { 0 } else { crate::table::STANDS },
         idle_counts_suspend: config.idle_counts_suspend,
         lifecycle_log: config.lifecycle_log,
         agreement: config

@@ -9,6 +9,7 @@ use super::queue::Want;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{ClassRef, PoolState};
 use crate::id::SessionId;
+use crate::license::back::Refusal;
 use crate::license::client::client_of;
 use crate::license::policy::Rank;
 use crate::manager::Then;
@@ -88,7 +89,8 @@ impl Engine {
     fn deny(&self, draft: Draft, plan: &Plan, started: &[ClassRef], reason: DenyReason) -> Error {
         self.table.abandon(&draft);
         let charge = plan.new.charge.as_ref();
-        let denial = self.denial(charge.map(|charge| charge.pool), reason);
+        let refusal = charge.map(|charge| Refusal::new(charge, Rank::Ordinary));
+        let denial = self.denial(charge.map(|charge| charge.pool), reason, refusal.as_ref());
         let denied = charge.map(|charge| (charge.pool, plan.new.classes.clone()));
         self.refuse(draft.session.id, plan.application, started, EndReason::LicenseDenied, denied);
         match charge.and_then(|charge| charge.client.as_ref()) {
@@ -143,18 +145,24 @@ impl Engine {
     }
 
     /// A denial for want of a unit of the pool.
-    pub(super) fn denial(&self, pool: Option<u32>, reason: DenyReason) -> Error {
+    pub(super) fn denial(&self, pool: Option<u32>, reason: DenyReason, refusal: Option<&Refusal>) -> Error {
         let name = pool.map_or("", |pool| &self.pool_config(pool).name);
-        Error::license_denied(name, reason, self.retry_after(pool, reason))
+        Error::license_denied(name, reason, self.retry_after(pool, reason, refusal))
     }
 
-    /// When a unit of the pool may be back, at the earliest in a second; `None` if nothing is known of that.
-    pub(super) fn retry_after(&self, pool: Option<u32>, reason: DenyReason) -> Option<std::time::Duration> {
+    /// When there may be units of the pool for who was refused, at the earliest in a second; `None` if nothing is known of
+    /// that.
+    pub(super) fn retry_after(
+        &self,
+        pool: Option<u32>,
+        reason: DenyReason,
+        refusal: Option<&Refusal>,
+    ) -> Option<std::time::Duration> {
         if matches!(reason, DenyReason::HolderLimit | DenyReason::Excluded) {
             return None;
         }
         // A store that can't tell is no reason to say something else than the denial.
-        let back = self.table.unit_back(self.at(), pool?).ok().flatten()?;
+        let back = self.table.unit_back(self.at(), pool?, refusal?).ok().flatten()?;
         Some(self.until(back).max(std::time::Duration::from_secs(1)))
     }
 

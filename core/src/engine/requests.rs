@@ -13,7 +13,8 @@ use crate::data::{Tree, Writes};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::ClassRef;
 use crate::id::Token;
-use crate::reason::{EndReason, EventKind, LockMode, ThreadKind};
+use crate::license::back::Refusal;
+use crate::reason::{EndReason, EventKind, LicenseClass, LockMode, ThreadKind};
 use crate::request::Request;
 use crate::table::{At, ClassChange, Draft, Finished, Found, NewSession, RequestKey, SessionRef};
 
@@ -368,7 +369,9 @@ impl Engine {
             Some(reason) => {
                 self.pump_pools();
                 let card = self.table.card(self.at(), session).look().ok().flatten();
-                error.retry_after_is(self.retry_after(card.and_then(|card| card.pool()), reason))
+                let pool = card.and_then(|card| card.pool());
+                let refusal = pool.map(|pool| Refusal::own(pool, LicenseClass::Lazy));
+                error.retry_after_is(self.retry_after(pool, reason, refusal.as_ref()))
             }
             _ => error,
         }

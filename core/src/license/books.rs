@@ -83,7 +83,7 @@ impl Totals {
 
 /// What a user is charged; one who holds no unit is not in the books.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct UserHolder {
+pub struct UserHolder {
     /// Sessions.
     pub connections: u64,
     /// Units of them together, with those that linger.
@@ -129,7 +129,7 @@ impl UserHolder {
     }
 
     /// Until when its units are held at least.
-    pub(super) fn ripe(&self, pool: &PoolDefinition, now: Millis) -> Millis {
+    pub(crate) fn ripe(&self, pool: &PoolDefinition, now: Millis) -> Millis {
         let class = if self.lazily { LicenseClass::Lazy } else { LicenseClass::Named };
         // After a power cut the clock may stand before what the books remember.
         self.acquired.min(now).saturating_add(policy::least(pool, class))

@@ -14,7 +14,7 @@ use crate::reason::{AtSessionLimit, Evict};
 use crate::table::{Charge, Holder};
 
 /// Sessions that are ended at once for one unit, at most: a user with more of them is left alone.
-const MOST: u64 = 1024;
+pub(super) const MOST: u64 = 1024;
 
 /// One session that goes.
 pub(super) struct Step {

@@ -239,13 +239,15 @@ pub(super) fn move_client<L: Ledger>(
 pub(super) fn wanted(pool: &PoolDefinition, charge: &Charge, count: u64, held: Option<&UserHolder>) -> Verdict<u64> {
     match charge.holder.booked() {
         None => Ok(OWN),
-        Some(_) => {
-            let (connections, units, needed) =
-                held.map_or((0, 0, 0), |held| (held.connections, held.units, held.needed()));
-            // A holder with lingering units left keeps them until they end.
-            Ok(rules::needs(pool.rule, connections, count, needed)?.saturating_sub(units))
-        }
+        Some(_) => wanted_more(pool, count, held),
     }
+}
+
+/// The same of a holder in the books.
+pub(super) fn wanted_more(pool: &PoolDefinition, count: u64, held: Option<&UserHolder>) -> Verdict<u64> {
+    let (connections, units, needed) = held.map_or((0, 0, 0), |held| (held.connections, held.units, held.needed()));
+    // A holder with lingering units left keeps them until they end.
+    Ok(rules::needs(pool.rule, connections, count, needed)?.saturating_sub(units))
 }
 
 pub(super) fn held<L: Ledger>(ledger: &mut L, holder: &Holder) -> Result<Option<UserHolder>, L::Error> {

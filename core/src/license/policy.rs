@@ -7,7 +7,7 @@ use crate::reason::{Evict, LicenseClass};
 use crate::table::{PoolDefinition, PoolLevel};
 
 /// What a holder is to a pool.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Rank {
     /// One like others.
     #[default]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::account::{Account, Running};
 use super::audit::{AuditRecord, Usage};
-use super::back::{Ending, LOOKED_AT, Outlook};
+use super::back::{Ending, Evicts, LOOKED_AT, Outlook, Refusal};
 use super::books::{MAX_READERS, Mark, UserHolder};
 use super::recount::{self, Charged, holder_name};
 use super::state::Moved;
@@ -12,8 +12,8 @@ use crate::clock::Millis;
 use crate::table::At;
 
 impl Account {
-    /// When a unit may be back, as far as these endings tell.
-    pub fn comes_back(&self, at: At, endings: &[Ending]) -> Option<Millis> {
+    /// When a unit may be back for who was refused, as far as these endings tell.
+    pub fn comes_back(&self, at: At, refusal: &Refusal, endings: &[Ending]) -> Option<Millis> {
         let mut state = self.state.lock();
         let Running { defined, books, .. } = &mut *state;
         let mut lingering: Vec<(Arc<str>, UserHolder)> = Vec::new();
@@ -25,9 +25,22 @@ impl Account {
                 }
             }
         }
-        let orphans = books.orphans.keys().take(LOOKED_AT).map(|(until, _)| *until).collect();
+        let orphans = books.orphans.values().take(LOOKED_AT).copied().collect();
         let (pool, totals, now) = (&defined.rules, &books.totals, at.now.ms);
-        Outlook { pool, totals, now, lingering, orphans }.back(endings, |user| books.users.get(user).copied())
+        let holder = |user: &Arc<str>| books.users.get(user).copied();
+        Outlook { pool, totals, now, lingering, orphans }.back(refusal, endings, holder)
+    }
+
+    /// Which sessions may have to go for who was refused, and what its answer depends on.
+    pub fn asks(&self, at: At, refusal: &Refusal) -> (Evicts, Refusal) {
+        let state = self.state.lock();
+        let rules = &state.defined.rules;
+        (Evicts::of(refusal, rules, &state.books.totals, at.now.ms), refusal.key(rules))
+    }
+
+    /// What a holder in the books is charged.
+    pub fn holder(&self, name: &Arc<str>) -> Option<UserHolder> {
+        self.state.lock().books.users.get(name).copied()
     }
 
     /// Units in use, and units there are.

@@ -1,7 +1,7 @@
 //! What falls due, as every table tells it.
 
 use crate::clock::{Millis, NEVER};
-use crate::reason::{EndLevel, EndReason};
+use crate::reason::{EndLevel, EndReason, TouchKind};
 use crate::sync::Mutex;
 
 /// Why a slot is to be looked at, and when.
@@ -18,6 +18,26 @@ impl Next {
             Self::Ask(at) | Self::End(at, _) | Self::Request(at) => *at,
             Self::Never => NEVER,
         }
+    }
+}
+
+/// When the requests in flight of a session count as finished at the latest; 0 where there are none.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Bounds {
+    /// All of them.
+    pub all: Millis,
+    /// Those that stop the idle clock.
+    pub active: Millis,
+}
+
+impl Bounds {
+    /// Of requests by their start.
+    pub fn of(requests: impl Iterator<Item = (Millis, TouchKind)>, most: Millis) -> Self {
+        requests.fold(Self::default(), |bounds, (start, touch)| {
+            let bound = start.saturating_add(most);
+            let active = if touch == TouchKind::Activity { bound } else { 0 };
+            Self { all: bounds.all.max(bound), active: bounds.active.max(active) }
+        })
     }
 }
 

@@ -27,6 +27,8 @@ use crate::data::{Tree, Value, Writes};
 use crate::error::Result;
 use crate::event::ClassRef;
 use crate::id::{SessionId, Token};
+use crate::license::back::Refusal;
+use crate::license::books::UserHolder;
 use crate::license::{Audit, AuditRecord, Usage};
 use crate::reason::{DenyReason, LockMode, TouchKind};
 use crate::session::{Filter, LogEntry, Receipt, SessionInfo};
@@ -34,6 +36,9 @@ use crate::session::{Filter, LogEntry, Receipt, SessionInfo};
 pub use classes::ClassChange;
 pub(crate) use takes::MAX_TAKES;
 pub use types::*;
+
+/// How long an answer stands that took a look at all sessions, and that nothing contradicts: milliseconds.
+pub(crate) const STANDS: Millis = 100;
 
 /// A table of sessions.
 ///
@@ -266,10 +271,14 @@ pub trait Table: Send + Sync {
         actor: Option<&str>,
     ) -> Result<std::result::Result<(), PoolUnchanged>>;
 
-    /// When a unit of a full pool may be back: the end of what lingers, or of sessions that need it, if nobody uses them; `None`
-    /// if nothing is known of that. What features need counts for nothing. *Hot* in memory once the first to end are known;
-    /// elsewhere a look at all sessions, whose answer stands for 100 ms unless something is seen here that may change it.
-    fn unit_back(&self, at: At, pool: u32) -> Result<Option<Millis>>;
+    /// When there may be units of a full pool for who was refused: the end of what lingers, or of sessions that need it, or
+    /// when one may be evicted for it, if nobody uses them; `None` if nothing is known of that. *Hot* in memory once the first
+    /// to end are known; elsewhere, and where sessions may be evicted or took features, a look at all sessions, whose answer
+    /// stands for [`STANDS`] unless something is seen here that may change it.
+    fn unit_back(&self, at: At, pool: u32, refusal: &Refusal) -> Result<Option<Millis>>;
+
+    /// What a holder is charged, by its name in the books; `None` for nothing. One read.
+    fn holder(&self, pool: u32, name: &Arc<str>) -> Result<Option<UserHolder>>;
 
     /// The most units in use since a reader reset its mark, ever if it did not, and the wall time of that. One read.
     fn high_water(&self, pool: u32, reader: &str) -> Result<(u64, i64)>;

@@ -138,6 +138,7 @@ impl Decoded {
             quantum: 32,
             max_request: 3_600_000,
             tombstone: 600_000,
+            answers_stand: 100,
             idle_counts_suspend: false,
             lifecycle_log: 10_000,
             agreement: String::new(),

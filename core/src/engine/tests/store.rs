@@ -14,6 +14,8 @@ use crate::data::{Subscript, Tree, Value, Writes};
 use crate::error::{Error, Result};
 use crate::event::ClassRef;
 use crate::id::{SessionId, Token};
+use crate::license::back::Refusal;
+use crate::license::books::UserHolder;
 use crate::license::{Audit, AuditRecord, Usage};
 use crate::reason::{DenyReason, LockMode, TouchKind};
 use crate::session::{Filter, LogEntry, Receipt, SessionInfo};
@@ -223,7 +225,8 @@ impl Table for Seat {
         fn usage(&self, at: At, pool: u32) -> Usage;
         fn pool_state(&self, pool: u32) -> (u64, u64);
         fn pool(&self, pool: u32) -> Arc<PoolInForce>;
-        fn unit_back(&self, at: At, pool: u32) -> Option<Millis>;
+        fn unit_back(&self, at: At, pool: u32, refusal: &Refusal) -> Option<Millis>;
+        fn holder(&self, pool: u32, name: &Arc<str>) -> Option<UserHolder>;
         fn high_water(&self, pool: u32, reader: &str) -> (u64, i64);
         fn reset_high_water(&self, at: At, pool: u32, reader: &str) -> bool;
         fn forget_high_water(&self, pool: u32, reader: &str) -> bool;

@@ -101,6 +101,7 @@ fn config() -> TableConfig {
         quantum: 1,
         max_request: MAX_REQUEST,
         tombstone: TOMBSTONE,
+        answers_stand: 0,
         idle_counts_suspend: false,
         lifecycle_log: 1000,
         agreement: String::new(),

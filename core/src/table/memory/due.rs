@@ -10,7 +10,7 @@ use crate::license::account::Account;
 use crate::reason::{EndReason, ThreadKind};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::table::due::{Lateness, Next, timeout_level};
+use crate::table::due::{Bounds, Lateness, Next, timeout_level};
 use crate::table::*;
 
 /// What belongs to whoever reaps.
@@ -63,6 +63,39 @@ impl MemoryTable {
         if absolute <= idle { (absolute, EndReason::AbsoluteTimeout) } else { (idle, EndReason::IdleTimeout) }
     }
 
+    /// When a session ends that nobody uses any more: its requests in flight count as finished at their bounds.
+    pub(super) fn ends_unused(&self, now: Now, slot: &Slot, cold: &Cold) -> Millis {
+        let (mut end, _) = self.deadline_of(now, slot);
+        let bounds = self.bounds(cold);
+        if cold.end_requested() && bounds.all > 0 {
+            end = end.min(bounds.all);
+        }
+        if slot.state().deadline() == IN_FLIGHT {
+            let used = bounds.active.saturating_add(self.slept(now));
+            end = end.min(self.idle_to_engine(deadline::idle(used, slot.idle.ms(), self.config.quantum), now));
+        }
+        end
+    }
+
+    /// When a session that nobody uses any more has been idle for so long and has no request in flight.
+    pub(super) fn idles(&self, now: Now, slot: &Slot, cold: &Cold, idle: Millis) -> Millis {
+        let bounds = self.bounds(cold);
+        let used = match bounds.active {
+            0 => self.last_used(now, slot, cold),
+            active => active.saturating_add(self.slept(now)),
+        };
+        self.idle_to_engine(used.saturating_add(idle), now).max(bounds.all)
+    }
+
+    fn bounds(&self, cold: &Cold) -> Bounds {
+        let requests = cold.requests().map(|record| (record.start, record.touch));
+        Bounds::of(requests, self.config.max_request)
+    }
+
+    fn slept(&self, now: Now) -> Millis {
+        self.idle_now(now).saturating_sub(now.ms)
+    }
+
     /// Whether a session ends now: past a deadline, or asked to end when the last of its requests has just counted as
     /// finished. Tells the reason and the deadline.
     pub(super) fn ends_now(
@@ -103,7 +136,7 @@ impl MemoryTable {
     /// Files a slot if it falls due earlier than its entry stands; under its cold lock.
     pub(super) fn refile(&self, now: Now, index: u32, slot: &Slot, cold: &Option<Cold>) {
         let Some(cold) = cold else { return };
-        self.ends_soon(now, slot);
+        self.ends_soon(now, slot, cold);
         let when = self.next_of(now, slot, cold).at();
         if when >= NEVER || slot.filed_at().is_some_and(|filed| filed <= when) {
             return;

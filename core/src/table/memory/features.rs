@@ -23,6 +23,7 @@ impl MemoryTable {
             taken
         });
         verdict.ok_or(TakeRefused::Redefined)?.map_err(TakeRefused::License)?;
+        self.soon[take.pool as usize].taken(true, take.count);
         cold.trace(|| format!("{} ms: took {} of {}", at.now.ms, take.count, self.pool_names[take.pool as usize]));
         Ok(())
     }
@@ -33,6 +34,7 @@ impl MemoryTable {
         let mut returned = 0;
         while let Some(taken) = takes::remove_last(&mut cold.rare_mut().takes, pool, count - returned) {
             returned += taken.count;
+            self.soon[pool as usize].taken(false, taken.count);
             let free = account.give_back(at, visit.session.id, &taken, cold.takes());
             free.into_iter().for_each(|when| self.ring_if_earlier(when));
         }
@@ -45,6 +47,7 @@ impl MemoryTable {
     /// Returns all that a session took, in the order taken: it ends.
     pub(super) fn give_all_back(&self, at: At, session: SessionId, taken: &[Taken]) {
         for (position, one) in taken.iter().enumerate() {
+            self.soon[one.pool as usize].taken(false, one.count);
             let free = self.accounts[one.pool as usize].give_back(at, session, one, &taken[position + 1..]);
             free.into_iter().for_each(|when| self.ring_if_earlier(when));
         }

@@ -73,6 +73,8 @@ impl MemoryTable {
                 .map_or_else(Vec::new, |trace| trace.iter().cloned().collect()),
             end_requested: cold.end_requested(),
             lazy: self.lazy(slot).map(|lazy| (self.config.pools[lazy.pool as usize].name.as_str().into(), lazy.until)),
+            ends: Some(self.ends_unused(at.now, slot, cold)).filter(|ends| *ends < NEVER),
+            charges: self.endings(at.now, slot, cold, None),
         }
     }
 

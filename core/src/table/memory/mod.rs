@@ -46,6 +46,8 @@ pub struct MemoryTable {
     graves: Graves,
     accounts: Vec<Account>,
     soon: Box<[back::Soon]>,
+    /// How long an answer for a refusal stands that took a look at all sessions.
+    stands: Millis,
     pool_names: Box<[Arc<str>]>,
     reaping: Reaping,
     outbox: Outbox,
@@ -82,6 +84,7 @@ impl MemoryTable {
             graves: Graves::new(config.max_sessions),
             accounts: config.pools.iter().cloned().map(Account::new).collect(),
             soon: config.pools.iter().map(|_| back::Soon::default()).collect(),
+            stands: config.answers_stand,
             pool_names: config.pools.iter().map(|pool| pool.name.as_str().into()).collect(),
             reaping: Reaping::new(),
             outbox: Outbox::default(),

@@ -382,8 +382,12 @@ impl Table for MemoryTable {
         Ok(Ok(()))
     }
 
-    fn unit_back(&self, at: At, pool: u32) -> Result<Option<Millis>> {
-        Ok(self.comes_back(at, pool))
+    fn unit_back(&self, at: At, pool: u32, refusal: &Refusal) -> Result<Option<Millis>> {
+        Ok(self.comes_back(at, pool, refusal))
+    }
+
+    fn holder(&self, pool: u32, name: &Arc<str>) -> Result<Option<UserHolder>> {
+        Ok(self.accounts[pool as usize].holder(name))
     }
 
     fn high_water(&self, pool: u32, reader: &str) -> Result<(u64, i64)> {

@@ -5,21 +5,21 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Release};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use super::SharedTable;
-use super::books::Pages;
+use super::books::{Pages, SessionRow};
+use super::visit::Held;
 use crate::clock::NEVER;
 use crate::error::Result;
-use crate::license::back::{Ending, First, LOOKED_AT, Outlook};
+use crate::license::back::{Ending, Evicts, First, LOOKED_AT, Outlook, Refusal};
 use crate::license::books::UserHolder;
+use crate::reason::LicenseClass;
 use crate::sync::Mutex;
 use crate::table::slot::FREE;
 use crate::table::*;
 
 /// Sessions that are looked at in the books in one go.
 const FIRST: usize = 64;
-
-/// How long an answer stands that nothing seen from here contradicts: another process may have given a session an earlier
-/// deadline meanwhile.
-const STANDS: Millis = 100;
+/// Of so many refusals the answers are known.
+const ANSWERS: usize = 64;
 
 /// The answers found last.
 #[derive(Default)]
@@ -28,7 +28,7 @@ pub(super) struct Soon {
     known: AtomicBool,
     /// Raised when a session of this process gets a deadline, or units go from one to another here.
     epoch: AtomicU64,
-    answers: Mutex<HashMap<u32, Answer>>,
+    answers: Mutex<HashMap<(u32, Refusal), Answer>>,
 }
 
 /// An answer, and what it was found by.
@@ -60,20 +60,22 @@ impl Soon {
 }
 
 impl SharedTable {
-    pub(super) fn comes_back(&self, at: At, pool: u32) -> Result<Option<Millis>> {
+    pub(super) fn comes_back(&self, at: At, pool: u32, refusal: &Refusal) -> Result<Option<Millis>> {
         if self.clock.manual().is_some() {
             // Much may happen at one instant of a clock that stands still.
-            return self.look_back(at, pool);
+            return self.look_back(at, pool, refusal);
         }
         let soon = &self.local.soon;
         // First the mark, then the look: what happens meanwhile raises the epoch.
         soon.known.store(true, Release);
+        let in_force = self.seen(pool);
         let seen = Seen {
             epoch: soon.epoch.load(Acquire),
             arrivals: self.map.head().arrivals.next.load(Acquire),
-            revision: self.seen(pool).revision,
+            revision: in_force.revision,
         };
-        let known = soon.answers.lock().get(&pool).copied().filter(|known| {
+        let key = (pool, refusal.key(&in_force.rules));
+        let known = soon.answers.lock().get(&key).copied().filter(|known| {
             known.seen == seen
                 && known.now.suspended == at.now.suspended
                 && at.now.ms.saturating_sub(known.now.ms) < STANDS
@@ -82,27 +84,52 @@ impl SharedTable {
         if let Some(known) = known {
             return Ok(known.back);
         }
-        let back = self.look_back(at, pool)?;
-        soon.answers.lock().insert(pool, Answer { back, now: at.now, seen });
+        let back = self.look_back(at, pool, refusal)?;
+        let mut answers = soon.answers.lock();
+        if answers.len() >= ANSWERS {
+            answers.clear();
+        }
+        answers.insert(key, Answer { back, now: at.now, seen });
         Ok(back)
     }
 
-    fn look_back(&self, at: At, pool: u32) -> Result<Option<Millis>> {
+    fn look_back(&self, at: At, pool: u32, refusal: &Refusal) -> Result<Option<Millis>> {
+        let evicts = self.books.glance(|pages| {
+            let totals = pages.pool(pool)?;
+            let defined = self.defined(pages, pool, totals.revision)?;
+            Ok(Evicts::of(refusal, &defined.rules, &totals, at.now.ms))
+        })?;
         let mut slots = Vec::new();
+        let mut charged = 0;
         for index in 0..self.map.head().slots.next.load(Acquire) {
             let Some(slot) = self.map.slot(index) else { break };
             if slot.hot.state().deadline() == FREE || slot.hot.absolute.small() >> 1 != pool + 1 {
                 continue;
             }
-            let (deadline, _) = self.deadline_of(at.now, &slot.hot);
-            if deadline < NEVER {
-                slots.push((deadline, index));
+            charged += 1;
+            let held = Held::peek(self, index, slot);
+            let anonymous = slot.hot.absolute.small() & 1 == 1;
+            let class = if anonymous { LicenseClass::Anonymous } else { LicenseClass::Named };
+            let evict = evicts.idle_of(class).map_or(NEVER, |idle| self.idles(at.now, &held, idle));
+            let first = self.ends_unused(at.now, &held).min(evict);
+            if first < NEVER {
+                slots.push((first, index));
             }
         }
+        for index in self.books.glance(|pages| pages.takers(pool, charged))? {
+            let Some(slot) = self.map.slot(index).filter(|slot| slot.hot.state().deadline() != FREE) else { continue };
+            let end = self.ends_unused(at.now, &Held::peek(self, index, slot));
+            if end < NEVER {
+                slots.push((end, index));
+            }
+        }
+        // Those that are charged and took something are there twice.
+        slots.sort_unstable_by_key(|(first, index)| (*index, *first));
+        slots.dedup_by_key(|(_, index)| *index);
         let mut most = FIRST;
         loop {
             let first = First::of(slots.clone(), most);
-            let back = self.books.glance(|pages| self.back_of(pages, at, pool, &first))?;
+            let back = self.books.glance(|pages| self.back_of(pages, at, pool, refusal, (&evicts, &first)))?;
             if first.complete || back.is_some_and(|back| back <= first.horizon()) {
                 return Ok(back);
             }
@@ -110,7 +137,14 @@ impl SharedTable {
         }
     }
 
-    fn back_of(&self, pages: &Pages<'_>, at: At, pool: u32, first: &First) -> Result<Option<Millis>> {
+    fn back_of(
+        &self,
+        pages: &Pages<'_>,
+        at: At,
+        pool: u32,
+        refusal: &Refusal,
+        (evicts, first): (&Evicts, &First),
+    ) -> Result<Option<Millis>> {
         let totals = pages.pool(pool)?;
         let defined = self.defined(pages, pool, totals.revision)?;
         let mut lingering: Vec<(Arc<str>, UserHolder)> = Vec::new();
@@ -125,23 +159,40 @@ impl SharedTable {
                 }
             }
         }
-        let orphans = pages.orphans(pool)?.into_iter().take(LOOKED_AT).map(|orphan| orphan.until).collect();
+        let orphans = pages.orphans(pool)?.into_iter().take(LOOKED_AT).collect();
         let outlook = Outlook { pool: &defined.rules, totals: &totals, now: at.now.ms, lingering, orphans };
         let mut endings = Vec::new();
         let mut back = None;
-        for (count, (deadline, index)) in first.slots.iter().enumerate() {
-            let Some(row) = pages.session(*index)? else { continue };
-            let since = row.licensed_since();
-            let Some(charge) = row.charge.filter(|charge| charge.pool == pool) else { continue };
-            endings.push(Ending { at: *deadline, since, charge });
+        for (count, (_, index)) in first.slots.iter().enumerate() {
+            let (Some(row), Some(slot)) = (pages.session(*index)?, self.map.slot(*index)) else { continue };
+            endings.extend(self.endings(at.now, &Held::peek(self, *index, slot), &row, Some((pool, evicts))));
             let next = first.slots.get(count + 1).map_or(Millis::MAX, |(next, _)| *next);
             if (count + 1).is_power_of_two() || next == Millis::MAX {
-                back = outlook.back(&endings, |user| pages.holder(pool, user).ok().flatten());
+                back = outlook.back(refusal, &endings, |user| pages.holder(pool, user).ok().flatten());
                 if back.is_some_and(|back| back <= next) {
                     return Ok(back);
                 }
             }
         }
-        Ok(if endings.is_empty() { outlook.back(&[], |_| None) } else { back })
+        Ok(if endings.is_empty() { outlook.back(refusal, &[], |_| None) } else { back })
+    }
+
+    /// What a session is charged: by all pools, or by one, whose sessions may be evicted by its rules.
+    pub(super) fn endings(
+        &self,
+        now: Now,
+        held: &Held<'_>,
+        row: &SessionRow,
+        pool: Option<(u32, &Evicts)>,
+    ) -> Vec<Ending> {
+        let wanted = |of: u32| pool.is_none_or(|(pool, _)| pool == of);
+        let at = self.ends_unused(now, held);
+        let license = row.charge.as_ref().filter(|charge| wanted(charge.pool)).map(|charge| {
+            let evict = pool.and_then(|(_, evicts)| evicts.idle_of(charge.class));
+            let evict = evict.map_or(Millis::MAX, |idle| self.idles(now, held, idle));
+            Ending { at, evict, since: row.licensed_since(), charge: charge.clone(), count: 1, feature: false }
+        });
+        let takes = row.rare.takes.iter().filter(|taken| wanted(taken.pool));
+        license.into_iter().chain(takes.map(|taken| Ending::of_feature(taken, at))).collect()
     }
 }

@@ -70,6 +70,8 @@ impl SharedTable {
         // The list is the newest first.
         requests.reverse();
         Details {
+            ends: Some(self.ends_unused(at.now, held)).filter(|ends| *ends < NEVER),
+            charges: self.endings(at.now, held, &row, None),
             requests,
             lock_waiters: held.waiters() as usize,
             extensions: row.rare.extension.history,

@@ -499,8 +499,12 @@ impl Table for SharedTable {
         self.redefine_pool(at, pool, revision, to, actor)
     }
 
-    fn unit_back(&self, at: At, pool: u32) -> Result<Option<Millis>> {
-        self.comes_back(at, pool)
+    fn unit_back(&self, at: At, pool: u32, refusal: &Refusal) -> Result<Option<Millis>> {
+        self.comes_back(at, pool, refusal)
+    }
+
+    fn holder(&self, pool: u32, name: &Arc<str>) -> Result<Option<UserHolder>> {
+        self.books.glance(|pages| pages.holder(pool, name))
     }
 
     fn high_water(&self, pool: u32, reader: &str) -> Result<(u64, i64)> {

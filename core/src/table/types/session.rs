@@ -9,6 +9,7 @@ use crate::data::Tree;
 use crate::error::{Error, Result};
 use crate::event::ClassRef;
 use crate::id::{SessionId, Token};
+use crate::license::back::Ending;
 use crate::reason::{DenyReason, EndReason, LazyUntil, LockMode, TouchKind};
 use crate::session::{Client, RequestInfo, SessionInfo};
 
@@ -168,6 +169,10 @@ pub struct Details {
     pub end_requested: bool,
     /// The license that it takes later: the pool's name, and when.
     pub lazy: Option<(Arc<str>, LazyUntil)>,
+    /// When it ends if nobody uses it any more, engine time: a request in flight counts as finished at its bound.
+    pub ends: Option<Millis>,
+    /// What it is charged, by pool: its license, then its features.
+    pub charges: Vec<Ending>,
 }
 
 /// Some of the live sessions, and where the listing goes on; `None` at its end.

@@ -24,6 +24,8 @@ pub struct TableConfig {
     pub max_request: Millis,
     /// How long a tombstone stands.
     pub tombstone: Millis,
+    /// How long an answer for a refusal stands that took a look at all sessions; 0 where much may happen at one instant.
+    pub answers_stand: Millis,
     /// Whether suspended time counts for idle deadlines.
     pub idle_counts_suspend: bool,
     /// Entries of the lifecycle log.

@@ -47,7 +47,8 @@ impl Table for Broken {
         fn pool(&self, pool: u32) -> Result<Arc<PoolInForce>>;
         fn known_pool(&self, pool: u32) -> Arc<PoolInForce>;
         fn change_pool(&self, at: At, pool: u32, revision: u64, to: &Pool, actor: Option<&str>) -> Result<std::result::Result<(), PoolUnchanged>>;
-        fn unit_back(&self, at: At, pool: u32) -> Result<Option<Millis>>;
+        fn unit_back(&self, at: At, pool: u32, refusal: &Refusal) -> Result<Option<Millis>>;
+        fn holder(&self, pool: u32, name: &Arc<str>) -> Result<Option<UserHolder>>;
         fn high_water(&self, pool: u32, reader: &str) -> Result<(u64, i64)>;
         fn reset_high_water(&self, at: At, pool: u32, reader: &str) -> Result<bool>;
         fn forget_high_water(&self, pool: u32, reader: &str) -> Result<bool>;

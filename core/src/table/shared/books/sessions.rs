@@ -343,6 +343,22 @@ impl Pages<'_> {
         })?;
         Ok(rows.into_iter().filter_map(std::result::Result::ok).collect())
     }
+
+    /// The slots of sessions that took features, if some took this pool, to which so many sessions are charged otherwise.
+    /// Looks at all sessions only then.
+    pub fn takers(&self, pool: u32, charged: u64) -> Result<Vec<u32>> {
+        let sql = "SELECT ifnull(sum(connections), 0), ifnull(sum(units), 0) FROM holder WHERE pool = ?1";
+        let sums = self.plain(sql, [pool], |row| Ok((number(row, 0)?, number(row, 1)?)))?;
+        let (connections, units) = sums.unwrap_or_default();
+        let orphans = "SELECT count(*) FROM orphan WHERE pool = ?1";
+        let orphans = self.plain(orphans, [pool], |row| number(row, 0))?.unwrap_or(0);
+        let totals = self.pool(pool)?;
+        let own = totals.in_use.saturating_sub(totals.offered).saturating_sub(units).saturating_sub(orphans);
+        if connections.saturating_add(own) <= charged {
+            return Ok(Vec::new());
+        }
+        self.plains("SELECT slot FROM session WHERE marks & ?1", [TAKES], |row| row.get(0))
+    }
 }
 
 impl Ledger<'_> {

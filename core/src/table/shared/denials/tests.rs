@@ -28,6 +28,7 @@ fn config(pools: Vec<Pool>) -> TableConfig {
         quantum: 1,
         max_request: 100_000,
         tombstone: 10_000,
+        answers_stand: 0,
         idle_counts_suspend: false,
         lifecycle_log: 10_000,
         agreement: String::new(),
