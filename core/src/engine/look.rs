@@ -1,9 +1,10 @@
 //! What an administrator reads: explain, statistics.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::Engine;
+use super::words::{client_line, line, span};
+use crate::clock::millis;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::ClassRef;
 use crate::id::SessionId;
@@ -61,16 +62,18 @@ impl Engine {
         line(&mut text, "session", &format!("{id} is live ({})", info.state.name()));
         line(&mut text, "application", &info.application);
         line(&mut text, "user", info.user.as_deref().unwrap_or("nobody is logged in"));
-        line(&mut text, "created", &format!("{} ms ago", now.saturating_sub(info.created_ms)));
-        line(&mut text, "last used", &format!("{} ms ago", now.saturating_sub(info.last_used_ms)));
-        let timeout = |timeout: Option<Duration>| {
-            timeout.map_or_else(|| "never".to_owned(), |timeout| format!("{} ms", timeout.as_millis()))
-        };
+        if let Some(client) = client_line(&info.client) {
+            line(&mut text, "client", &client);
+        }
+        line(&mut text, "created", &format!("{} ago", span(now.saturating_sub(info.created_ms))));
+        line(&mut text, "last used", &format!("{} ago", span(now.saturating_sub(info.last_used_ms))));
+        let timeout =
+            |timeout: Option<Duration>| timeout.map_or_else(|| "never".to_owned(), |timeout| span(millis(timeout)));
         line(&mut text, "idle timeout", &timeout(info.idle_timeout));
         line(&mut text, "absolute timeout", &timeout(info.absolute_timeout));
         match info.deadline_ms {
-            Some(deadline) if deadline > now => line(&mut text, "deadline", &format!("in {} ms", deadline - now)),
-            Some(deadline) => line(&mut text, "deadline", &format!("{} ms ago: it is overdue", now - deadline)),
+            Some(deadline) if deadline > now => line(&mut text, "deadline", &format!("in {}", span(deadline - now))),
+            Some(deadline) => line(&mut text, "deadline", &format!("{} ago: it is overdue", span(now - deadline))),
             None if info.immortal => line(&mut text, "deadline", "none: it is immortal"),
             None => line(&mut text, "deadline", "none while a request is in flight"),
         }
@@ -95,20 +98,16 @@ impl Engine {
         }
         for feature in &info.features {
             let Feature { pool, count, holder, since_ms } = feature;
-            let age = now.saturating_sub(*since_ms);
-            line(
-                &mut text,
-                "feature",
-                &format!("pool {pool}, taken {count} times since {age} ms, charged to {holder}"),
-            );
+            let age = span(now.saturating_sub(*since_ms));
+            line(&mut text, "feature", &format!("pool {pool}, taken {count} times since {age}, charged to {holder}"));
         }
         for request in &details.requests {
             let lock = request.lock.map_or("no", |lock| lock.name());
-            let age = now.saturating_sub(request.started_ms);
+            let age = span(now.saturating_sub(request.started_ms));
             line(
                 &mut text,
                 "request",
-                &format!("in flight for {age} ms in process {}: {}, {lock} lock", request.process, request.touch),
+                &format!("in flight for {age} in process {}: {}, {lock} lock", request.process, request.touch),
             );
         }
         if details.lock_waiters > 0 {
@@ -118,7 +117,7 @@ impl Engine {
             line(&mut text, "end", "asked for: it ends with its last request in flight");
         }
         for (at, class, by) in &details.extensions {
-            line(&mut text, "extension", &format!("{by} ms by {class}, {} ms ago", now.saturating_sub(*at)));
+            line(&mut text, "extension", &format!("{} by {class}, {} ago", span(*by), span(now.saturating_sub(*at))));
         }
         let event_classes: Vec<_> = details
             .classes
@@ -134,7 +133,7 @@ impl Engine {
             None => line(&mut text, "data", "can't be read; the session can be ended all the same"),
         }
         if let Some((what, at)) = &details.next {
-            line(&mut text, "next", &format!("{what}, in {} ms", at.saturating_sub(now)));
+            line(&mut text, "next", &format!("{what}, in {}", span(at.saturating_sub(now))));
         }
         for entry in &details.trace {
             line(&mut text, "trace", entry);
@@ -222,7 +221,7 @@ fn explain_ended(id: SessionId, receipt: Receipt, telling: &[(ClassRef, u32)]) -
     }
     line(&mut text, "ended at", &format!("{} ms", receipt.at_ms));
     if let Some(late) = receipt.late {
-        line(&mut text, "late by", &format!("{} ms", late.as_millis()));
+        line(&mut text, "late by", &span(millis(late)));
     }
     match receipt.license_free_at_ms {
         Some(at) => line(&mut text, "license", &format!("free since {at} ms")),
@@ -257,9 +256,4 @@ fn until_text(until: LazyUntil) -> &'static str {
         LazyUntil::SecondRequest => "its second request, or the login",
         LazyUntil::FirstWrite => "its first write, or the login",
     }
-}
-
-pub(super) fn line(text: &mut String, name: &str, value: &str) {
-    // Writing to a string can't fail.
-    let _ = writeln!(text, "{name:<17}{value}");
 }

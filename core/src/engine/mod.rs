@@ -24,6 +24,7 @@ pub(crate) mod seat;
 #[cfg(test)]
 mod tests;
 mod unit;
+pub(crate) mod words;
 
 use std::sync::{Arc, Weak};
 

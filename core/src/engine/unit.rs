@@ -4,144 +4,273 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::Engine;
-use super::look::line;
-use crate::clock::Millis;
+use super::words::{client_line, line, span};
+use crate::clock::{Millis, NEVER};
 use crate::config::Pool;
 use crate::error::Result;
 use crate::license::HolderUsage;
+use crate::license::back::{Ending, Frees};
+use crate::license::books::UserHolder;
 use crate::license::policy::linger;
 use crate::reason::{Evict, LicenseClass};
 use crate::session::{Filter, SessionInfo, UnitExplain};
+use crate::table::{Details, Holder, PoolDefinition};
 
 /// So many sessions of a holder are told one by one.
 const TOLD: usize = 100;
+
+/// What is known of a holder beside its sessions.
+#[derive(Default)]
+struct Known {
+    /// What each of its sessions is charged.
+    endings: Vec<Ending>,
+    /// What the books have of it: as a user, or as a session that took features.
+    booked: Vec<(std::sync::Arc<str>, UserHolder)>,
+    /// How long its units may linger, by the license class of the last to leave.
+    lingers: BTreeSet<Millis>,
+    /// How often it took the pool as a feature.
+    takes: u64,
+    /// Whether a session has its license of the pool.
+    licensed: bool,
+}
 
 impl Engine {
     pub fn explain_unit(&self, pool: &str, holder: &str) -> Result<Option<UnitExplain>> {
         self.enter()?;
         let number = self.pool(pool)?;
-        let usage = self.table.usage(self.at(), number)?;
+        let at = self.at();
+        let usage = self.table.usage(at, number)?;
         let in_force = self.known_pool(number);
-        let rules = &in_force.pool;
+        let (pool_now, rules) = (&in_force.pool, &in_force.rules);
         let Some(found) = usage.holders.into_iter().find(|one| *one.holder == *holder) else { return Ok(None) };
         let filter = Filter { pool: Some(pool.into()), holder: Some(holder.into()), ..Filter::default() };
-        let (listed, _) = self.table.list(self.at(), &filter, 0, TOLD, usize::MAX)?;
-        let taken = |info: &SessionInfo| -> u64 {
-            let features = info.features.iter().filter(|taken| *taken.pool == *pool && *taken.holder == *holder);
-            features.map(|taken| taken.count).sum()
-        };
-        let takes: u64 = listed.iter().map(|(_, info)| taken(info)).sum();
+        let (listed, _) = self.table.list(at, &filter, 0, usize::MAX, usize::MAX)?;
+        let now = at.now.ms;
+        let mut known = Known::default();
+        let mut sessions = Vec::new();
+        let mut all = 0;
+        let mut lines = String::new();
+        for (session, info) in listed {
+            let Some((_, details)) = self.table.look(at, session).look()? else { continue };
+            let mut charges = details.charges.clone();
+            let mine = |ending: &Ending| match ending.charge.holder.booked() {
+                None => *info.id.to_string() == *holder,
+                Some(name) => *Holder::shown(name) == *holder,
+            };
+            charges.retain(|ending| ending.charge.pool == number && mine(ending));
+            known.take(self, number, rules, &charges)?;
+            let takes: u64 = charges.iter().filter(|ending| ending.feature).map(|ending| ending.count).sum();
+            all += 1;
+            if sessions.len() < TOLD {
+                line(&mut lines, "session", &told(&info, &details, takes, now));
+                sessions.push(info);
+            }
+        }
         let mut text = String::new();
         line(&mut text, "holder", &format!("{holder} ({}) in pool {pool}", found.kind));
-        line(&mut text, "units", &units(&found, takes));
-        line(&mut text, "held", &format!("for {} ms without a break", found.active.as_millis()));
-        let now = self.clock.now().ms;
-        let mut sessions = Vec::with_capacity(listed.len());
-        let mut last_end = Some(0);
-        let mut told_of = 0;
-        let mut lingers = BTreeSet::new();
-        for (session, info) in listed {
-            let mut told = format!(
-                "{}: created {} ms ago, last used {} ms ago",
-                info.id,
-                now.saturating_sub(info.created_ms),
-                now.saturating_sub(info.last_used_ms)
-            );
-            let licensed = info.license.as_ref().is_some_and(|(by, of)| **by == *holder && **of == *pool);
-            told_of += taken(&info) + u64::from(licensed);
-            if licensed {
-                let card = self.table.card(self.at(), session).look()?;
-                let class = card.and_then(|card| card.charge).map_or(LicenseClass::Named, |charge| charge.class);
-                lingers.insert(linger(&in_force.rules, class));
-            }
-            if taken(&info) > 0 {
-                lingers.insert(in_force.rules.linger);
-                let _ = write!(told, ", taken as a feature {} times", taken(&info));
-            }
-            if info.in_flight > 0 {
-                told.push_str(", a request is in flight");
-            }
-            match info.deadline_ms {
-                Some(deadline) => {
-                    let _ = write!(told, ", ends in {} ms", deadline.saturating_sub(now));
-                }
-                None if info.in_flight > 0 => {}
-                None => told.push_str(", never ends by itself"),
-            }
-            last_end = last_end.zip(info.deadline_ms).map(|(last, deadline)| last.max(deadline));
-            let details = self.table.look(self.at(), session).look()?.map(|(_, details)| details);
-            if let Some((at, class, by)) = details.and_then(|details| details.extensions.last().cloned()) {
-                let _ = write!(told, ", extended by {by} ms by {class} {} ms ago", now.saturating_sub(at));
-            }
-            line(&mut text, "session", &told);
-            sessions.push(info);
+        line(&mut text, "units", &units(&found, known.takes));
+        line(&mut text, "held", &format!("for {} without a break", span_of(found.active)));
+        text.push_str(&lines);
+        if all > sessions.len() {
+            line(&mut text, "session", &format!("and {} more", all - sessions.len()));
         }
-        if found.connections > told_of {
-            lingers.extend([in_force.rules.linger, in_force.rules.lazy_linger]);
-            line(&mut text, "session", &format!("and {} more", found.connections - told_of));
-        }
-        let back = match (found.release_in, last_end) {
-            (Some(left), _) if found.connections == 0 && found.is_user => {
-                format!("in {} ms, unless the holder does", left.as_millis())
-            }
-            // A session that ended does not come back to its units, and nobody else has them sooner.
-            (Some(left), _) if found.connections == 0 => {
-                format!("in {} ms, when its minimal time is over", left.as_millis())
-            }
-            (_, Some(end)) => format!("in {} ms, when its last session ends unused", end.saturating_sub(now)),
-            (_, None) => "when its last session ends".to_owned(),
-        };
-        line(&mut text, "comes back", &back);
+        known.comes_back(&mut text, rules, &found, now);
         if found.connections > 0 {
-            let returning = if takes > 0 { ", or returning what they took" } else { "" };
-            line(&mut text, "sooner", &format!("by ending its sessions{returning}"));
-            if let Some(evicted) = evicted(rules) {
-                line(&mut text, "sooner", &evicted);
-            }
-            if found.is_user
-                && let Some(afterwards) = afterwards(&lingers)
-            {
-                line(&mut text, "afterwards", &afterwards);
-            }
-        } else if rules.reclaim && found.is_user {
-            line(&mut text, "sooner", "when somebody finds no other unit, once its minimal time is over");
+            known.sooner(&mut text, (pool_now, rules), &found, now);
+        } else if rules.reclaim
+            && let Some(held) = self.table.holder(number, &Holder::booked_user(holder.into()))?
+        {
+            // What is no user's lingers for its minimal time alone.
+            let young = match held.ripe(rules, now).saturating_sub(now) {
+                0 => String::new(),
+                left => format!(", once its minimal time is over in {}", span(left)),
+            };
+            line(&mut text, "sooner", &format!("when somebody finds no other unit{young}"));
         }
         Ok(Some(UnitExplain { pool: pool.into(), holder: found, sessions, text }))
     }
+}
+
+impl Known {
+    /// One session more.
+    fn take(&mut self, engine: &Engine, pool: u32, rules: &PoolDefinition, charges: &[Ending]) -> Result<()> {
+        for ending in charges {
+            self.lingers.insert(if ending.feature { rules.linger } else { linger(rules, ending.charge.class) });
+            if ending.feature {
+                self.takes += ending.count;
+            } else {
+                self.licensed = true;
+            }
+            if let Some(name) = ending.charge.holder.booked()
+                && self.booked.iter().all(|(known, _)| known != name)
+                && let Some(held) = engine.table.holder(pool, name)?
+            {
+                self.booked.push((name.clone(), held));
+            }
+        }
+        self.endings.extend_from_slice(charges);
+        Ok(())
+    }
+
+    /// When units of it come free, if these are all endings, the first ones first.
+    fn frees(&self, rules: &PoolDefinition, now: Millis, endings: &[Ending]) -> Vec<(Millis, u64)> {
+        let frees = Frees { pool: rules, now, spared: None, evicts_from: Millis::MAX, lingers: false };
+        let booked = |name: &_| self.booked.iter().find(|(known, _)| known == name).map(|(_, held)| *held);
+        let mut frees: Vec<_> = frees.of(endings, booked).into_iter().map(|free| (free.at, free.units)).collect();
+        frees.sort_unstable();
+        frees
+    }
+
+    /// Tells when its units come back if nobody does anything.
+    fn comes_back(&self, text: &mut String, rules: &PoolDefinition, found: &HolderUsage, now: Millis) {
+        let mut frees = self.frees(rules, now, &self.endings);
+        if let Some(left) = found.release_in {
+            if found.connections == 0 {
+                // A session that ended does not come back to its units.
+                let why = if found.is_user { "unless the holder does" } else { "when its minimal time is over" };
+                return line(text, "comes back", &format!("in {}, {why}", span_of(left)));
+            }
+            let left = u64::try_from(left.as_millis()).unwrap_or(NEVER);
+            frees.push((now.saturating_add(left), found.lingering));
+            frees.sort_unstable();
+        }
+        let free: u64 = frees.iter().map(|(_, units)| units).sum();
+        let after = |(at, _): &(Millis, u64)| span(at.saturating_sub(now));
+        let back = match (frees.first(), frees.last()) {
+            (Some(first), Some(last)) if free >= found.units && first.0 == last.0 => {
+                let young = self.endings.iter().all(|ending| ending.at < last.0);
+                let why = if young { "its minimal time is over" } else { "its last session ends unused" };
+                format!("in {}, when {why}", after(last))
+            }
+            (Some(first), Some(last)) if free >= found.units => {
+                format!(
+                    "the first unit in {}, all {} in {}, if its sessions end unused",
+                    after(first),
+                    found.units,
+                    after(last)
+                )
+            }
+            (Some(first), _) => format!("the first unit in {}, the last when its last session ends", after(first)),
+            _ => "when its last session ends".to_owned(),
+        };
+        line(text, "comes back", &back);
+    }
+
+    /// Tells what would bring it back sooner.
+    fn sooner(&self, text: &mut String, (pool, rules): (&Pool, &PoolDefinition), found: &HolderUsage, now: Millis) {
+        let ended: Vec<_> = self.endings.iter().map(|ending| Ending { at: now, ..ending.clone() }).collect();
+        let forced = self.frees(rules, now, &ended);
+        let by_itself = self.frees(rules, now, &self.endings);
+        let held = forced.last().map_or(now, |(at, _)| *at);
+        if held > now {
+            line(text, "held at least", &format!("for {} more: then its minimal time is over", span(held - now)));
+        }
+        // What ends no later by itself nobody need end.
+        let helps = match (forced.last(), by_itself.last()) {
+            (Some(_), Some(_)) => forced != by_itself,
+            _ => true,
+        };
+        if helps {
+            let returning = if self.takes > 0 { ", or returning what they took" } else { "" };
+            let then = match held.saturating_sub(now) {
+                0 => String::new(),
+                left => format!(": then it is back in {}", span(left)),
+            };
+            line(text, "sooner", &format!("by ending its sessions{returning}{then}"));
+        }
+        if let Some(evicted) = self.evicted(pool, held > now) {
+            line(text, "sooner", &evicted);
+        }
+        if found.is_user
+            && let Some(afterwards) = afterwards(&self.lingers)
+        {
+            line(text, "afterwards", &afterwards);
+        }
+    }
+
+    /// When the pool itself ends its sessions: never for what counts as reserved, nor for a feature.
+    fn evicted(&self, pool: &Pool, young: bool) -> Option<String> {
+        let licenses = || self.endings.iter().filter(|ending| !ending.feature);
+        let reserved = |ending: &Ending| {
+            let name = ending.charge.holder.booked();
+            let held = self.booked.iter().find(|(known, _)| Some(known) == name).map(|(_, held)| held);
+            held.is_some_and(|held| held.reserved >= held.units)
+        };
+        if licenses().all(reserved) {
+            return None;
+        }
+        let anonymous = licenses().any(|ending| ending.charge.class == LicenseClass::Anonymous);
+        let soft = pool.reservations.iter().any(|reservation| !reservation.hard);
+        let whom = match pool.evict {
+            Evict::Any => "when somebody finds no other unit",
+            Evict::Anonymous if anonymous => "when somebody finds no other unit",
+            _ if soft => "when somebody who has units reserved finds no other",
+            _ => return None,
+        };
+        let idle = match pool.evict_idle.as_millis() {
+            0 => "no request is in flight".to_owned(),
+            _ => format!("it has been idle for {}", span_of(pool.evict_idle)),
+        };
+        let young = if young { " and its minimal time is over" } else { "" };
+        Some(format!("{whom}: then it may be evicted once {idle}{young}"))
+    }
+}
+
+/// A session of a holder.
+fn told(info: &SessionInfo, details: &Details, takes: u64, now: Millis) -> String {
+    let mut told = format!(
+        "{}: application {}, created {} ago, last used {} ago",
+        info.id,
+        info.application,
+        span(now.saturating_sub(info.created_ms)),
+        span(now.saturating_sub(info.last_used_ms))
+    );
+    if takes > 0 {
+        let _ = write!(told, ", taken as a feature {takes} times");
+    }
+    let in_flight = info.in_flight > 0;
+    if in_flight {
+        told.push_str(", a request is in flight");
+    }
+    match details.ends {
+        Some(end) => {
+            let by = if in_flight { " at the latest, if it is not used again" } else { "" };
+            let _ = write!(told, ", ends in {}{by}", span(end.saturating_sub(now)));
+        }
+        None => told.push_str(", never ends by itself"),
+    }
+    if let Some((at, class, by)) = details.extensions.last() {
+        let _ = write!(told, ", extended by {} by {class} {} ago", span(*by), span(now.saturating_sub(*at)));
+    }
+    if let Some(client) = client_line(&info.client) {
+        let from = if info.client.address.is_some() { "from " } else { "" };
+        let _ = write!(told, ", {from}{client}");
+    }
+    told
 }
 
 /// How long a unit lingers when its sessions have left, each of which may be the last.
 fn afterwards(lingers: &BTreeSet<Millis>) -> Option<String> {
     match (lingers.first(), lingers.last()) {
         (_, None | Some(0)) => None,
-        (Some(least), Some(most)) if least < most => {
-            Some(format!("it lingers for {least} or {most} ms: the license class of the last to leave tells"))
-        }
-        (_, Some(linger)) => Some(format!("it lingers for {linger} ms")),
+        (Some(least), Some(most)) if least < most => Some(format!(
+            "it lingers for {} or {}: the license class of the last to leave tells",
+            span(*least),
+            span(*most)
+        )),
+        (_, Some(linger)) => Some(format!("it lingers for {}", span(*linger))),
     }
-}
-
-/// When the pool itself ends its sessions.
-fn evicted(rules: &Pool) -> Option<String> {
-    let soft = rules.reservations.iter().any(|reservation| !reservation.hard);
-    let whom = match rules.evict {
-        Evict::Any => "when somebody finds no other unit",
-        _ if soft => "when somebody who has units reserved finds no other",
-        Evict::Anonymous => "when somebody finds no other unit and it is anonymous",
-        _ => return None,
-    };
-    let idle = match rules.evict_idle.as_millis() {
-        0 => "no request is in flight".to_owned(),
-        idle => format!("it has been idle for {idle} ms"),
-    };
-    Some(format!("{whom}: then it may be evicted once {idle} and its minimal time is over"))
 }
 
 fn units(holder: &HolderUsage, takes: u64) -> String {
     let what = if takes > 0 { "sessions and features" } else { "sessions" };
     let mut text = format!("{} for {} {what}", holder.units, holder.connections);
     if let Some(left) = holder.release_in {
-        let _ = write!(text, ", {} of them linger for {} ms", holder.lingering, left.as_millis());
+        let _ = write!(text, ", {} of them linger for {}", holder.lingering, span_of(left));
     }
     text
+}
+
+fn span_of(time: std::time::Duration) -> String {
+    span(u64::try_from(time.as_millis()).unwrap_or(NEVER))
 }

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering::{Relaxed, Release};
 
 use super::SharedTable;
+use crate::engine::words::shown;
 use crate::error::Result;
 use crate::license::recount;
 use crate::reason::LicenseClass;
@@ -37,7 +38,7 @@ impl SharedTable {
                 continue;
             }
             for difference in &audit.differences {
-                ::log::error!(target: "libsession", "pool '{}' is repaired: {difference}", definition.name);
+                ::log::error!(target: "libsession", "pool '{}' is repaired: {}", definition.name, shown(difference));
             }
             let writer = self.writer()?;
             let done = writer.commit(|ledger| {

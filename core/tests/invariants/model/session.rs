@@ -116,6 +116,18 @@ impl Session {
         }
     }
 
+    /// When it ends if nobody uses it any more: a request counts as finished after the longest time that one takes.
+    pub fn unused_end(&self) -> u64 {
+        let (end, _) = self.deadline();
+        let last = |of_user: bool| {
+            let requests = self.requests.iter().filter(|(_, _, user)| *user || !of_user);
+            requests.map(|(_, start, _)| start + MAX_REQUEST).max()
+        };
+        let asked = last(false).filter(|_| self.end_requested).unwrap_or(NEVER);
+        let idle = last(true).filter(|_| self.idle > 0).map_or(NEVER, |bound| bound + self.idle);
+        end.min(asked).min(idle)
+    }
+
     /// Whether it took a pool as a feature, for this holder.
     pub fn has_taken(&self, pool: usize, holder: &Holder) -> bool {
         self.takes.iter().any(|taken| taken.pool == pool && taken.holder == *holder)

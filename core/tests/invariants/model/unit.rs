@@ -67,18 +67,25 @@ impl Model {
         Some(unit)
     }
 
-    /// When it comes back, in words.
-    pub fn comes_back(&self, unit: &Unit, is_user: bool) -> String {
-        let last = unit.sessions.iter().map(|number| self.sessions[*number].deadline().0).max();
-        match (last, unit.release_in) {
-            (None, left) if is_user => format!("in {} ms, unless the holder does", left.unwrap_or_default()),
-            (None, left) => format!("in {} ms, when its minimal time is over", left.unwrap_or_default()),
-            (Some(NEVER), _) => "when its last session ends".to_owned(),
-            (Some(end), _) => format!("in {} ms, when its last session ends unused", end - self.now),
+    /// When the last of its units comes back if nobody uses its sessions; [`NEVER`] if one does not end by itself.
+    pub fn last_back(&self, pool: usize, unit: &Unit, session: Option<usize>, user: &str) -> u64 {
+        let of = &self.pools[pool];
+        let end = unit.sessions.iter().map(|number| self.sessions[*number].unused_end()).max().unwrap_or(0);
+        if end == NEVER {
+            return NEVER;
         }
+        let holders = match session {
+            Some(number) => vec![Holder::Taker(number, false), Holder::Taker(number, true)],
+            None => vec![Holder::User(user.to_owned())],
+        };
+        let held = holders.iter().filter_map(|holder| of.held.get(holder)).filter(|held| held.needed > 0);
+        let own = session.map(|number| &self.sessions[number]);
+        let own = own.filter(|own| own.is_live() && own.pool == Some(pool) && own.holder == Holder::Itself);
+        let least = held.map(|held| of.ripe(held)).chain(own.map(|own| own.licensed + of.least(own.class())));
+        least.chain(unit.release_in.map(|left| self.now + left)).max().unwrap_or(0).max(end)
     }
 
-    /// How many ways there are to have it back sooner: its sessions are ended, or are evicted for somebody; or what lingers of
+    /// How many ways there may be to have it back sooner: its sessions are ended, or are evicted for somebody; or what lingers of
     /// a user is reclaimed for somebody. What is no user's lingers for its minimal time alone.
     pub fn sooner(&self, pool: usize, unit: &Unit, is_user: bool) -> usize {
         let rules = &self.pools[pool].rules;
