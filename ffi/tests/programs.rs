@@ -113,23 +113,23 @@ fn what_leaves_a_callback_by_force_is_named_or_survived() {
     assert!(said.contains("on_end of event class watch was left"), "{said}");
 }
 
-fn exceptions() -> PathBuf {
-    let out = scratch("exceptions").join("exceptions");
-    let mut compiler = cxx();
-    compiler.args(["-std=c++17", "-g", "-O1", "-Wall", "-Wextra", "-Werror", "-I"]).arg(project_dir().join("include"));
-    compiler.current_dir(crate_dir().join("tests/c")).args(["exceptions.cpp", "exceptions_more.cpp", "-o"]).arg(&out);
-    compiler
-        .arg(format!("-Wl,-rpath,{}", library().display()))
-        .arg("-L")
-        .arg(library())
-        .args(["-lsession", "-lpthread"]);
+/// Compiles a C++ program of several files.
+fn cpp(mut compiler: Command, name: &str, arguments: &[&str]) -> PathBuf {
+    let out = scratch(name).join(name);
+    compiler.args(["-g", "-O1", "-Wall", "-Wextra", "-Werror", "-pedantic", "-D_GNU_SOURCE", "-I"]);
+    compiler.arg(project_dir().join("include")).current_dir(crate_dir().join("tests/c"));
+    compiler.args(arguments).arg("-o").arg(&out).arg(format!("-Wl,-rpath,{}", library().display()));
+    compiler.arg("-L").arg(library()).args(["-lsession", "-lpthread"]);
     run_within(&mut compiler, Duration::from_secs(120)).ok();
     out
 }
 
+const EXCEPTIONS: [&str; 2] = ["exceptions.cpp", "exceptions_more.cpp"];
+const PLAIN: [&str; 3] = ["-fno-exceptions", "-fno-rtti", "plain.cpp"];
+
 #[test]
 fn the_cpp_header_contains_exceptions_and_a_raw_one_is_named() {
-    let program = exceptions();
+    let program = cpp(cxx(), "exceptions", &[&["-std=c++17"], &EXCEPTIONS[..]].concat());
     passes(&program, &[]);
     let said = killed_by_abort(&program, &["raw"]);
     assert!(said.contains("on_end of event class watch was left"), "{said}");
@@ -147,17 +147,23 @@ fn calls_of_the_cpp_header_that_do_not_block_tell_callables_loops_and_futures() 
 
 #[test]
 fn the_cpp_header_works_without_exceptions() {
-    let out = scratch("plain").join("plain");
-    let mut compiler = cxx();
-    compiler.args(["-std=c++17", "-fno-exceptions", "-fno-rtti", "-Wall", "-Wextra", "-Werror", "-I"]);
-    compiler.arg(project_dir().join("include")).arg(crate_dir().join("tests/c/plain.cpp")).arg("-o").arg(&out);
-    compiler
-        .arg(format!("-Wl,-rpath,{}", library().display()))
-        .arg("-L")
-        .arg(library())
-        .args(["-lsession", "-lpthread"]);
-    run_within(&mut compiler, Duration::from_secs(120)).ok();
-    run_within(&mut Command::new(out), Duration::from_secs(20)).ok();
+    let program = cpp(cxx(), "plain", &[&["-std=c++17"], &PLAIN[..]].concat());
+    run_within(&mut Command::new(program), Duration::from_secs(20)).ok();
+}
+
+#[test]
+fn the_cpp_header_works_with_either_compiler_and_the_next_standard() {
+    for (compiler, dialect) in [("g++", "-std=c++20"), ("clang++", "-std=c++17"), ("clang++", "-std=c++20")] {
+        if !has(compiler) {
+            eprintln!("{compiler} is not there: it was not tried");
+            continue;
+        }
+        for (name, sources) in [("async", &["async.cpp"][..]), ("exceptions", &EXCEPTIONS), ("plain", &PLAIN)] {
+            let name = format!("{name}-{compiler}{dialect}");
+            let program = cpp(Command::new(compiler), &name, &[&[dialect], sources].concat());
+            run_within(Command::new(program).env("LSES_SLOW", "1"), Duration::from_secs(120)).ok();
+        }
+    }
 }
 
 #[test]
