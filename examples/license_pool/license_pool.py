@@ -7,16 +7,15 @@ from dataclasses import asdict
 
 import libsession as ls
 
-MINUTE = 60
-
 
 async def main(clock: ls.ManualClock) -> None:
+    minute = 60
     manager = ls.Manager(
         # No seat before a login. Who does not poll for ten minutes is gone.
-        applications={"desktop": ls.Application(pool="cad", license_class="lazy", idle_timeout=10 * MINUTE)},
+        applications={"desktop": ls.Application(pool="cad", license_class="lazy", idle_timeout=10 * minute)},
         pools={
             # reclaim=True: a seat that lingers goes to who waits, at once. RESERVE is reservations=; BORROW: none.
-            "cad": ls.Pool(capacity=2, queue=10, linger=2 * MINUTE, reclaim=False),
+            "cad": ls.Pool(capacity=2, queue=10, linger=2 * minute, reclaim=False),
             "render": ls.Pool(capacity=1, unit_rule="session"),
         },
     )
@@ -28,7 +27,8 @@ async def main(clock: ls.ManualClock) -> None:
 
     async def start(user: str, ticket: ls.Ticket) -> None:
         with manager.begin_new("desktop") as session:
-            login = session.alogin(user, wait=30 * MINUTE, ticket=ticket)
+            login = asyncio.create_task(session.alogin(user, wait=30 * minute, ticket=ticket))
+            await asyncio.sleep(0)
             if ticket.waits:
                 say(f"{user} waits at position {ticket.position}")
             try:
@@ -44,7 +44,6 @@ async def main(clock: ls.ManualClock) -> None:
             match words:
                 case ["start", user]:
                     starting.append((ticket := ls.Ticket(), asyncio.create_task(start(user, ticket))))
-                    await asyncio.sleep(0)
                 case ["poll", user]:
                     manager.touch(tokens[user])
                 case ["take", user, feature]:
@@ -71,7 +70,8 @@ async def main(clock: ls.ManualClock) -> None:
             say(f"{words[1]} is absent")
         except ls.LicenseDenied as denied:
             say(f"{words[1]} is denied: {denied.reason}")
-        await asyncio.gather(*(answer for ticket, answer in starting if not ticket.waits))
+        while not all(ticket.waits or task.done() for ticket, task in starting):
+            await asyncio.sleep(0)
     manager.close(0)
 
 
