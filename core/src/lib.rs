@@ -26,6 +26,8 @@ pub mod clock;
 pub mod config;
 pub mod data;
 mod deadline;
+#[cfg(test)]
+mod dice;
 mod engine;
 pub mod error;
 pub mod event;

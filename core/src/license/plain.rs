@@ -97,6 +97,7 @@ pub(super) fn leave<L: Ledger>(
 mod tests {
     use super::*;
     use crate::clock::Now;
+    use crate::dice::Dice;
     use crate::license::crowd::Victims;
     use crate::license::ledger::{self, Verdict};
     use crate::license::policy::Reserved;
@@ -104,17 +105,7 @@ mod tests {
     use crate::license::state::State;
     use crate::reason::{LicenseClass, UnitRule};
 
-    /// Numbers that look random, the same in every run.
-    struct Dice(u64);
-
     impl Dice {
-        fn below(&mut self, bound: u64) -> u64 {
-            self.0 ^= self.0 << 13;
-            self.0 ^= self.0 >> 7;
-            self.0 ^= self.0 << 17;
-            (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 16) % bound
-        }
-
         fn once_in(&mut self, times: u64) -> bool {
             self.below(times) == 0
         }
@@ -177,7 +168,7 @@ mod tests {
     fn the_short_way_comes_to_what_the_long_way_does() {
         let (mut joined, mut left) = (0, 0);
         for seed in 1..600 {
-            let mut dice = Dice(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed) | 1);
+            let mut dice = Dice::new(seed);
             let pool = dice.pool();
             let (mut short, mut long) = (State::new(1000, None), State::new(1000, None));
             let mut live: Vec<(SessionId, Charge, Millis)> = Vec::new();

@@ -26,10 +26,11 @@ use super::rules::PoolRule;
 use super::waiter::{Awaits, Lane, Waiter};
 use crate::clock::{Millis, Now};
 use crate::config::{Pool, Reservation};
+use crate::dice::Dice;
 use crate::id::SessionId;
 use crate::reason::{DenyReason, LicenseClass, UnitRule};
 use crate::table::{At, Charge, Holder, Leaving, NewWaiter, PoolDefinition, PoolInForce, PoolLevel};
-use random::{Dice, some_pool, somebody};
+use random::{some_pool, somebody};
 use till::Till;
 
 /// Books that count what is written into them, and fail at a chosen call.

@@ -92,7 +92,8 @@ impl MemoryTable {
         Bounds::of(requests, self.config.max_request)
     }
 
-    fn slept(&self, now: Now) -> Millis {
+    /// By how much the idle clock is ahead of engine time.
+    pub(super) fn slept(&self, now: Now) -> Millis {
         self.idle_now(now).saturating_sub(now.ms)
     }
 

@@ -169,8 +169,7 @@ impl MemoryTable {
         self.home().in_flight.fetch_sub(1, Ordering::Relaxed);
         cold.trace(|| format!("{end} ms: request finished"));
         if record.touch == TouchKind::Activity {
-            let slept = self.idle_now(now).saturating_sub(now.ms);
-            let used = end.saturating_add(slept);
+            let used = end.saturating_add(self.slept(now));
             slot.used.set_ms(used);
             if !cold.is_active() {
                 let due = deadline::idle(used, slot.idle.ms(), self.config.quantum);

@@ -87,7 +87,8 @@ impl SharedTable {
         Bounds::of(self.flights(held).map(|flight| (flight.start, flight.touch)), self.config.max_request)
     }
 
-    fn slept(&self, now: Now) -> Millis {
+    /// By how much the idle clock is ahead of engine time.
+    pub(super) fn slept(&self, now: Now) -> Millis {
         self.idle_now(now).saturating_sub(now.ms)
     }
 

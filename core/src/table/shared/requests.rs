@@ -374,8 +374,7 @@ impl SharedTable {
         held.free_lock();
         self.trace(held, || format!("{end} ms: request finished"));
         if flight.touch == TouchKind::Activity {
-            let slept = self.idle_now(now).saturating_sub(now.ms);
-            let used = end.saturating_add(slept);
+            let used = end.saturating_add(self.slept(now));
             held.used.set_ms(used);
             if !self.is_active(held) && held.state().deadline() == IN_FLIGHT {
                 let due = deadline::idle(used, held.idle.ms(), self.config.quantum);

@@ -2,6 +2,7 @@ use super::*;
 use crate::clock::Now;
 use crate::config::{Overdraft, Pool};
 use crate::data::{Quotas, Tree};
+use crate::dice::Dice;
 use crate::license::AuditKind;
 use crate::reason::{EndLevel, EndReason, LicenseClass, ThreadKind};
 use crate::session::Client;
@@ -287,21 +288,11 @@ fn a_pool_that_grows_is_seen_to_have_room() {
     assert!(here.check(at(9)).expect("checked").is_empty());
 }
 
-/// Numbers that look random, the same in every run.
-fn dice(seed: &mut u64, below: u64) -> u64 {
-    *seed ^= *seed << 13;
-    *seed ^= *seed >> 7;
-    *seed ^= *seed << 17;
-    (seed.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 16) % below
-}
-
 #[test]
 fn the_books_are_those_of_who_has_each_denial_written_at_once() {
     for seed in 1..25 {
-        let mut dice = {
-            let mut state = 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed) | 1;
-            move |below| dice(&mut state, below)
-        };
+        let mut chance = Dice::new(seed);
+        let mut dice = |below| chance.below(below);
         let pool = |name: &str, number: u64| Pool {
             low: number % 2,
             overdraft: Overdraft::Units((number % 3).min(1)),
