@@ -30,7 +30,7 @@ CAPACITY = 6
 ONE_UNIT_MORE = """
 import libsession, settings
 Pool = libsession.Pool
-libsession.Pool = lambda capacity: Pool(capacity=capacity + 1)
+libsession.Pool = lambda capacity, **options: Pool(capacity=capacity + 1, **options)
 manager = settings.open_manager()
 for it in manager.pool_differences():
     print(it.option, it.named, it.in_force)
@@ -238,6 +238,49 @@ class Story:
             text = f"{letter['error']!r} (tried {letter['attempts']} times)" if letter else "not everywhere"
             say("all", f"nothing is lost, a dead letter of {user.user}'s {name}: {text}", ok)
 
+    def line_up(self):
+        """Two wait for a unit, at two servers; who came first is served first, wherever a unit comes back."""
+        before = max((record["seq"] for record in self.get(self.c, "accounts")), default=0)
+        for server, user in (self.c, "lea"), (self.python, "max"), (self.node, "ned"), (self.c, "ola"), (self.node, "pia"):
+            self.enter(server, user, "for 60 s", idle_ms=60000)
+        rob, sue = Browser("rob"), Browser("sue")
+        self.browsers.update(rob=rob, sue=sue)
+        with ThreadPoolExecutor(2) as pool:
+            waits = []
+            for server, browser in (self.python, rob), (self.c, sue):
+                waits.append(pool.submit(browser.login, server, idle_ms=60000, wait_ms=20000))
+                place = len(waits)
+                seen = until(lambda: all(len(q) == place for q in self.everywhere("queue")), 10)
+                say(server.name, f"{self.in_use()} of {CAPACITY} units are in use; {browser.user} waits, and all servers say: "
+                                 f"position {place}", seen and not waits[-1].done())
+            explained = self.get(self.node, "holder", user="lea")
+            say(self.node.name, "the administrator asks who holds lea's unit:", explained.get("holder", {}).get("units") == 1)
+            quote(explained.get("text", ""))
+            began = time.monotonic()
+            self.admin.ask(self.node, "POST", "/admin/end", id=self.browsers["lea"].id)
+            self.served(self.python, rob, waits[0], began, "the administrator ended lea's session at another server")
+            left = self.everywhere("queue")
+            say("all", "sue waits on, and all servers say: position 1", [[w["position"] for w in q] for q in left] == [[1]] * 3)
+            began = time.monotonic()
+            self.browsers["max"].ask(self.node, "POST", "/leave")
+            self.served(self.c, sue, waits[1], began, "max left at another one")
+        told = self.everywhere("accounts", after=before)
+        steps = [(r["seq"], r["kind"], r["holder"], r["before"], r["after"], r["why"]) for r in told[0]]
+        same = all([(r["seq"], r["kind"], r["holder"], r["before"], r["after"], r["why"]) for r in t] == steps for t in told)
+        gapless = all(one[4] == next[3] for one, next in zip(steps, steps[1:]))
+        waited = [step for step in steps if step[5] == "waited"]
+        say("all", f"{len(steps)} accounts since then, the same at all servers: each begins with the units that the one before "
+                   f"left, {len(waited)} had waited", same and gapless and len(waited) == 2)
+        for user in "ned", "ola", "pia", "rob", "sue":
+            self.browsers[user].ask(self.python, "POST", "/leave")
+        say("all", f"five leave; {self.in_use()} of {CAPACITY} units is in use", self.in_use() == 1)
+
+    def served(self, server, browser, wait, began, why):
+        status, _, body = wait.result(25)
+        took = round((time.monotonic() - began) * 1000)
+        ok = status == 200 and body.get("user") == browser.user and took <= FREED
+        say(server.name, f"{browser.user} has the unit, and is logged in, {took} ms after {why}: {status}", ok)
+
     def killed(self, server, user, other):
         """A worker is killed in the middle of a request, which holds the lock of its session."""
         browser = self.enter(server, user, "a worker will die under a request", idle_ms=60000)
@@ -305,6 +348,7 @@ ACTS = [  # a title, and acts one after the other; those in a tuple are played a
     ("Nobody logs out. Every unit comes back by itself.", [("unreadable", "download", "extended", "thrown", "hung")]),
     ("One logout, and all units are free again.", ["one_logout", "all_free"]),
     ("An administrator ends a session that can't be opened.", ["the_administrator", "dead_letters"]),
+    ("The shop is full, and two wait at different servers.", ["line_up"]),
     ("A worker is killed in the middle of a request; then another.", ["killed_in_python", "killed_in_node"]),
     ("The accounts.", ["accounts"]),
 ]

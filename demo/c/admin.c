@@ -1,11 +1,16 @@
 /* What an administrator sees: the library's JSON as it is. */
 #include "shop.h"
 
+#include <stdlib.h>
 #include <string.h>
 
+static const char *given(const call *call, const char *name) {
+  const char *value = query(call, name);
+  return value ? value : "";
+}
+
 static const char *id(const call *call) {
-  const char *id = query(call, "id");
-  return id ? id : "";
+  return given(call, "id");
 }
 
 static void sessions(const call *call, answer *answer) {
@@ -27,6 +32,20 @@ static void end(const call *call, answer *answer) {
 
 static void usage(const call *call, answer *answer) {
   failed(answer, lses_manager_usage(call->manager, POOL, LSES_NTS, NULL, &answer->buf));
+}
+
+static void queue(const call *call, answer *answer) {
+  failed(answer, lses_manager_queue(call->manager, POOL, LSES_NTS, 0, 1000, &answer->buf));
+}
+
+static void holder(const call *call, answer *answer) {
+  const char *user = given(call, "user");
+  failed(answer, lses_manager_explain_unit(call->manager, POOL, LSES_NTS, user, LSES_NTS, &answer->buf));
+}
+
+static void accounts(const call *call, answer *answer) {
+  uint64_t after = strtoull(given(call, "after"), NULL, 10);
+  failed(answer, lses_manager_audit_records(call->manager, POOL, LSES_NTS, after, 1000, &answer->buf));
 }
 
 static void audit(const call *call, answer *answer) {
@@ -52,7 +71,9 @@ handler admin_handler(const char *method, const char *url) {
     {"GET", "/admin/sessions", sessions}, {"GET", "/admin/explain", explain},
     {"POST", "/admin/end", end},          {"GET", "/admin/usage", usage},
     {"GET", "/admin/audit", audit},       {"GET", "/admin/check", check},
-    {"GET", "/admin/dead_letters", dead_letters}, {"POST", "/admin/damage", damage},
+    {"GET", "/admin/queue", queue},       {"GET", "/admin/holder", holder},
+    {"GET", "/admin/accounts", accounts}, {"GET", "/admin/dead_letters", dead_letters},
+    {"POST", "/admin/damage", damage},
   };
   for (size_t i = 0; i < sizeof handlers / sizeof *handlers; i++) {
     if (!strcmp(method, handlers[i].method) && !strcmp(url, handlers[i].url)) return handlers[i].handler;

@@ -54,6 +54,8 @@ static void login(const call *call, answer *answer) {
   lses_create_options options = LSES_CREATE_OPTIONS_INIT;
   options.address = lses_cstr(call->address);
   options.user_agent = lses_cstr(MHD_lookup_connection_value(call->connection, MHD_HEADER_KIND, "User-Agent"));
+  const char *wait_ms = query(call, "wait_ms");
+  if (wait_ms) options.wait_ms = atoll(wait_ms);
   lses_request *request = NULL;
   lses_status status = lses_manager_begin_new(call->manager, &options, NULL, &request);
   if (status == LSES_OK) status = enter(call, answer, request);

@@ -38,9 +38,9 @@ app.get('/', async (request, response) => {
 })
 
 app.post('/login', async (request, response) => {
-  const { user, culprit = '', idle_ms: idleMs } = request.query
+  const { user, culprit = '', idle_ms: idleMs, wait_ms: waitMs = 0 } = request.query
   const client = { address: request.socket.remoteAddress, userAgent: request.headers['user-agent'] }
-  const session = await manager.async.beginNew({ application: APPLICATION, ...client })
+  const session = await manager.async.beginNew({ application: APPLICATION, ...client, waitMs: Number(waitMs) })
   let login
   try {
     for (const name of culprit.split(',').filter(Boolean)) session.eventClassAdd(name)
@@ -162,6 +162,32 @@ app.get('/admin/usage', (request, response) => {
     denials: found.denials,
     holders: found.holders.map(({ holder, units }) => ({ holder, units })),
   })
+})
+
+app.get('/admin/queue', (request, response) => {
+  response.json(manager.queue(POOL).map(({ position, process }) => ({ position, process })))
+})
+
+app.get('/admin/holder', (request, response) => {
+  const found = manager.explainUnit(POOL, request.query.user ?? '')
+  if (!found) throw new SessionError('absent', 'holds no unit')
+  const { holder, units } = found.holder
+  response.json({ holder: { holder, units }, text: found.text })
+})
+
+app.get('/admin/accounts', (request, response) => {
+  const records = manager.auditRecords(POOL, { after: Number(request.query.after ?? 0) })
+  response.json(
+    records.map(({ seq, kind, sessionId, holder, before, after, why }) => ({
+      seq,
+      kind,
+      session_id: sessionId,
+      holder,
+      before,
+      after,
+      why,
+    })),
+  )
 })
 
 app.get('/admin/audit', (request, response) => {

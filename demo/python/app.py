@@ -66,7 +66,8 @@ def page():
 @app.post("/login")
 def login():
     client = ls.Client(address=request.remote_addr, user_agent=request.headers.get("User-Agent"))
-    with manager.begin_new(APPLICATION, client=client) as session:
+    wait = timedelta(milliseconds=int(request.args.get("wait_ms", "0")))
+    with manager.begin_new(APPLICATION, client=client, wait=wait) as session:
         for name in filter(None, request.args.get("culprit", "").split(",")):
             session.event_class_add(name)
         if "idle_ms" in request.args:
@@ -193,6 +194,36 @@ def usage():
         denials=found.denials,
         holders=[{"holder": h.holder, "units": h.units} for h in found.holders],
     )
+
+
+@app.get("/admin/queue")
+def queue():
+    return jsonify([{"position": w.position, "process": w.process} for w in manager.queue(POOL)])
+
+
+@app.get("/admin/holder")
+def holder():
+    found = manager.explain_unit(POOL, request.args.get("user", ""))
+    if found is None:
+        raise ls.Absent("holds no unit")
+    return jsonify(holder={"holder": found.holder.holder, "units": found.holder.units}, text=found.text)
+
+
+@app.get("/admin/accounts")
+def accounts():
+    return jsonify([account(record) for record in manager.audit_records(POOL, after=int(request.args.get("after", "0")))])
+
+
+def account(record: ls.AuditRecord):
+    return {
+        "seq": record.seq,
+        "kind": record.kind,
+        "session_id": record.session_id,
+        "holder": record.holder,
+        "before": record.before,
+        "after": record.after,
+        "why": record.why,
+    }
 
 
 @app.get("/admin/audit")

@@ -17,6 +17,7 @@ lses_status open_manager(lses_manager **manager) {
   lses_pool pool = LSES_POOL_INIT;
   pool.name = lses_cstr(POOL);
   pool.capacity = 6;
+  pool.queue = 10;
 
   lses_config *config = NULL;
   lses_status status = lses_config_new(&config);

@@ -11,7 +11,7 @@ export function openManager() {
     store: STORE,
     profile: 'iris',
     applications: [{ name: APPLICATION, idleTimeoutMs: 3000, extensionCapMs: 1000, eventClasses: ['mailer'] }],
-    pools: [{ name: POOL, capacity: 6 }],
+    pools: [{ name: POOL, capacity: 6, queue: 10 }],
     callbackDeadlineMs: 500,
     retries: 2,
     debug: true,

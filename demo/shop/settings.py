@@ -20,7 +20,7 @@ def open_manager() -> ls.Manager:
                 idle_timeout=timedelta(seconds=3), extension_cap=timedelta(seconds=1), event_classes=["mailer"]
             )
         },
-        pools={POOL: ls.Pool(capacity=6)},
+        pools={POOL: ls.Pool(capacity=6, queue=10)},
         callback_deadline=timedelta(milliseconds=500),
         retries=2,
         debug=True,
