@@ -17,6 +17,7 @@ pub(crate) mod shared;
 mod sip;
 mod slot;
 mod takes;
+mod times;
 mod types;
 
 use std::sync::Arc;
@@ -35,6 +36,7 @@ use crate::session::{Filter, LogEntry, Receipt, SessionInfo};
 
 pub use classes::ClassChange;
 pub(crate) use takes::MAX_TAKES;
+use times::Times;
 pub use types::*;
 
 /// How long an answer stands that took a look at all sessions, and that nothing contradicts: milliseconds.

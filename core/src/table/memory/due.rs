@@ -2,7 +2,7 @@
 
 use super::MemoryTable;
 use super::cold::Cold;
-use super::slot::{FREE, IN_FLIGHT, Place, Slot};
+use super::slot::{FREE, Place, Slot};
 use crate::clock::{Millis, NEVER, Now};
 use crate::deadline;
 use crate::expiry::Wheel;
@@ -53,48 +53,19 @@ impl Reaping {
 }
 
 impl MemoryTable {
-    /// The first deadline and its reason, in engine time; of two at one instant the absolute one.
-    pub(super) fn deadline_of(&self, now: Now, slot: &Slot) -> (Millis, EndReason) {
-        let absolute = Self::absolute_to_engine(slot.absolute.ms(), now);
-        let idle = match slot.state().deadline() {
-            IN_FLIGHT => NEVER,
-            idle => self.idle_to_engine(idle, now),
-        };
-        if absolute <= idle { (absolute, EndReason::AbsoluteTimeout) } else { (idle, EndReason::IdleTimeout) }
-    }
-
-    /// When a session ends that nobody uses any more: its requests in flight count as finished at their bounds.
+    /// When a session ends that nobody uses any more.
     pub(super) fn ends_unused(&self, now: Now, slot: &Slot, cold: &Cold) -> Millis {
-        let (mut end, _) = self.deadline_of(now, slot);
-        let bounds = self.bounds(cold);
-        if cold.end_requested() && bounds.all > 0 {
-            end = end.min(bounds.all);
-        }
-        if slot.state().deadline() == IN_FLIGHT {
-            let used = bounds.active.saturating_add(self.slept(now));
-            end = end.min(self.idle_to_engine(deadline::idle(used, slot.idle.ms(), self.config.quantum), now));
-        }
-        end
+        self.ends(now, slot, self.bounds(cold), cold.end_requested())
     }
 
     /// When a session that nobody uses any more has been idle for so long and has no request in flight.
     pub(super) fn idles(&self, now: Now, slot: &Slot, cold: &Cold, idle: Millis) -> Millis {
-        let bounds = self.bounds(cold);
-        let used = match bounds.active {
-            0 => self.last_used(now, slot, cold),
-            active => active.saturating_add(self.slept(now)),
-        };
-        self.idle_to_engine(used.saturating_add(idle), now).max(bounds.all)
+        self.idles_from(now, self.last_used(now, slot, cold), self.bounds(cold), idle)
     }
 
     fn bounds(&self, cold: &Cold) -> Bounds {
         let requests = cold.requests().map(|record| (record.start, record.touch));
         Bounds::of(requests, self.config.max_request)
-    }
-
-    /// By how much the idle clock is ahead of engine time.
-    pub(super) fn slept(&self, now: Now) -> Millis {
-        self.idle_now(now).saturating_sub(now.ms)
     }
 
     /// Whether a session ends now: past a deadline, or asked to end when the last of its requests has just counted as

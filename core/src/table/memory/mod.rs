@@ -73,6 +73,12 @@ struct Shard {
     in_flight: AtomicI64,
 }
 
+impl Times for MemoryTable {
+    fn config(&self) -> &TableConfig {
+        &self.config
+    }
+}
+
 impl MemoryTable {
     /// An empty table.
     pub fn new(config: TableConfig) -> Self {
@@ -102,21 +108,6 @@ impl MemoryTable {
     /// The shard of the calling thread.
     fn home(&self) -> &Shard {
         &self.shards[thread::number() & (self.shards.len() - 1)]
-    }
-
-    /// Now on the clock of idle deadlines.
-    fn idle_now(&self, now: Now) -> Millis {
-        if self.config.idle_counts_suspend { now.absolute() } else { now.ms }
-    }
-
-    /// An instant of the clock of idle deadlines as engine time.
-    fn idle_to_engine(&self, instant: Millis, now: Now) -> Millis {
-        if self.config.idle_counts_suspend && instant < NEVER { instant.saturating_sub(now.suspended) } else { instant }
-    }
-
-    /// An instant of the absolute clock as engine time.
-    fn absolute_to_engine(instant: Millis, now: Now) -> Millis {
-        if instant < NEVER { instant.saturating_sub(now.suspended) } else { NEVER }
     }
 
     fn application(&self, number: u32) -> &ApplicationRule {

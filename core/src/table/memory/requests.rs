@@ -4,7 +4,7 @@ use super::MemoryTable;
 use super::cold::Cold;
 use super::slot::{IN_FLIGHT, Slot};
 use super::visit::{Visit, live};
-use crate::clock::{Millis, NEVER, Now};
+use crate::clock::{Millis, Now};
 use crate::data::Writes;
 use crate::deadline;
 use crate::error::{Error, ErrorKind, Result};
@@ -51,11 +51,6 @@ impl MemoryTable {
             }
         }
         self.touch_slowly(at, token, kind)
-    }
-
-    fn first(&self, now: Now, idle: Millis, absolute: Millis) -> Millis {
-        let idle = if idle == IN_FLIGHT { NEVER } else { self.idle_to_engine(idle, now) };
-        idle.min(Self::absolute_to_engine(absolute, now))
     }
 
     fn touch_slowly(&self, at: At, token: &Token, kind: TouchKind) -> Found<(SessionRef, Millis)> {
@@ -228,14 +223,8 @@ impl MemoryTable {
 
     /// When a session was used last, on the idle clock.
     pub(super) fn last_used(&self, now: Now, slot: &Slot, cold: &Cold) -> Millis {
-        let state = slot.state();
-        if state.deadline() == IN_FLIGHT {
-            return self.idle_now(now);
-        }
-        let idle = slot.idle.ms();
-        let extended = cold.rare().is_some_and(|rare| rare.extension.deadline == state.deadline());
-        let told = if idle == 0 || extended { 0 } else { state.deadline().saturating_sub(idle) };
-        told.max(slot.used.ms()).min(self.idle_now(now))
+        let deadline = slot.state().deadline();
+        self.last_use(now, slot, cold.rare().is_some_and(|rare| rare.extension.deadline == deadline))
     }
 }
 

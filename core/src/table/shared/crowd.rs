@@ -36,7 +36,7 @@ impl<'a> Sessions<'a> {
         if held.state().deadline() == FREE || word >> 1 != self.pool + 1 {
             return None;
         }
-        let used = if held.state().deadline() == ASK { held.used.ms() } else { table.last_used(self.at.now, &held) };
+        let used = table.last_used(self.at.now, &held);
         Some((word & 1 == 1, Standing { used, made: held.created.order(), place: held.place().locator() }))
     }
 

@@ -15,7 +15,7 @@ use crate::expiry::Wheel;
 use crate::license::ledger;
 use crate::reason::{EndReason, ThreadKind};
 use crate::table::due::{Bounds, Next};
-use crate::table::slot::{ASK, FREE, IN_FLIGHT, Slot};
+use crate::table::slot::FREE;
 use crate::table::*;
 
 /// The end of the chain of slots to be filed.
@@ -44,40 +44,14 @@ pub(super) struct Filed {
 
 impl SharedTable {
     // --- deadlines ---
-    /// The first deadline and its reason, in engine time; of two at one instant the absolute one.
-    pub(super) fn deadline_of(&self, now: Now, slot: &Slot) -> (Millis, EndReason) {
-        let absolute = Self::absolute_to_engine(slot.absolute.ms(), now);
-        let idle = match slot.state().deadline() {
-            IN_FLIGHT | ASK => NEVER,
-            idle => self.idle_to_engine(idle, now),
-        };
-        if absolute <= idle { (absolute, EndReason::AbsoluteTimeout) } else { (idle, EndReason::IdleTimeout) }
-    }
-
-    /// When a session ends that nobody uses any more: its requests in flight count as finished at their bounds. Nobody need
-    /// hold it.
+    /// When a session ends that nobody uses any more. Nobody need hold it.
     pub(super) fn ends_unused(&self, now: Now, held: &Held<'_>) -> Millis {
-        let (mut end, _) = self.deadline_of(now, held);
-        let bounds = self.bounds(held);
-        if held.has(flags::END_REQUESTED) && bounds.all > 0 {
-            end = end.min(bounds.all);
-        }
-        if held.state().deadline() == IN_FLIGHT {
-            let used = bounds.active.saturating_add(self.slept(now));
-            end = end.min(self.idle_to_engine(deadline::idle(used, held.idle.ms(), self.config.quantum), now));
-        }
-        end
+        self.ends(now, held, self.bounds(held), held.has(flags::END_REQUESTED))
     }
 
     /// When a session that nobody uses any more has been idle for so long and has no request in flight.
     pub(super) fn idles(&self, now: Now, held: &Held<'_>, idle: Millis) -> Millis {
-        let bounds = self.bounds(held);
-        let used = match bounds.active {
-            _ if held.state().deadline() == ASK => held.used.ms(),
-            0 => self.last_used(now, held),
-            active => active.saturating_add(self.slept(now)),
-        };
-        self.idle_to_engine(used.saturating_add(idle), now).max(bounds.all)
+        self.idles_from(now, self.last_used(now, held), self.bounds(held), idle)
     }
 
     fn bounds(&self, held: &Held<'_>) -> Bounds {
@@ -85,11 +59,6 @@ impl SharedTable {
             return Bounds::default();
         }
         Bounds::of(self.flights(held).map(|flight| (flight.start, flight.touch)), self.config.max_request)
-    }
-
-    /// By how much the idle clock is ahead of engine time.
-    pub(super) fn slept(&self, now: Now) -> Millis {
-        self.idle_now(now).saturating_sub(now.ms)
     }
 
     /// Whether a held session ends now: past a deadline, or asked to end when the last of its requests counted as

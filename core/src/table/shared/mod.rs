@@ -74,7 +74,7 @@ use self::writer::{Line, Writer};
 use super::due::Lateness;
 use super::slot::Place;
 use super::*;
-use crate::clock::{Clock, NEVER};
+use crate::clock::Clock;
 use crate::config::Pool;
 use crate::event::ThreadHooks;
 use crate::license::crowd::Candidates;
@@ -184,6 +184,12 @@ struct Records {
     free: Vec<u32>,
 }
 
+impl Times for SharedTable {
+    fn config(&self) -> &TableConfig {
+        &self.config
+    }
+}
+
 impl SharedTable {
     /// The clock that engine time is read from.
     pub fn clock(&self) -> &Clock {
@@ -203,21 +209,6 @@ impl SharedTable {
     fn application(&self, number: u32) -> &ApplicationRule {
         let applications = &self.config.applications;
         &applications[(number as usize).min(applications.len() - 1)]
-    }
-
-    /// Now on the clock of idle deadlines.
-    fn idle_now(&self, now: Now) -> Millis {
-        if self.config.idle_counts_suspend { now.absolute() } else { now.ms }
-    }
-
-    /// An instant of the clock of idle deadlines as engine time.
-    fn idle_to_engine(&self, instant: Millis, now: Now) -> Millis {
-        if self.config.idle_counts_suspend && instant < NEVER { instant.saturating_sub(now.suspended) } else { instant }
-    }
-
-    /// An instant of the absolute clock as engine time.
-    fn absolute_to_engine(instant: Millis, now: Now) -> Millis {
-        if instant < NEVER { instant.saturating_sub(now.suspended) } else { NEVER }
     }
 
     /// Adds to the commit log.

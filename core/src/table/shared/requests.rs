@@ -201,11 +201,6 @@ impl SharedTable {
         Found::Live((visit.session, self.first(at.now, held.state().deadline(), held.absolute.ms())))
     }
 
-    fn first(&self, now: Now, idle: Millis, absolute: Millis) -> Millis {
-        let idle = if idle == IN_FLIGHT { NEVER } else { self.idle_to_engine(idle, now) };
-        idle.min(Self::absolute_to_engine(absolute, now))
-    }
-
     /// Has the deadline written into the books with the next commit, if they lag by much.
     #[inline]
     pub(super) fn save_later(&self, index: u32, slot: &super::layout::SharedSlot, idle: Millis) {
@@ -407,12 +402,7 @@ impl SharedTable {
     /// When a held session was used last, on the idle clock.
     pub(super) fn last_used(&self, now: Now, held: &Held<'_>) -> Millis {
         let deadline = held.state().deadline();
-        if deadline == IN_FLIGHT {
-            return self.idle_now(now);
-        }
-        let idle = held.idle.ms();
-        let told = if idle == 0 || is_extended(held, deadline) { 0 } else { deadline.saturating_sub(idle) };
-        told.max(held.used.ms()).min(self.idle_now(now))
+        self.last_use(now, held, is_extended(held, deadline))
     }
 }
 
