@@ -27,6 +27,8 @@ pub mod pool;
 
 pub mod session;
 
+pub mod receipt;
+
 pub mod manager;
 
 pub mod manage;

@@ -9,8 +9,8 @@ use crate::bytes::{Out, flag, lses_buf, lses_str, put_text, text};
 use crate::config::groups;
 use crate::guard::{done, guard};
 use crate::manager::LSES_TOKEN_SIZE;
+use crate::receipt::{EndOut, lses_receipt};
 use crate::request::{in_flight, lses_request};
-use crate::session::{EndOut, lses_receipt};
 use crate::status::{LSES_OK, fail, gone, lses_status};
 
 /// The host has authenticated `user`: asks `on_login`, then changes user and holder and rotates the token

@@ -8,10 +8,8 @@ use crate::bytes::{Out, SizedOut, duration, lses_buf, read, text, timeout};
 use crate::guard::{done, guard};
 use crate::json::{self, list};
 use crate::manager::{lses_manager, open};
-use crate::session::{
-    EndOut, dead_letter_json, explain_json, info_json, log_json, lses_end_options, lses_filter, lses_progress,
-    lses_receipt,
-};
+use crate::receipt::{EndOut, lses_end_options, lses_receipt};
+use crate::session::{dead_letter_json, explain_json, info_json, log_json, lses_filter, lses_progress};
 use crate::status::{LSES_OK, absent, lses_status};
 
 /// A session id of the host.

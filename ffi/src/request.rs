@@ -9,7 +9,8 @@ use crate::guard::{done, guard, quiet};
 use crate::handle::{self, Pinned, Table, Tables, Tenant};
 use crate::json;
 use crate::manager::{LSES_ID_SIZE, LSES_TOKEN_SIZE};
-use crate::session::{EndOut, info_json, lses_end_options, lses_receipt};
+use crate::receipt::{EndOut, lses_end_options, lses_receipt};
+use crate::session::info_json;
 use crate::status::lses_status;
 
 /// A request in flight; inside of a deciding callback, the request or draft that it acts under.
