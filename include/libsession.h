@@ -1906,7 +1906,8 @@ typedef struct lses_answer {
    */
   struct lses_str id;
   /**
-   * The secret for the client; it ends at its NUL, too. Of lses_manager_create_async() and lses_request_login_async().
+   * The secret for the client; it ends at its NUL, too. Of lses_manager_create_async(), lses_request_login_async() and
+   * lses_request_logout_async().
    */
   struct lses_str token;
   /**
@@ -1918,9 +1919,18 @@ typedef struct lses_answer {
    */
   lses_status trade;
   /**
-   * Of lses_manager_begin_async() with LSES_GONE: why the session has ended (LSES_REASON_...).
+   * With LSES_GONE, also as an error: why the session has ended (LSES_REASON_...); else 0.
    */
   uint32_t reason;
+  /**
+   * Of lses_manager_end_async() and lses_request_end_async() with LSES_OK, LSES_GONE or LSES_EXTENDED, of
+   * lses_request_logout_async() with LSES_GONE: the receipt in numbers; else NULL.
+   */
+  const struct lses_receipt *receipt;
+  /**
+   * All of that receipt as JSON, as of lses_manager_end(); it ends at its NUL, too.
+   */
+  struct lses_str json;
 } lses_answer;
 
 /**
@@ -3537,8 +3547,8 @@ LSES_API lses_status lses_completions_new(struct lses_completions **out_completi
  * Frees it. Each `done` that was not called yet is called now, in this thread, with LSES_E_CLOSED, and none after that: what is
  * allocated for a call can be freed there. Nothing is lost by it: waits for license units and locks are cancelled, and of what was there
  * already, or comes all the same, a session that was made is ended, and a request that was begun is discarded and finished. What
- * was done for a request of the host (a login, a trade, a feature, a lock) stays with it. The descriptor is closed: take it out
- * of the event loop before. Managers may be closed and freed before it or after it, in any order. NULL is fine.
+ * was done for a request of the host (a login, a logout, a trade, a feature, a lock) stays with it, and what has ended stays so. The
+ * descriptor is closed: take it out of the event loop before. Managers may be closed and freed before it or after it, in any order. NULL is fine.
  *
  * Threads: any; it does not wait for a callback that another thread runs. May be called from a callback, also from one that it
  * runs. Since 0.1.0.
@@ -3570,7 +3580,10 @@ LSES_API lses_status lses_completions_run(struct lses_completions *completions, 
  * thread, see lses_done_fn. `options` is copied.
  *
  * Threads: any. Does not block, but for an `on_start` that is asked in this thread; may be called from a callback. Errors, after
- * which `done` is not called: LSES_E_INVALID, LSES_E_CLOSED, LSES_E_STALE_HANDLE. Since 0.1.0.
+ * which `done` is not called: a call that can't be begun, with LSES_E_INVALID (a NULL, a size, a number or a text that can't be
+ * read), LSES_E_STALE_HANDLE, LSES_E_FORKED (of a handle), or LSES_E_CLOSED (of completions that are being freed). Whatever the
+ * manager answers is told to `done` alone, also LSES_E_INVALID (an application that it does not know), LSES_E_CLOSED and
+ * LSES_E_CLOSING. Since 0.1.0.
  */
 LSES_API lses_status lses_manager_create_async(struct lses_manager *manager,
     const struct lses_create_options *options, struct lses_completions *completions, lses_done_fn done,
@@ -3594,6 +3607,28 @@ LSES_API lses_status lses_manager_begin_new_async(struct lses_manager *manager,
 LSES_API lses_status lses_manager_begin_async(struct lses_manager *manager, const char *token,
     size_t token_len, const struct lses_begin_options *options, struct lses_completions *completions,
     lses_done_fn done, void *user_data);
+
+/**
+ * As lses_manager_end(), without blocking: `done` is told LSES_OK, LSES_GONE, LSES_EXTENDED or LSES_ABSENT, and the answer has the
+ * receipt. The session ends in this call, but for level `request`, whose `on_expiring` is asked before; a wait for the callbacks
+ * (`wait_ms`) is a thread of the library's own as long as it lasts. There is nothing to cancel: what has ended stays so, and
+ * when the manager is closed or freed meanwhile `done` is told the receipt with what is known by then.
+ *
+ * Threads: any. Does not block, but for an `on_expiring` that is asked in this thread. Callback and errors: as
+ * lses_manager_create_async(). Since 0.1.0.
+ */
+LSES_API lses_status lses_manager_end_async(struct lses_manager *manager, const char *id, size_t id_len,
+    const struct lses_end_options *options, struct lses_completions *completions, lses_done_fn done,
+    void *user_data);
+
+/**
+ * As lses_request_end(), without blocking, and as lses_manager_end_async(). The request is still to be freed.
+ *
+ * Threads, callback and errors: as lses_manager_end_async(). Since 0.1.0.
+ */
+LSES_API lses_status lses_request_end_async(struct lses_request *request,
+    const struct lses_end_options *options, struct lses_completions *completions, lses_done_fn done,
+    void *user_data);
 
 /**
  * As lses_request_lock(), without blocking. `ticket` (may be NULL) cancels the wait, which then answers LSES_E_CANCELLED; nothing
@@ -3631,6 +3666,16 @@ LSES_API lses_status lses_request_trade_async(struct lses_request *request,
 LSES_API lses_status lses_request_take_feature_async(struct lses_request *request, const char *pool,
     size_t pool_len, const struct lses_feature_options *options, struct lses_completions *completions,
     lses_done_fn done, void *user_data);
+
+/**
+ * As lses_request_logout(), without blocking for `on_logout`: `done` is told LSES_OK, and the answer has the new token; LSES_GONE, and
+ * the answer has the receipt if there was no unit for the session as its own holder; or an error. It never waits for a unit, so
+ * there is nothing to cancel. The request must not be finished before `done` was told; if it is, that is told LSES_E_CLOSED.
+ *
+ * Threads, callback and errors: as lses_manager_create_async(). Since 0.1.0.
+ */
+LSES_API lses_status lses_request_logout_async(struct lses_request *request, int32_t force,
+    struct lses_completions *completions, lses_done_fn done, void *user_data);
 
 /* === Section: Initial values and helpers === */
 

@@ -77,7 +77,8 @@ impl Manager {
     pub fn end(&self, id: SessionId, options: EndOptions) -> Result<EndOutcome> {
         self.0.engine().end(id, options)
     }
-    /// As [`end`](Self::end); with level `request` asynchronous `on_expiring` callbacks are awaited.
+    /// As [`end`](Self::end); with level `request` asynchronous `on_expiring` callbacks are awaited. A wait for the callbacks is a
+    /// thread of the manager's own, and is over when the manager is closed or dropped.
     pub fn end_async(&self, id: SessionId, options: EndOptions, then: Then<EndOutcome>) {
         self.0.engine().end_with(Wait::Async, id, options, then);
     }

@@ -204,7 +204,12 @@ impl Request {
     }
     /// Ends the session now. This request's later calls answer `gone`.
     pub fn end(&self, options: EndOptions) -> Result<EndOutcome> {
-        self.0.engine.end_request(self, options)
+        now(|then| self.0.engine.end_request(Wait::Blocking, self, options, then))
+    }
+    /// As [`end`](Self::end); with level `request` asynchronous `on_expiring` callbacks are awaited, and a wait for the callbacks
+    /// blocks no thread of the caller.
+    pub fn end_async(&self, options: EndOptions, then: Then<EndOutcome>) {
+        self.0.engine.end_request(Wait::Async, self, options, then);
     }
     /// A new token for the same session; the old one works for the grace. Data, id and license stay.
     pub fn rotate(&self) -> Result<Token> {

@@ -4,14 +4,16 @@ use std::ffi::{c_char, c_void};
 use std::sync::Arc;
 
 use libsession_core::manager::Then;
-use libsession_core::session::{Begin, Created, EndOptions, Login, QueueOptions};
-use libsession_core::{Error, ErrorKind, Manager, Request, Result, Ticket};
+use libsession_core::session::{Begin, Created, EndOptions, EndOutcome, Login, Logout, QueueOptions};
+use libsession_core::{EndReason, Error, ErrorKind, Manager, Request, Result, Ticket};
 
-use crate::bytes::{lses_str, put_text};
+use crate::bytes::{Sized32, lses_str, put_text};
 use crate::completions::{Completions, Wait, completions, lses_completions, manager_gone};
 use crate::guard::contained;
 use crate::handle;
+use crate::json;
 use crate::manager::{LSES_ID_SIZE, LSES_TOKEN_SIZE, Open};
+use crate::receipt::{self, lses_receipt};
 use crate::request::lses_request;
 use crate::status::{LSES_OK, absent, fail, gone, lses_status, save};
 use crate::user_data::{Escape, UserData};
@@ -25,14 +27,20 @@ pub struct lses_answer {
     pub size: usize,
     /// The session's public id; it ends at its NUL, too. Of lses_manager_create_async().
     pub id: lses_str,
-    /// The secret for the client; it ends at its NUL, too. Of lses_manager_create_async() and lses_request_login_async().
+    /// The secret for the client; it ends at its NUL, too. Of lses_manager_create_async(), lses_request_login_async() and
+    /// lses_request_logout_async().
     pub token: lses_str,
     /// The request of lses_manager_begin_new_async() and lses_manager_begin_async(): the callback's, to be finished and freed.
     pub request: *mut lses_request,
     /// Of lses_request_login_async(): LSES_OK, or LSES_E_LICENSE_DENIED if the session keeps its unit as its own holder.
     pub trade: lses_status,
-    /// Of lses_manager_begin_async() with LSES_GONE: why the session has ended (LSES_REASON_...).
+    /// With LSES_GONE, also as an error: why the session has ended (LSES_REASON_...); else 0.
     pub reason: u32,
+    /// Of lses_manager_end_async() and lses_request_end_async() with LSES_OK, LSES_GONE or LSES_EXTENDED, of
+    /// lses_request_logout_async() with LSES_GONE: the receipt in numbers; else NULL.
+    pub receipt: *const lses_receipt,
+    /// All of that receipt as JSON, as of lses_manager_end(); it ends at its NUL, too.
+    pub json: lses_str,
 }
 
 /// Is told how an asynchronous call went: once, if the call returned LSES_OK, and else never. While it runs the
@@ -68,7 +76,12 @@ impl Callback {
     pub(crate) fn tell<O: Outcome>(self, result: Result<O>) {
         let Some(_running) = crate::exit::enter() else { return };
         let saved = save();
-        let mut room = Room { id: [0; LSES_ID_SIZE], token: [0; LSES_TOKEN_SIZE] };
+        let mut room = Room {
+            id: [0; LSES_ID_SIZE],
+            token: [0; LSES_TOKEN_SIZE],
+            receipt: lses_receipt::unset(),
+            json: String::new(),
+        };
         let mut answer = lses_answer {
             size: size_of::<lses_answer>(),
             id: lses_str::default(),
@@ -76,8 +89,13 @@ impl Callback {
             request: std::ptr::null_mut(),
             trade: LSES_OK,
             reason: 0,
+            receipt: std::ptr::null(),
+            json: lses_str::default(),
         };
-        let status = contained(|| result?.answer(&mut room, &mut answer)).unwrap_or_else(|error| fail(&error));
+        let status = contained(|| result?.answer(&mut room, &mut answer)).unwrap_or_else(|error| {
+            answer.reason = error.reason().map_or(0, EndReason::code);
+            fail(&error)
+        });
         let escape = Escape::from("the callback of an asynchronous call", "");
         // SAFETY: the host passed the function for this user data; the answer and what it points to outlive the call.
         unsafe { (self.call)(self.user_data.pointer(), status, &raw const answer) };
@@ -145,6 +163,8 @@ pub(crate) fn place(queue: &mut QueueOptions) -> Option<&mut Option<Ticket>> {
 pub(crate) struct Room {
     id: [c_char; LSES_ID_SIZE],
     token: [c_char; LSES_TOKEN_SIZE],
+    receipt: lses_receipt,
+    json: String,
 }
 
 fn put<const N: usize>(room: &mut [c_char; N], text: &str) -> lses_str {
@@ -182,6 +202,41 @@ impl Outcome for Login {
         answer.token = put(&mut room.token, &self.token.reveal());
         answer.trade = self.trade_denied.as_ref().map_or(LSES_OK, fail);
         Ok(LSES_OK)
+    }
+}
+
+/// The session knows of its end.
+impl Outcome for EndOutcome {
+    fn answer(self, room: &mut Room, answer: &mut lses_answer) -> Result<lses_status> {
+        if let Some(receipt) = receipt::numbers(&self) {
+            room.receipt = receipt;
+            answer.receipt = &raw const room.receipt;
+            room.json = json::text(&receipt::outcome_json(&self));
+            room.json.push('\0');
+            answer.json = lses_str { data: room.json.as_ptr().cast(), len: room.json.len() - 1 };
+        }
+        if let Self::Gone(receipt) = &self {
+            answer.reason = receipt.reason.code();
+        }
+        Ok(receipt::status(&self))
+    }
+}
+
+/// The request knows the new token.
+impl Outcome for Logout {
+    fn answer(self, room: &mut Room, answer: &mut lses_answer) -> Result<lses_status> {
+        match self {
+            Self::Done(token) => {
+                answer.token = put(&mut room.token, &token.reveal());
+                Ok(LSES_OK)
+            }
+            Self::Ended(receipt) => {
+                let reason = receipt.reason;
+                EndOutcome::Ended(receipt).answer(room, answer)?;
+                answer.reason = reason.code();
+                Ok(gone(reason))
+            }
+        }
     }
 }
 

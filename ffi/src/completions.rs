@@ -264,8 +264,8 @@ pub unsafe extern "C" fn lses_completions_new(out_completions: *mut *mut lses_co
 /// Frees it. Each `done` that was not called yet is called now, in this thread, with LSES_E_CLOSED, and none after that: what is
 /// allocated for a call can be freed there. Nothing is lost by it: waits for license units and locks are cancelled, and of what was there
 /// already, or comes all the same, a session that was made is ended, and a request that was begun is discarded and finished. What
-/// was done for a request of the host (a login, a trade, a feature, a lock) stays with it. The descriptor is closed: take it out
-/// of the event loop before. Managers may be closed and freed before it or after it, in any order. NULL is fine.
+/// was done for a request of the host (a login, a logout, a trade, a feature, a lock) stays with it, and what has ended stays so. The
+/// descriptor is closed: take it out of the event loop before. Managers may be closed and freed before it or after it, in any order. NULL is fine.
 ///
 /// Threads: any; it does not wait for a callback that another thread runs. May be called from a callback, also from one that it
 /// runs. Since 0.1.0.

@@ -1,13 +1,16 @@
 //! The manager, as administrators use it: sessions by their ids, and what is known of them.
 
 use std::ffi::c_char;
+use std::sync::Arc;
 
+use libsession_core::session::EndOptions;
 use libsession_core::{Result, SessionId};
 
 use crate::bytes::{Out, SizedOut, duration, lses_buf, read, text, timeout};
 use crate::guard::{done, guard};
+use crate::handle::Pinned;
 use crate::json::{self, list};
-use crate::manager::{lses_manager, open};
+use crate::manager::{Open, lses_manager, open};
 use crate::receipt::{EndOut, lses_end_options, lses_receipt};
 use crate::session::{dead_letter_json, explain_json, info_json, log_json, lses_filter, lses_progress};
 use crate::status::{LSES_OK, absent, lses_status};
@@ -41,12 +44,25 @@ pub unsafe extern "C" fn lses_manager_end(
 ) -> lses_status {
     guard(|| {
         // SAFETY: the host passes NULL or structs that begin with their sizes, and texts that last as long as the call.
-        unsafe {
-            let out = EndOut::new(out_receipt, out_json)?;
-            let open = open(manager)?;
-            out.set(&open.core.end(session_id(id, id_len)?, read(options)?.to_core()?)?)
-        }
+        let (out, (open, id, options)) =
+            unsafe { (EndOut::new(out_receipt, out_json)?, ending(manager, id, id_len, options)?) };
+        out.set(&open.core.end(id, options)?)
     })
+}
+
+/// What an end is given.
+///
+/// # Safety
+/// The id is as in [`crate::bytes::bytes`], the options as in [`read`] with such texts.
+pub(crate) unsafe fn ending(
+    manager: *mut lses_manager,
+    id: *const c_char,
+    id_len: usize,
+    options: *const lses_end_options,
+) -> Result<(Pinned<Arc<Open>>, SessionId, EndOptions)> {
+    let open = open(manager)?;
+    // SAFETY: as the caller says.
+    unsafe { Ok((open, session_id(id, id_len)?, read(options)?.to_core()?)) }
 }
 
 /// Ends what matches; at most `limit` sessions are looked at in this call, from `cursor` on (0 to begin; then

@@ -4,10 +4,10 @@ use libsession_core::session::{EndOptions, EndOutcome, Receipt};
 use libsession_core::{EndLevel, EndReason, Result};
 
 use crate::bytes::{
-    LSES_UNSET, Out, Sized32, SizedOut, lses_buf, lses_str, optional_duration, optional_member, optional_ms,
+    LSES_UNSET, Out, Sized32, SizedOut, lses_buf, lses_str, ms, optional_duration, optional_member, optional_ms,
 };
 use crate::json::{self, Value, int, list, map, opt_ms, opt_text, opt_uint, uint};
-use crate::status::{LSES_EXTENDED, LSES_OK, absent, gone, lses_status};
+use crate::status::{LSES_OK, absent, extended, gone, lses_status};
 
 /// How a session is ended. Begin with LSES_END_OPTIONS_INIT; NULL in place of a pointer to it is all defaults.
 #[repr(C)]
@@ -118,35 +118,40 @@ impl EndOut {
     }
 
     pub(crate) fn set(&self, outcome: &EndOutcome) -> Result<lses_status> {
-        let json = match outcome {
-            EndOutcome::Ended(receipt) => {
-                self.numbers(receipt);
-                receipt_json("ended", receipt)
+        if let Some(receipt) = numbers(outcome) {
+            self.numbers.set(&receipt);
+            if self.json.wanted() {
+                self.json.fill(json::text(&outcome_json(outcome)).as_bytes())?;
             }
-            EndOutcome::Gone(receipt) => {
-                self.numbers(receipt);
-                receipt_json("gone", receipt)
-            }
-            EndOutcome::Extended { class, by } => {
-                self.numbers.set(&lses_receipt { extended_by_ms: crate::bytes::ms(*by), ..lses_receipt::unset() });
-                map([("outcome", "extended".into()), ("class", class.as_str().into()), ("by_ms", opt_ms(Some(*by)))])
-            }
-            EndOutcome::Absent => return Ok(absent()),
-        };
-        if self.json.wanted() {
-            self.json.fill(json::text(&json).as_bytes())?;
         }
-        Ok(match outcome {
-            EndOutcome::Gone(receipt) => gone(receipt.reason),
-            EndOutcome::Extended { .. } => LSES_EXTENDED,
-            _ => LSES_OK,
-        })
+        Ok(status(outcome))
     }
+}
 
-    fn numbers(&self, receipt: &Receipt) {
+/// The status that an outcome is, remembered.
+pub(crate) fn status(outcome: &EndOutcome) -> lses_status {
+    match outcome {
+        EndOutcome::Ended(_) => LSES_OK,
+        EndOutcome::Gone(receipt) => gone(receipt.reason),
+        EndOutcome::Extended { .. } => extended(),
+        EndOutcome::Absent => absent(),
+    }
+}
+
+/// What an outcome says in numbers; nothing of a session that is not there.
+pub(crate) fn numbers(outcome: &EndOutcome) -> Option<lses_receipt> {
+    match outcome {
+        EndOutcome::Ended(receipt) | EndOutcome::Gone(receipt) => Some(lses_receipt::from(receipt)),
+        EndOutcome::Extended { by, .. } => Some(lses_receipt { extended_by_ms: ms(*by), ..lses_receipt::unset() }),
+        EndOutcome::Absent => None,
+    }
+}
+
+impl From<&Receipt> for lses_receipt {
+    fn from(receipt: &Receipt) -> Self {
         let free = receipt.license_free_at_ms.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX));
-        self.numbers.set(&lses_receipt {
-            size: 0,
+        Self {
+            size: size_of::<Self>(),
             event_id: receipt.event_id,
             at_ms: receipt.at_ms,
             wall_ms: receipt.wall_ms,
@@ -155,7 +160,19 @@ impl EndOut {
             extended_by_ms: LSES_UNSET,
             reason: receipt.reason.code(),
             level: receipt.level.code(),
-        });
+        }
+    }
+}
+
+/// All that an outcome says.
+pub(crate) fn outcome_json(outcome: &EndOutcome) -> Value {
+    match outcome {
+        EndOutcome::Ended(receipt) => receipt_json("ended", receipt),
+        EndOutcome::Gone(receipt) => receipt_json("gone", receipt),
+        EndOutcome::Extended { class, by } => {
+            map([("outcome", "extended".into()), ("class", class.as_str().into()), ("by_ms", opt_ms(Some(*by)))])
+        }
+        EndOutcome::Absent => Value::Null,
     }
 }
 

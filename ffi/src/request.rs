@@ -2,6 +2,7 @@
 
 use std::ffi::c_char;
 
+use libsession_core::session::EndOptions;
 use libsession_core::{LockMode, Request, Result};
 
 use crate::bytes::{Out, duration, flag, lses_buf, member, optional_duration, put_text, read, timeout};
@@ -237,12 +238,22 @@ pub unsafe extern "C" fn lses_request_end(
 ) -> lses_status {
     guard(|| {
         // SAFETY: the host passes NULL or structs that begin with their sizes, and texts that last as long as the call.
-        unsafe {
-            let out = EndOut::new(out_receipt, out_json)?;
-            let request = in_flight(request)?;
-            out.set(&request.end(read(options)?.to_core()?)?)
-        }
+        let (out, (request, options)) = unsafe { (EndOut::new(out_receipt, out_json)?, ending(request, options)?) };
+        out.set(&request.end(options)?)
     })
+}
+
+/// What an end is given.
+///
+/// # Safety
+/// The options are as in [`read`], with texts as in [`crate::bytes::bytes`].
+pub(crate) unsafe fn ending(
+    request: *mut lses_request,
+    options: *const lses_end_options,
+) -> Result<(Pinned<Request>, EndOptions)> {
+    let request = in_flight(request)?;
+    // SAFETY: as the caller says.
+    Ok((request, unsafe { read(options)?.to_core() }?))
 }
 
 /// A new token for the same session, into LSES_TOKEN_SIZE bytes; the old one works for the rotation grace. Data, id

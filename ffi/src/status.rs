@@ -1,7 +1,7 @@
 //! Statuses, and what a thread remembers of its last failure.
 
 use std::cell::{Cell, UnsafeCell};
-use std::ffi::c_char;
+use std::ffi::{CStr, c_char};
 use std::time::Duration;
 
 use libsession_core::data::{Value, to_json};
@@ -145,6 +145,15 @@ pub(crate) fn absent() -> lses_status {
     LSES_ABSENT
 }
 
+/// Remembers the outcome `extended` and returns its status.
+pub(crate) fn extended() -> lses_status {
+    outcome(LSES_EXTENDED, 0, &EXTENDED.to_string_lossy());
+    LSES_EXTENDED
+}
+
+/// What an outcome says that is no kind of error.
+const EXTENDED: &CStr = c"a callback extended the session";
+
 fn outcome(code: i32, reason: u32, message: &str) {
     SET.set(true);
     with(|last| {
@@ -265,7 +274,7 @@ pub extern "C" fn lses_status_name(status: lses_status) -> *const c_char {
 pub extern "C" fn lses_status_message(status: lses_status) -> *const c_char {
     match status {
         LSES_OK => c"it was done".as_ptr(),
-        LSES_EXTENDED => c"a callback extended the session".as_ptr(),
+        LSES_EXTENDED => EXTENDED.as_ptr(),
         _ => crate::names::word(kind_of(status).map_or("this status is not known", ErrorKind::description)),
     }
 }

@@ -70,6 +70,11 @@ fn an_event_loop_waits_for_units_and_locks_by_a_descriptor() {
 }
 
 #[test]
+fn ends_and_logouts_that_do_not_block_are_told_once() {
+    passes(&program("ends.c"), &[]);
+}
+
+#[test]
 fn managers_and_completions_are_freed_in_any_order() {
     let program = program("orders.c");
     passes(&program, &[]);

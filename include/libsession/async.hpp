@@ -10,12 +10,16 @@
 #ifndef LIBSESSION_ASYNC_HPP
 #define LIBSESSION_ASYNC_HPP
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <cstdio>
+#include <cstring>
 #include <exception>
 #include <future>
 #include <memory>
+#include <optional>
+#include <string>
 #include <type_traits>
 #include <utility>
 
@@ -71,7 +75,7 @@ template <class T>
 struct answer;
 template <>
 struct answer<void> {
-  static bool has_value(lses_status status) noexcept { return status == LSES_OK; }
+  static bool has_value(lses_status status, const lses_answer&) noexcept { return status == LSES_OK; }
   static result<void> of(lses_status, const lses_answer&) { return {}; }
 };
 template <>
@@ -84,6 +88,31 @@ struct answer<login> : answer<void> {
     login made{it.token.data, {}};
     if (it.trade != LSES_OK) made.trade_denied = static_cast<deny_reason>(lses_last_error_deny_reason());
     return made;
+  }
+};
+
+template <>
+struct answer<end_outcome> : answer<void> {
+  static bool has_value(lses_status status, const lses_answer&) noexcept { return status >= LSES_OK; }
+  static result<end_outcome> of(lses_status status, const lses_answer& it) {
+    end_outcome made;
+    made.status = status;
+    if (it.receipt == nullptr) return made;
+    // The library's may be an older one, or a newer.
+    std::memcpy(&made.receipt, it.receipt, std::min(it.receipt->size, sizeof made.receipt));
+    made.receipt.size = sizeof made.receipt;
+    made.json.assign(it.json.data, it.json.len);
+    return made;
+  }
+};
+/// Of a logout: the token, or none if the session ended for want of a unit.
+template <>
+struct answer<std::optional<std::string>> : answer<void> {
+  static bool has_value(lses_status status, const lses_answer& it) noexcept {
+    return status == LSES_OK || (status == LSES_GONE && it.receipt != nullptr);
+  }
+  static result<std::optional<std::string>> of(lses_status status, const lses_answer& it) {
+    return status == LSES_OK ? std::optional<std::string>(it.token.data) : std::nullopt;
   }
 };
 
@@ -100,7 +129,7 @@ struct told {
     }
   }
   void call(lses_status status, const lses_answer* it) {
-    auto came = answer<T>::has_value(status) ? answer<T>::of(status, *it) : result<T>(failure::last(status));
+    auto came = answer<T>::has_value(status, *it) ? answer<T>::of(status, *it) : result<T>(failure::last(status));
     if constexpr (is_bound<F>::value) {
       done.done(std::move(came));
     } else {

@@ -33,6 +33,11 @@ class manager {
       return lses_manager_begin_async(handle, token.data(), token.size(), &raw, told...);
     };
   }
+  auto ends(std::string_view id, const end_options& options) const {
+    return [handle = get(), id, raw = options.raw()](auto... told) {
+      return lses_manager_end_async(handle, id.data(), id.size(), &raw, told...);
+    };
+  }
 
  public:
   static result<manager> try_open(const config& it) {
@@ -142,6 +147,15 @@ class manager {
     });
   }
   end_outcome end(std::string_view id, const end_options& options = {}) { return try_end(id, options).value(); }
+  /// The same, without blocking.
+  template <class F>
+  auto try_end_async(std::string_view id, const end_options& options, F done) {
+    return detail::try_later<end_outcome>(std::move(done), ends(id, options));
+  }
+  template <class F>
+  auto end_async(std::string_view id, const end_options& options, F done) {
+    return detail::later<end_outcome>(std::move(done), ends(id, options));
+  }
   result<lses_progress> try_end_where(const filter& which, const end_options& options = {}, std::uint64_t cursor = 0,
                                       std::size_t limit = 1000) {
     auto raw_filter = which.raw();

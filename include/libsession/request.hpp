@@ -44,6 +44,12 @@ class request_ref {
       return lses_request_lock_async(handle, static_cast<std::uint32_t>(mode), detail::ms(timeout), ticket, told...);
     };
   }
+  auto ends(const end_options& options) const {
+    return [handle = handle_, raw = options.raw()](auto... told) { return lses_request_end_async(handle, &raw, told...); };
+  }
+  auto logs_out(bool force) const {
+    return [handle = handle_, force](auto... told) { return lses_request_logout_async(handle, force, told...); };
+  }
 
  public:
   explicit request_ref(lses_request* handle) noexcept : handle_(handle) {}
@@ -334,6 +340,15 @@ class request_ref {
         [&](lses_receipt* receipt, lses_buf* json) { return lses_request_end(handle_, &raw, receipt, json); });
   }
   end_outcome end(const end_options& options = {}) { return try_end(options).value(); }
+  /// The same, without blocking.
+  template <class F>
+  auto try_end_async(const end_options& options, F done) {
+    return detail::try_later<end_outcome>(std::move(done), ends(options));
+  }
+  template <class F>
+  auto end_async(const end_options& options, F done) {
+    return detail::later<end_outcome>(std::move(done), ends(options));
+  }
   /// A new token for the same session.
   result<std::string> try_rotate() {
     char token[LSES_TOKEN_SIZE];
@@ -389,6 +404,15 @@ class request_ref {
     return failure::last(status);
   }
   std::optional<std::string> logout(bool force = false) { return try_logout(force).value(); }
+  /// The same, without blocking; the request must not be finished before.
+  template <class F>
+  auto try_logout_async(bool force, F done) {
+    return detail::try_later<std::optional<std::string>>(std::move(done), logs_out(force));
+  }
+  template <class F>
+  auto logout_async(bool force, F done) {
+    return detail::later<std::optional<std::string>>(std::move(done), logs_out(force));
+  }
   /// Puts an event class to the front of the session's list.
   result<void> try_event_class_add(std::string_view name, std::string_view name_space = {}) {
     return detail::check(
@@ -499,7 +523,7 @@ struct answer<request> : answer<void> {
 };
 template <>
 struct answer<begun> {
-  static bool has_value(lses_status status) noexcept { return status >= LSES_OK; }
+  static bool has_value(lses_status status, const lses_answer&) noexcept { return status >= LSES_OK; }
   static result<begun> of(lses_status status, const lses_answer& it) {
     begun made;
     made.status = status;

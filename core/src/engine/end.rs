@@ -1,12 +1,13 @@
 //! Ends: by id, by request, in bulk; the receipt.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use super::Engine;
 use super::ask::{Wait, now};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::dispatch_config::start_thread;
+use crate::event::dispatcher::Dispatcher;
 use crate::event::{CallbackOutcome, current};
 use crate::id::SessionId;
 use crate::manager::Then;
@@ -90,7 +91,8 @@ impl Engine {
         self.ask_end(wait, card, thread, go_on);
     }
 
-    /// The commit, and then the wait for the callbacks if one is wanted: a continuation has it on a thread of its own.
+    /// The commit, and then the wait for the callbacks if one is wanted: a continuation has it on a thread of its own, which
+    /// does not keep the manager.
     fn end_and_tell(
         self: &Arc<Self>,
         wait: Wait,
@@ -105,15 +107,16 @@ impl Engine {
             Err(error) => return then(Err(error)),
         };
         let Some(most) = callbacks else { return then(Ok(outcome)) };
-        if matches!(wait, Wait::Blocking) || matches!(outcome, EndOutcome::Absent) {
-            return then(Ok(self.with_callbacks(outcome, most)));
+        let until = Instant::now() + most.min(crate::clock::MAX_TIMEOUT);
+        if wait == Wait::Blocking || !self.config.threads || matches!(outcome, EndOutcome::Absent) {
+            return then(Ok(with_callbacks(outcome, &self.me, &self.dispatcher, until)));
         }
-        let engine = self.clone();
+        let (engine, dispatcher) = (self.weak(), self.dispatcher.clone());
         let told = Arc::new(crate::sync::Mutex::new(Some((outcome, then))));
         let waiter = told.clone();
         let wait_and_tell = move || {
             if let Some((outcome, then)) = waiter.lock().take() {
-                then(Ok(engine.with_callbacks(outcome, most)));
+                then(Ok(with_callbacks(outcome, &engine, &dispatcher, until)));
             }
         };
         if let Err(error) = start_thread(self.config.thread_hooks.as_ref(), "lses-receipt", wait_and_tell) {
@@ -144,43 +147,9 @@ impl Engine {
         }
     }
 
-    /// How the callbacks of an event went in other processes, waiting for those that have it to tell.
-    fn outcomes_elsewhere(&self, event_id: u64, until: Instant) -> Result<Vec<CallbackOutcome>> {
-        if !self.outlives {
-            return Ok(Vec::new());
-        }
-        let waits = self.config.threads && !current::inside(self.id);
-        while waits && Instant::now() < until && !self.table.telling(event_id)?.is_empty() {
-            std::thread::sleep(LOOK);
-        }
-        self.dispatcher.outcomes_of(event_id)
-    }
-
-    fn with_callbacks(&self, mut outcome: EndOutcome, wait: Duration) -> EndOutcome {
-        if let EndOutcome::Ended(receipt) | EndOutcome::Gone(receipt) = &mut outcome {
-            let until = Instant::now() + wait.min(crate::clock::MAX_TIMEOUT);
-            if self.config.threads && !current::inside(self.id) {
-                // Another thread may have taken the event and not handed it over yet.
-                self.handing.wait(until);
-            }
-            let left = until.saturating_duration_since(Instant::now());
-            let mut outcomes = self.dispatcher.wait_for(receipt.event_id, left);
-            match self.outcomes_elsewhere(receipt.event_id, until) {
-                Ok(all) => {
-                    for outcome in all {
-                        if !outcomes.iter().any(|own| own.class == outcome.class && own.kind == outcome.kind) {
-                            outcomes.push(outcome);
-                        }
-                    }
-                }
-                Err(error) => log::warn!(target: "libsession", "how callbacks of an end went is not known: {error}"),
-            }
-            receipt.callbacks = outcomes
-                .into_iter()
-                .map(|outcome| (outcome.class.name.to_string(), outcome.kind.name().to_owned(), outcome.outcome))
-                .collect();
-        }
-        outcome
+    /// Whether this thread may wait for what other threads and processes do.
+    fn waits_for_others(&self) -> bool {
+        self.config.threads && !current::inside(self.id)
     }
 
     /// The last request of a session that was asked to end has finished.
@@ -235,6 +204,51 @@ impl Engine {
         }
         Ok(progress)
     }
+}
+
+/// An outcome with how the callbacks went: with what is known when they are through, the time is over, or the manager has
+/// gone.
+fn with_callbacks(
+    mut outcome: EndOutcome,
+    engine: &Weak<Engine>,
+    dispatcher: &Dispatcher,
+    until: Instant,
+) -> EndOutcome {
+    if let EndOutcome::Ended(receipt) | EndOutcome::Gone(receipt) = &mut outcome {
+        if let Some(engine) = engine.upgrade().filter(|engine| engine.waits_for_others()) {
+            // Another thread may have taken the event and not handed it over yet.
+            engine.handing.wait(until);
+        }
+        let mut outcomes = dispatcher.wait_for(receipt.event_id, until.saturating_duration_since(Instant::now()));
+        match outcomes_elsewhere(engine, receipt.event_id, until) {
+            Ok(all) => {
+                for outcome in all {
+                    if !outcomes.iter().any(|own| own.class == outcome.class && own.kind == outcome.kind) {
+                        outcomes.push(outcome);
+                    }
+                }
+            }
+            Err(error) => log::warn!(target: "libsession", "how callbacks of an end went is not known: {error}"),
+        }
+        receipt.callbacks = outcomes
+            .into_iter()
+            .map(|outcome| (outcome.class.name.to_string(), outcome.kind.name().to_owned(), outcome.outcome))
+            .collect();
+    }
+    outcome
+}
+
+/// How the callbacks of an event went in other processes, waiting for those that have it to tell.
+fn outcomes_elsewhere(engine: &Weak<Engine>, event_id: u64, until: Instant) -> Result<Vec<CallbackOutcome>> {
+    while let Some(engine) = engine.upgrade().filter(|engine| engine.outlives) {
+        let over = !engine.waits_for_others() || Instant::now() >= until;
+        if over || engine.table.telling(event_id)?.is_empty() {
+            return engine.dispatcher.outcomes_of(event_id);
+        }
+        drop(engine);
+        std::thread::sleep(LOOK);
+    }
+    Ok(Vec::new())
 }
 
 fn check(options: &EndOptions) -> Result<()> {

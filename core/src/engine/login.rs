@@ -17,7 +17,7 @@ use crate::license::policy::Rank;
 use crate::manager::Then;
 use crate::reason::{DenyReason, EndLevel, EndReason, EventKind, LicenseClass, ThreadKind};
 use crate::request::Request;
-use crate::session::{EndOptions, Login, LoginOptions, Logout, QueueOptions};
+use crate::session::{EndOptions, EndOutcome, Login, LoginOptions, Logout, QueueOptions};
 use crate::sync::Mutex;
 use crate::table::{
     Asking, Card, ChangeRefused, Charge, EndSpec, Ended, Holder, HolderChange, HolderChanged, NewWaiter, PoolInForce,
@@ -305,10 +305,11 @@ impl Engine {
         }
     }
 
-    pub fn end_request(self: &Arc<Self>, request: &Request, options: EndOptions) -> Result<crate::session::EndOutcome> {
-        request.0.in_flight()?;
-        let session = request.0.session;
-        super::ask::now(|then| self.end_session(Wait::Blocking, session, ThreadKind::Request, options, then))
+    pub fn end_request(self: &Arc<Self>, wait: Wait, request: &Request, options: EndOptions, then: Then<EndOutcome>) {
+        match request.0.in_flight() {
+            Ok(_) => self.end_session(wait, request.0.session, ThreadKind::Request, options, then),
+            Err(error) => then(Err(error)),
+        }
     }
 }
 

@@ -218,6 +218,50 @@ static void futures_come_from_anywhere() {
   CHECK(thrown_by([&] { soon(request.trade_async({}, ls::use_future)); }) == LSES_E_CLOSED);
 }
 
+static void ends_and_logouts_come_to_loops_callables_and_futures() {
+  ls::completions loop;
+  ls::manager manager = units(2);
+  auto request = manager.begin_new();
+  auto other = manager.begin_new();
+  auto id = request.id();
+  request.login("ann");
+  int told = 0;
+  request.logout_async(false, loop.bind([&](ls::result<std::optional<std::string>> it) {
+    CHECK(it && *it && **it == request.token());
+    ++told;
+  }));
+  run_until(loop, [&] { return told == 1; });
+  request.login("ann");
+  auto token = soon(request.logout_async(true, ls::use_future));
+  CHECK(token == request.token());
+
+  ls::end_options revoked;
+  revoked.reason = ls::end_reason::revoked;
+  revoked.actor = "bob";
+  revoked.wait = 1min;
+  request.end_async(revoked, [&](ls::result<ls::end_outcome> it) {
+    CHECK(it && it->status == LSES_OK && it->receipt.reason == LSES_REASON_REVOKED);
+    CHECK(it->json.find("\"actor\":\"bob\"") != std::string::npos);
+  });
+  ls::end_outcome gone = soon(manager.end_async(id, {}, ls::use_future));
+  CHECK(gone.status == LSES_GONE && gone.receipt.reason == LSES_REASON_REVOKED && !gone.json.empty());
+  auto absent = soon(manager.try_end_async("AAAAAAAAAAAAAAAAAAAAAA", {}, ls::use_future));
+  CHECK(absent && absent->status == LSES_ABSENT && absent->json.empty());
+  CHECK(soon(manager.try_end_async("no id", {}, ls::use_future)).code() == LSES_E_INVALID);
+  CHECK(soon(request.try_logout_async(false, ls::use_future)).code() == LSES_GONE);
+
+  // For want of a unit the session ends: the call has done what it could.
+  other.login("ann");
+  ls::create_options lazy;
+  lazy.license_class = ls::license_class::lazy;
+  auto second = manager.begin_new(lazy);
+  second.login("ann");
+  auto held = manager.begin_new();
+  CHECK(manager.usage("users").in_use == 2);
+  CHECK(soon(second.logout_async(false, ls::use_future)) == std::nullopt);
+  CHECK(soon(second.end_async({}, ls::use_future)).status == LSES_GONE);
+}
+
 static std::atomic<int> caught{0};
 
 static void on_exception(std::exception_ptr thrown) noexcept {
@@ -249,6 +293,7 @@ int main() {
   a_loop_is_told_of_everything();
   a_loop_that_goes_tells_all_and_keeps_nothing();
   futures_come_from_anywhere();
+  ends_and_logouts_come_to_loops_callables_and_futures();
   what_a_callable_throws_goes_no_further();
   std::puts("async: ok");
 }

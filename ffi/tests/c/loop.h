@@ -17,6 +17,9 @@ typedef struct call {
   uint32_t reason;
   char id[LSES_ID_SIZE], token[LSES_TOKEN_SIZE];
   lses_request *request;
+  int receipts;
+  lses_receipt receipt;
+  char json[1024];
 } call;
 
 static int order;
@@ -32,6 +35,13 @@ static inline void tell(void *user_data, lses_status status, const lses_answer *
   CHECK(answer->size == sizeof *answer && (status == LSES_OK || lses_last_error_code() == status));
   if (answer->id.data != NULL) strcpy(it->id, answer->id.data);
   if (answer->token.data != NULL) strcpy(it->token, answer->token.data);
+  CHECK((answer->receipt == NULL) == (answer->json.data == NULL));
+  if (answer->receipt != NULL) {
+    it->receipts++;
+    it->receipt = *answer->receipt;
+    CHECK(answer->json.len < sizeof it->json && strlen(answer->json.data) == answer->json.len);
+    strcpy(it->json, answer->json.data);
+  }
   /* The last: who waits for it in another thread sees the rest. */
   __atomic_store_n(&it->turn, ++order, __ATOMIC_RELEASE);
   if (it->next != NULL) OK(lses_manager_create_async(it->manager, NULL, it->completions, tell, it->next));

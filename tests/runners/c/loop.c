@@ -15,6 +15,7 @@ typedef struct told {
   lses_status status;
   lses_request *request;
   char token[LSES_TOKEN_SIZE], id[LSES_ID_SIZE];
+  json *receipt;
   uint32_t denied;
   answer failure;
 } told;
@@ -35,6 +36,7 @@ static void on_done(void *user_data, lses_status status, const lses_answer *answ
   it->request = answer->request;
   if (answer->token.data != NULL) memcpy(it->token, answer->token.data, answer->token.len + 1);
   if (answer->id.data != NULL) memcpy(it->id, answer->id.data, answer->id.len + 1);
+  if (answer->json.data != NULL) it->receipt = parse_json(answer->json.data);
   if (answer->trade != LSES_OK) it->denied = lses_last_error_deny_reason();
   if (status != LSES_OK) it->failure = failed();
 }
@@ -126,6 +128,56 @@ lses_status call_take_feature(lses_request *request, lses_str pool, const lses_f
   prepare(&it);
   return until_told(
       &it, lses_request_take_feature_async(request, LEN(pool), options, it.completions, on_done, &it));
+}
+
+static json *read_receipt(lses_buf *buf) {
+  json *receipt = buf->data == NULL ? NULL : parse_json(buf->data);
+  lses_buf_free(buf);
+  return receipt;
+}
+
+lses_status call_end(const char *id, const lses_end_options *options, json **receipt) {
+  told it;
+  if (!with_loop) {
+    lses_buf buf = LSES_BUF_INIT;
+    lses_status status = lses_manager_end(the->manager, id, LSES_NTS, options, NULL, &buf);
+    *receipt = read_receipt(&buf);
+    return status;
+  }
+  prepare(&it);
+  lses_status status =
+      until_told(&it, lses_manager_end_async(the->manager, id, LSES_NTS, options, it.completions, on_done, &it));
+  *receipt = it.receipt;
+  return status;
+}
+
+lses_status call_end_request(lses_request *request, const lses_end_options *options, json **receipt) {
+  told it;
+  if (!with_loop) {
+    lses_buf buf = LSES_BUF_INIT;
+    lses_status status = lses_request_end(request, options, NULL, &buf);
+    *receipt = read_receipt(&buf);
+    return status;
+  }
+  prepare(&it);
+  lses_status status = until_told(&it, lses_request_end_async(request, options, it.completions, on_done, &it));
+  *receipt = it.receipt;
+  return status;
+}
+
+lses_status call_logout(lses_request *request, int32_t force, char *token, json **receipt) {
+  told it;
+  if (!with_loop) {
+    lses_buf buf = LSES_BUF_INIT;
+    lses_status status = lses_request_logout(request, force, token, NULL, &buf);
+    *receipt = read_receipt(&buf);
+    return status;
+  }
+  prepare(&it);
+  lses_status status = until_told(&it, lses_request_logout_async(request, force, it.completions, on_done, &it));
+  strcpy(token, it.token);
+  *receipt = it.receipt;
+  return status;
 }
 
 lses_status call_lock(lses_request *request, uint32_t mode, int64_t timeout_ms) {

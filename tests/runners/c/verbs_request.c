@@ -306,10 +306,8 @@ static answer on_request(lses_request *request, const char *session, const char 
     renewed(session, token);
     if (denied != 0) return says("ok trade_denied %s", lses_deny_reason_name(denied));
   } else if (strcmp(verb, "logout") == 0) {
-    lses_buf buf = LSES_BUF_INIT;
-    lses_status status = lses_request_logout(request, has_plain(words, "force"), token, NULL, &buf);
-    json *receipt = buf.data == NULL ? NULL : parse_json(buf.data);
-    lses_buf_free(&buf);
+    json *receipt = NULL;
+    lses_status status = call_logout(request, has_plain(words, "force"), token, &receipt);
     if (receipt != NULL) return says("ended %s", text_member(receipt, "reason", "?"));
     OR_FAILED(status);
     renewed(session, token);

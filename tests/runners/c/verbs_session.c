@@ -214,11 +214,9 @@ static answer end(const words *words) {
   lses_request *request = request_of(label, NULL);
   const char *id = id_of(label);
   if (request == NULL && id == NULL) return wrong("there is no session '%s'", label);
-  lses_buf buf = LSES_BUF_INIT;
-  lses_status status = request != NULL ? lses_request_end(request, &options, NULL, &buf)
-                                       : lses_manager_end(the->manager, id, LSES_NTS, &options, NULL, &buf);
-  json *receipt = buf.data == NULL ? NULL : parse_json(buf.data);
-  lses_buf_free(&buf);
+  json *receipt = NULL;
+  lses_status status =
+      request != NULL ? call_end_request(request, &options, &receipt) : call_end(id, &options, &receipt);
   if (receipt == NULL) return failed();
   switch (status) {
     case LSES_OK: return says("%s", receipt_text(receipt));

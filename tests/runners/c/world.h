@@ -169,6 +169,10 @@ lses_status call_login(lses_request *request, lses_str user, const lses_login_op
                        uint32_t *denied);
 lses_status call_trade(lses_request *request, const lses_login_options *options);
 lses_status call_take_feature(lses_request *request, lses_str pool, const lses_feature_options *options);
+/* `receipt`: what it said, or NULL. */
+lses_status call_end(const char *id, const lses_end_options *options, json **receipt);
+lses_status call_end_request(lses_request *request, const lses_end_options *options, json **receipt);
+lses_status call_logout(lses_request *request, int32_t force, char *token, json **receipt);
 lses_status call_lock(lses_request *request, uint32_t mode, int64_t timeout_ms);
 
 /* The rooms of verbs; 0: not there. */
