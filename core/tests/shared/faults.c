@@ -1,6 +1,8 @@
 // Fails one call on a file below LSES_FAULT_DIR: the LSES_FAULT_AT-th that changes something, with LSES_FAULT_KIND
 // (EIO ENOSPC EINTR SHORT KILL). Every such call is a line of LSES_FAULT_LOG. To be preloaded.
 //
+// With LSES_FAULT_SYNC_MS each sync takes so long, and then adds a byte to the file LSES_FAULT_SYNCS.
+//
 // With LSES_FAULT_ARMED the process says when: from the removal of a file `arm-call-N` there on, the N-th call kills it,
 // where file locks and shared wake-ups count, too; `arm-ns-N` kills it N nanoseconds later; `arm-never` ends both.
 #define _GNU_SOURCE
@@ -127,12 +129,31 @@ ssize_t write(int fd, const void *bytes, size_t size) {
     return real(fd, bytes, what < 0 && size > 1 ? size / 2 : size);
 }
 
+// A disk that takes its time.
+static void take_time(int fd) {
+    const char *ms = getenv("LSES_FAULT_SYNC_MS"), *syncs = getenv("LSES_FAULT_SYNCS");
+    char path[PATH_MAX];
+    if (!ms || !syncs || !below(name_of(fd, path, sizeof path)))
+        return;
+    long long left = atoll(ms) * 1000000;
+    struct timespec rest = {left / 1000000000, left % 1000000000};
+    while (nanosleep(&rest, &rest) && errno == EINTR)
+        ;
+    int file = (int)syscall(SYS_openat, AT_FDCWD, syncs, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+    if (file >= 0) {
+        if (syscall(SYS_write, file, ".", 1) < 0)
+            abort();
+        syscall(SYS_close, file);
+    }
+}
+
 #define SYNCS(name) \
     int name(int fd) { \
         REAL(name); \
         int what = fault_of(#name, fd); \
         if (what > 0) \
             FAIL(what); \
+        take_time(fd); \
         return real(fd); \
     }
 SYNCS(fsync)

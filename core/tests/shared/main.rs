@@ -31,6 +31,7 @@ mod rotate;
 mod secrets;
 mod seed;
 mod shop;
+mod slow;
 mod stage;
 mod steps;
 
@@ -54,6 +55,7 @@ type Role = fn(Link, Shop);
 const ROLES: &[(&str, Role)] = &[
     ("busy", busy::role),
     ("clerk", clerk::role),
+    ("crowd", slow::role),
     ("scribe", frozen::role),
     ("script", faults::role),
     ("secretary", secrets::role),

@@ -1,4 +1,5 @@
-//! What each process does beside its calls: listens to its bell, syncs, writes touches through, buries dead processes.
+//! What each process does beside its calls: listens to its bell, writes touches through, buries dead processes, and has what
+//! waits for the disk done.
 
 use std::sync::Weak;
 use std::sync::atomic::AtomicBool;
@@ -6,6 +7,7 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::disk::Due;
 use super::patience::Less;
 use super::{SharedTable, word};
 use crate::clock::Millis;
@@ -241,27 +243,32 @@ impl SharedTable {
         }
         // One duty that can't be done does not keep the others undone.
         let mut kept = Ok(());
-        let mut duty = |due: bool, duty: fn(&Self) -> Result<()>| {
+        let mut duty = |due: bool, duty: &dyn Fn(&Self) -> Result<()>| {
             if due && let Err(error) = duty(self) {
                 kept = Err(error);
             }
         };
-        duty(sync, |table| table.write_denials().and_then(|()| table.sync(true)));
-        duty(probe, Self::bury_the_dead);
-        duty(!probe && waits, Self::bury_dead_blockers);
-        duty(queues, |table| {
+        duty(sync, &Self::write_denials);
+        duty(probe, &Self::bury_the_dead);
+        duty(!probe && waits, &Self::bury_dead_blockers);
+        duty(queues, &|table: &Self| {
             table.after_dead_writer();
             Ok(())
         });
-        duty(self.local.recount.swap(false, AcqRel), |table| {
+        duty(self.local.recount.swap(false, AcqRel), &|table: &Self| {
             table.repair_pools().inspect_err(|_| table.local.recount.store(true, Release))
         });
-        duty(flush, Self::flush);
-        duty(checkpoint, Self::checkpoint);
+        duty(flush, &Self::flush);
+        duty(sync || checkpoint, &|table: &Self| table.use_disk(Due { sync, checkpoint, ..Due::default() }));
         if kept.is_err() {
             self.keeper.rounds.lock().again();
         }
         kept.map(|()| sleep)
+    }
+
+    /// Has what could not be done be due again.
+    pub(super) fn disk_failed(&self) {
+        self.keeper.rounds.lock().again();
     }
 
     /// Whether the process that reaps was not seen at work for long: it is stopped, and others do what it should.
@@ -297,7 +304,7 @@ impl SharedTable {
     }
 
     /// Moves the log of the books into their file; one that grew very long begins anew.
-    fn checkpoint(&self) -> Result<()> {
+    pub(super) fn checkpoint(&self) -> Result<()> {
         if self.books.wal_pages() < FEW_PAGES {
             return Ok(());
         }
@@ -333,6 +340,8 @@ impl SharedTable {
                 return Ok(());
             }
             if log.pages.saturating_sub(seen) <= LAST_PAGES {
+                // All wait for what the disk takes from here on: as little as can be.
+                self.sync(true)?;
                 let writer = self.writer()?;
                 let done = self.books.move_log().map(drop);
                 return self.done(writer, false).and(done);

@@ -19,6 +19,7 @@ mod crowd;
 mod dead;
 mod denials;
 mod directory;
+mod disk;
 mod due;
 mod features;
 mod keeper;
@@ -27,6 +28,7 @@ mod layout;
 mod letters;
 mod licensed;
 mod life;
+mod line;
 mod locks;
 mod look;
 mod map;
@@ -61,16 +63,18 @@ use std::sync::{Arc, Weak};
 
 use self::books::Books;
 use self::cache::Cache;
+use self::disk::Disk;
 use self::due::Filed;
 use self::keeper::Keeper;
 use self::keys::Keys;
 use self::layout::Participant;
+use self::line::Line;
 use self::map::Map;
 use self::outbox::Attached;
 use self::processes::Processes;
 use self::visit::{Name, live};
 use self::waiters::Waiters;
-use self::writer::{Line, Writer};
+use self::writer::Writer;
 use super::due::Lateness;
 use super::slot::Place;
 use super::*;
@@ -123,7 +127,7 @@ pub struct SharedTable {
     keeper: Keeper,
     local: Local,
     line: Line,
-    syncing: Mutex<()>,
+    disk: Arc<Disk>,
     shutting: AtomicBool,
     closed: AtomicBool,
     weak: Weak<SharedTable>,

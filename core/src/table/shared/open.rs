@@ -12,10 +12,10 @@ use super::due::Filed;
 use super::keeper::Keeper;
 use super::keys::Keys;
 use super::layout::{APPLICATIONS, PARTICIPANTS};
+use super::line::Line;
 use super::map::Map;
 use super::processes::Processes;
 use super::visit::Held;
-use super::writer::Line;
 use super::{Local, SharedOptions, SharedTable};
 use crate::clock::{Clock, Millis, NEVER, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
@@ -143,7 +143,7 @@ impl SharedTable {
             keeper: Keeper::new(),
             local,
             line: Line::default(),
-            syncing: Mutex::new(()),
+            disk: Arc::default(),
             shutting: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             weak: weak.clone(),

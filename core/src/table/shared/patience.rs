@@ -13,6 +13,7 @@ const AGAIN: Duration = Duration::from_millis(250);
 
 thread_local! {
     static MOST: Cell<Duration> = const { Cell::new(CALL) };
+    static HOLDS_UP: Cell<bool> = const { Cell::new(false) };
 }
 
 /// This thread's patience.
@@ -20,23 +21,30 @@ pub(super) fn patience() -> Duration {
     MOST.get()
 }
 
+/// Whether this thread has the writer's word: what it waits for everybody who writes waits for.
+pub(super) fn holds_up() -> bool {
+    HOLDS_UP.get()
+}
+
 /// While it lives this thread has less patience.
 pub(super) struct Less {
-    before: Duration,
+    before: (Duration, bool),
     /// It stays on its thread.
     _here: std::marker::PhantomData<*const ()>,
 }
 
 impl Less {
     fn than(most: Duration) -> Self {
-        let before = MOST.get();
-        MOST.set(before.min(most));
+        let before = (MOST.get(), HOLDS_UP.get());
+        MOST.set(before.0.min(most));
         Self { before, _here: std::marker::PhantomData }
     }
 
     /// For what holds others up meanwhile.
     pub fn under_the_word() -> Self {
-        Self::than(UNDER_THE_WORD)
+        let less = Self::than(UNDER_THE_WORD);
+        HOLDS_UP.set(true);
+        less
     }
 
     /// For what is tried again by itself.
@@ -47,6 +55,8 @@ impl Less {
 
 impl Drop for Less {
     fn drop(&mut self) {
-        MOST.set(self.before);
+        let (most, holds_up) = self.before;
+        MOST.set(most);
+        HOLDS_UP.set(holds_up);
     }
 }

@@ -17,6 +17,7 @@ impl SharedTable {
             return 0;
         }
         self.stop_keeper();
+        self.stop_disk_thread();
         let mut finished = 0;
         let given_back = self.give_back(&mut finished);
         self.closed.store(true, Release);

@@ -2,88 +2,20 @@
 
 use std::cell::Cell;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use super::line::InLine;
 use super::patience::{Less, patience};
 use super::{SharedTable, books, open};
 use crate::clock::Millis;
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::Durability;
-use crate::sync::{Condvar, Mutex};
 use crate::table::Found;
 
 use super::visit::ok;
 
 /// How often the books are told the time.
 const TELL_TIME: Millis = 60_000;
-/// How often who waits behind another thread of this process looks whether anybody goes on.
-const LOOK: Duration = Duration::from_millis(20);
-
-/// The threads of this process that want to write, of which one at a time asks for the writer's word.
-#[derive(Default)]
-pub(super) struct Line {
-    state: Mutex<InLine>,
-    free: Condvar,
-    /// The last turn that was waited for, and since when it was seen.
-    seen: Mutex<Option<(u32, Instant)>>,
-}
-
-#[derive(Default)]
-struct InLine {
-    taken: bool,
-    waiting: usize,
-}
-
-impl Line {
-    /// Waits for its turn while somebody goes on; tells whether it came.
-    fn enter(&self, goes_on: &mut dyn FnMut() -> bool) -> bool {
-        let mut state = self.state.lock();
-        while state.taken {
-            state.waiting += 1;
-            let waited = self.free.wait_until(&mut state, Instant::now() + LOOK);
-            state.waiting -= 1;
-            if waited.timed_out() && state.taken && !goes_on() {
-                return false;
-            }
-        }
-        state.taken = true;
-        true
-    }
-
-    fn leave(&self) {
-        let wake = {
-            let mut state = self.state.lock();
-            state.taken = false;
-            state.waiting > 0
-        };
-        if wake {
-            self.free.notify_one();
-        }
-    }
-
-    /// For how long a turn has been seen.
-    fn stands(&self, turn: u32) -> Duration {
-        let now = Instant::now();
-        let mut seen = self.seen.lock();
-        match *seen {
-            Some((known, since)) if known == turn => now.duration_since(since),
-            _ => {
-                *seen = Some((turn, now));
-                Duration::ZERO
-            }
-        }
-    }
-}
-
-/// A place in the line, given up when it is dropped.
-struct Place<'a>(&'a Line);
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.leave();
-    }
-}
-
 /// Holds the writer's word: nobody else on this machine changes the books.
 pub(super) struct Writer<'a> {
     table: &'a SharedTable,
@@ -92,7 +24,7 @@ pub(super) struct Writer<'a> {
     /// The counters know all that was committed before.
     counted: Cell<bool>,
     _less: Less,
-    _place: Place<'a>,
+    _place: InLine<'a>,
 }
 
 impl Drop for Writer<'_> {
@@ -163,10 +95,7 @@ impl SharedTable {
             let owner = writing.word.owner();
             self.held_up("the books", owner, line.stands(writing.turn.load(Acquire)))
         };
-        if !line.enter(&mut goes_on) {
-            return Err(held_up());
-        }
-        let place = Place(line);
+        let Some(place) = line.enter(&mut goes_on) else { return Err(held_up()) };
         let taken = writing.word.lock_while(self.me, &|number| self.processes.alive(number), &mut goes_on);
         if taken.is_none() {
             return Err(held_up());
@@ -271,36 +200,5 @@ impl SharedTable {
 
     pub(super) fn durable(&self) -> bool {
         self.options.durability == Durability::Durable
-    }
-
-    /// Waits until all commits so far are on the disk, if that is wanted; many callers share one sync.
-    pub(super) fn sync(&self, wanted: bool) -> Result<()> {
-        let writing = &self.map.head().writing;
-        if !wanted {
-            if self.options.threads && writing.committed.load(Relaxed) > writing.synced.load(Relaxed) {
-                self.keeper_is_due();
-            }
-            return Ok(());
-        }
-        let until = writing.committed.load(Acquire);
-        if writing.synced.load(Acquire) >= until {
-            return Ok(());
-        }
-        let _one = self.syncing.lock();
-        if writing.synced.load(Acquire) >= until {
-            return Ok(());
-        }
-        let target = writing.committed.load(Acquire);
-        match self.books.sync() {
-            Ok(()) => {
-                writing.synced.fetch_max(target, AcqRel);
-                Ok(())
-            }
-            Err(error) => {
-                // What the kernel could not write once it does not tell again: nobody may trust it from here on.
-                self.map.head().poisoned.store(1, Relaxed);
-                Err(error)
-            }
-        }
     }
 }

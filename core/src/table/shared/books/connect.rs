@@ -11,6 +11,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
+use super::super::patience::holds_up;
 use super::belt::{self, FileId};
 use super::seal::SealKey;
 use super::wal::{self, Moved, Wal};
@@ -18,7 +19,7 @@ use super::{FILE, Pages, errors, gate, schema};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::{Condvar, Mutex};
 
-/// Connections that read at once.
+/// Connections that read at once, and one more for who has the writer's word.
 const READERS: usize = 4;
 /// Prepared statements kept by a connection.
 const STATEMENTS: usize = 128;
@@ -142,10 +143,11 @@ impl Desk {
         look(&self.pages(lent.connection.insert(connection)))
     }
 
-    /// An idle connection, or room for one more.
+    /// An idle connection, or room for one more. Who has the writer's word does not wait for those who take their time.
     fn lend(&self) -> Option<Connection> {
+        let most = READERS + usize::from(holds_up());
         let mut readers = self.readers.lock();
-        while readers.lent >= READERS {
+        while readers.lent >= most {
             readers.waiting += 1;
             self.back.wait(&mut readers);
             readers.waiting -= 1;
