@@ -1180,6 +1180,40 @@ typedef struct lses_usage {
    * Sessions evicted so far, for others or for one more of their user.
    */
   uint64_t evicted;
+  /**
+   * Units among those available that anybody may have: `available = free + reserved + break_glass`.
+   */
+  uint64_t free;
+  /**
+   * Units among those available that hard reservations set apart, and their members don't hold: nobody else may have them.
+   */
+  uint64_t reserved;
+  /**
+   * Units of soft reservations that their members don't hold: others may use them, until a member needs one.
+   */
+  uint64_t reserved_soft;
+  /**
+   * Units among those available that only administrators may have. Where a lowered capacity or an overdraft left less than
+   * is set apart, what there is counts as `reserved` first.
+   */
+  uint64_t break_glass;
+  /**
+   * Of the denials, those because no unit was free. By why they are counted since there is the pool; a store that was made
+   * by an earlier version has counted them in `denials` alone until this one opened it.
+   */
+  uint64_t denials_pool_exhausted;
+  /**
+   * Those because the holder, or the client of an anonymous session, had as many as it may.
+   */
+  uint64_t denials_holder_limit;
+  /**
+   * Those because the user is on the exclude list, or not on the include list.
+   */
+  uint64_t denials_excluded;
+  /**
+   * Those because what was free is reserved for others.
+   */
+  uint64_t denials_reserved;
 } lses_usage;
 
 /**
@@ -2445,8 +2479,9 @@ LSES_API lses_status lses_config_add_pool(struct lses_config *config, const stru
 
 /**
  * The use of a pool. `out_usage` takes the numbers, `out_json` (a buffer to free) all of it; either may be NULL:
- * `{"pool","capacity","in_use","available","lingering","overdrawn","excess","waiting","offered","high_water","high_water_at",
- * "denials","evicted","holders":
+ * `{"pool","capacity","in_use","available","free","reserved","reserved_soft","break_glass","lingering","overdrawn","excess",
+ * "waiting","offered","high_water","high_water_at","denials","denials_by_reason":{"pool_exhausted","holder_limit","excluded",
+ * "reserved"},"evicted","holders":
  * [{"holder","kind" ("user"; "session", one that is its own holder; "lingering", one whose units all linger; "mixed", one
  * some of whose units linger),"connections","units","active_ms","lingering","release_ms" (null if none lingers)}]}`.
  *
@@ -3701,7 +3736,7 @@ LSES_API lses_status lses_request_logout_async(struct lses_request *request, int
 #define LSES_RECEIPT_INIT { sizeof(lses_receipt), 0, 0, 0, LSES_UNSET, LSES_UNSET, LSES_UNSET, 0, 0 }
 #define LSES_PROGRESS_INIT { sizeof(lses_progress), 0, 0, 0, 0 }
 #define LSES_CLOSE_REPORT_INIT { sizeof(lses_close_report), 0, 0, 0, 0, 0, 0 }
-#define LSES_USAGE_INIT { sizeof(lses_usage), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define LSES_USAGE_INIT { sizeof(lses_usage), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 #define LSES_STATS_INIT \
   { sizeof(lses_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
     { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }, 0 }

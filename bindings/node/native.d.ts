@@ -783,6 +783,10 @@ export interface Usage {
   capacity: number
   inUse: number
   available: number
+  free: number
+  reserved: number
+  reservedSoft: number
+  breakGlass: number
   lingering: number
   overdrawn: number
   excess: number
@@ -791,6 +795,7 @@ export interface Usage {
   highWater: number
   highWaterAt: number
   denials: number
+  denialsByReason: Record<string, number>
   evicted: number
   holders: Array<HolderUsage>
 }

@@ -55,7 +55,7 @@ pub use event::{
     Place, PoolState, Reply, ReplyWatch, ThreadHooks, Verdict,
 };
 pub use id::{SessionId, Token};
-pub use license::{Accounts, Audit, AuditKind, AuditRecord, AuditWhy, HolderUsage, Usage, Waiter};
+pub use license::{Accounts, Audit, AuditKind, AuditRecord, AuditWhy, Denials, HolderUsage, Usage, Waiter};
 pub use manager::{Manager, Then};
 pub use reason::{
     ApplicationTimeout, AtSessionLimit, DenyReason, EndLevel, EndReason, EventKind, Evict, LazyUntil, LicenseClass,

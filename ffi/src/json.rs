@@ -9,7 +9,7 @@ pub(crate) fn text(value: &Value) -> String {
     to_json(value)
 }
 
-pub(crate) fn map<const N: usize>(entries: [(&str, Value); N]) -> Value {
+pub(crate) fn map<'k>(entries: impl IntoIterator<Item = (&'k str, Value)>) -> Value {
     Value::Map(entries.into_iter().map(|(key, value)| (key.to_string(), value)).collect())
 }
 

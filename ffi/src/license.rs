@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use libsession_core::config::{Overdraft, Pool, Reservation, TradeFailure};
 use libsession_core::license::{Audit, AuditRecord, HolderUsage, Usage};
-use libsession_core::{AtSessionLimit, Error, Evict, Result, UnitRule};
+use libsession_core::{AtSessionLimit, DenyReason, Error, Evict, Result, UnitRule};
 
 use crate::bytes::{LSES_UNSET, Out, Sized32, SizedOut, lses_buf, lses_str, member, ms, optional_member, read, text};
 use crate::config::{choice, lses_config, optional_count, texts as text_list};
@@ -306,6 +306,24 @@ pub struct lses_usage {
     pub offered: u64,
     /// Sessions evicted so far, for others or for one more of their user.
     pub evicted: u64,
+    /// Units among those available that anybody may have: `available = free + reserved + break_glass`.
+    pub free: u64,
+    /// Units among those available that hard reservations set apart, and their members don't hold: nobody else may have them.
+    pub reserved: u64,
+    /// Units of soft reservations that their members don't hold: others may use them, until a member needs one.
+    pub reserved_soft: u64,
+    /// Units among those available that only administrators may have. Where a lowered capacity or an overdraft left less than
+    /// is set apart, what there is counts as `reserved` first.
+    pub break_glass: u64,
+    /// Of the denials, those because no unit was free. By why they are counted since there is the pool; a store that was made
+    /// by an earlier version has counted them in `denials` alone until this one opened it.
+    pub denials_pool_exhausted: u64,
+    /// Those because the holder, or the client of an anonymous session, had as many as it may.
+    pub denials_holder_limit: u64,
+    /// Those because the user is on the exclude list, or not on the include list.
+    pub denials_excluded: u64,
+    /// Those because what was free is reserved for others.
+    pub denials_reserved: u64,
 }
 
 // SAFETY: repr(C), words only.
@@ -329,13 +347,22 @@ unsafe impl Sized32 for lses_usage {
             waiting: 0,
             offered: 0,
             evicted: 0,
+            free: 0,
+            reserved: 0,
+            reserved_soft: 0,
+            break_glass: 0,
+            denials_pool_exhausted: 0,
+            denials_holder_limit: 0,
+            denials_excluded: 0,
+            denials_reserved: 0,
         }
     }
 }
 
 /// The use of a pool. `out_usage` takes the numbers, `out_json` (a buffer to free) all of it; either may be NULL:
-/// `{"pool","capacity","in_use","available","lingering","overdrawn","excess","waiting","offered","high_water","high_water_at",
-/// "denials","evicted","holders":
+/// `{"pool","capacity","in_use","available","free","reserved","reserved_soft","break_glass","lingering","overdrawn","excess",
+/// "waiting","offered","high_water","high_water_at","denials","denials_by_reason":{"pool_exhausted","holder_limit","excluded",
+/// "reserved"},"evicted","holders":
 /// [{"holder","kind" ("user"; "session", one that is its own holder; "lingering", one whose units all linger; "mixed", one
 /// some of whose units linger),"connections","units","active_ms","lingering","release_ms" (null if none lingers)}]}`.
 ///
@@ -372,6 +399,14 @@ pub unsafe extern "C" fn lses_manager_usage(
             waiting: usage.waiting,
             offered: usage.offered,
             evicted: usage.evicted,
+            free: usage.free,
+            reserved: usage.reserved,
+            reserved_soft: usage.reserved_soft,
+            break_glass: usage.break_glass,
+            denials_pool_exhausted: usage.denials_by_reason.of(DenyReason::PoolExhausted),
+            denials_holder_limit: usage.denials_by_reason.of(DenyReason::HolderLimit),
+            denials_excluded: usage.denials_by_reason.of(DenyReason::Excluded),
+            denials_reserved: usage.denials_by_reason.of(DenyReason::Reserved),
         });
         Ok(())
     })
@@ -427,6 +462,10 @@ fn usage_json(usage: &Usage) -> json::Value {
         ("capacity", uint(usage.capacity)),
         ("in_use", uint(usage.in_use)),
         ("available", uint(usage.available)),
+        ("free", uint(usage.free)),
+        ("reserved", uint(usage.reserved)),
+        ("reserved_soft", uint(usage.reserved_soft)),
+        ("break_glass", uint(usage.break_glass)),
         ("lingering", uint(usage.lingering)),
         ("overdrawn", uint(usage.overdrawn)),
         ("excess", uint(usage.excess)),
@@ -435,6 +474,10 @@ fn usage_json(usage: &Usage) -> json::Value {
         ("high_water", uint(usage.high_water)),
         ("high_water_at", int(usage.high_water_at)),
         ("denials", uint(usage.denials)),
+        (
+            "denials_by_reason",
+            map(usage.denials_by_reason.iter().map(|(reason, denials)| (reason.name(), uint(denials)))),
+        ),
         ("evicted", uint(usage.evicted)),
         ("holders", list(holders)),
     ])

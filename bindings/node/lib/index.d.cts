@@ -593,7 +593,19 @@ export interface Usage {
   pool: string
   capacity: number
   inUse: number
+  /** `capacity - inUse`. */
   available: number
+  /** Units among those available that anybody may have: `available = free + reserved + breakGlass`. */
+  free: number
+  /** Units among those available that hard reservations set apart, and their members don't hold: nobody else may have them. */
+  reserved: number
+  /** Units of soft reservations that their members don't hold: others may use them, until a member needs one. */
+  reservedSoft: number
+  /**
+   * Units among those available that only administrators may have. Where a lowered capacity or an overdraft left less than
+   * is set apart, what there is counts as `reserved` first.
+   */
+  breakGlass: number
   /** Units among those in use that no session needs any more: they linger, or are held for their minimal time. */
   lingering: number
   /** Units in use beyond the capacity that were given as overdraft. */
@@ -606,7 +618,13 @@ export interface Usage {
   offered: number
   highWater: number
   highWaterAt: number
+  /** Sessions refused so far. */
   denials: number
+  /**
+   * The same by why, since there is the pool: on a shared store in all processes together. A store that was made by an earlier
+   * version has counted them in `denials` alone until this one opened it.
+   */
+  denialsByReason: Record<DenyReason, number>
   /** Sessions evicted so far, for others or for one more of their user. */
   evicted: number
   holders: HolderUsage[]

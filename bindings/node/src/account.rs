@@ -135,6 +135,10 @@ pub struct Usage {
     pub capacity: f64,
     pub in_use: f64,
     pub available: f64,
+    pub free: f64,
+    pub reserved: f64,
+    pub reserved_soft: f64,
+    pub break_glass: f64,
     pub lingering: f64,
     pub overdrawn: f64,
     pub excess: f64,
@@ -143,6 +147,7 @@ pub struct Usage {
     pub high_water: f64,
     pub high_water_at: f64,
     pub denials: f64,
+    pub denials_by_reason: std::collections::HashMap<String, f64>,
     pub evicted: f64,
     pub holders: Vec<HolderUsage>,
 }
@@ -190,6 +195,10 @@ impl From<license::Usage> for Usage {
             capacity: usage.capacity as f64,
             in_use: usage.in_use as f64,
             available: usage.available as f64,
+            free: usage.free as f64,
+            reserved: usage.reserved as f64,
+            reserved_soft: usage.reserved_soft as f64,
+            break_glass: usage.break_glass as f64,
             lingering: usage.lingering as f64,
             overdrawn: usage.overdrawn as f64,
             excess: usage.excess as f64,
@@ -198,6 +207,11 @@ impl From<license::Usage> for Usage {
             high_water: usage.high_water as f64,
             high_water_at: usage.high_water_at as f64,
             denials: usage.denials as f64,
+            denials_by_reason: usage
+                .denials_by_reason
+                .iter()
+                .map(|(reason, count)| (reason.name().into(), count as f64))
+                .collect(),
             evicted: usage.evicted as f64,
             holders: usage.holders.into_iter().map(Into::into).collect(),
         }

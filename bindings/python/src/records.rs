@@ -270,11 +270,19 @@ pub fn stats<'py>(py: Python<'py>, stats: &Stats) -> PyResult<Bound<'py, PyAny>>
 
 /// The use of a pool.
 pub fn usage<'py>(py: Python<'py>, usage: &Usage) -> PyResult<Bound<'py, PyAny>> {
+    let by_reason = PyDict::new(py);
+    for (reason, denials) in usage.denials_by_reason.iter() {
+        by_reason.set_item(reason.name(), denials)?;
+    }
     record!(py, "Usage" {
         pool: &*usage.pool,
         capacity: usage.capacity,
         in_use: usage.in_use,
         available: usage.available,
+        free: usage.free,
+        reserved: usage.reserved,
+        reserved_soft: usage.reserved_soft,
+        break_glass: usage.break_glass,
         lingering: usage.lingering,
         overdrawn: usage.overdrawn,
         excess: usage.excess,
@@ -283,6 +291,7 @@ pub fn usage<'py>(py: Python<'py>, usage: &Usage) -> PyResult<Bound<'py, PyAny>>
         high_water: usage.high_water,
         high_water_at: instant(py, usage.high_water_at)?,
         denials: usage.denials,
+        denials_by_reason: by_reason,
         evicted: usage.evicted,
         holders: tuple(py, &usage.holders, |holder| holder_usage(py, holder))?,
     })

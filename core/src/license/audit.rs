@@ -201,6 +201,32 @@ impl Accounts {
     }
 }
 
+/// Sessions that a pool refused since there is one, by why: on the shared table in all processes together.
+///
+/// A store that was made by an earlier version has counted all of them together until it was opened by this one: those are
+/// in the sum ([`Usage::denials`]) alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Denials([u64; DenyReason::ALL.len()]);
+
+impl Denials {
+    /// How many for one reason.
+    pub fn of(&self, reason: DenyReason) -> u64 {
+        DenyReason::ALL.iter().position(|known| *known == reason).map_or(0, |at| self.0[at])
+    }
+
+    /// Each reason with how many; those with none, too.
+    pub fn iter(&self) -> impl Iterator<Item = (DenyReason, u64)> {
+        DenyReason::ALL.iter().copied().zip(self.0)
+    }
+
+    /// Counts so many more.
+    pub(crate) fn add(&mut self, reason: DenyReason, more: u64) {
+        if let Some(at) = DenyReason::ALL.iter().position(|known| *known == reason) {
+            self.0[at] = self.0[at].saturating_add(more);
+        }
+    }
+}
+
 /// The use of one pool at one instant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Usage {
@@ -212,6 +238,15 @@ pub struct Usage {
     pub in_use: u64,
     /// `capacity - in_use`.
     pub available: u64,
+    /// Units among those available that anybody may have: `available = free + reserved + break_glass`.
+    pub free: u64,
+    /// Units among those available that hard reservations set apart, and their members don't hold: nobody else may have them.
+    pub reserved: u64,
+    /// Units of soft reservations that their members don't hold: others may use them, until a member needs one.
+    pub reserved_soft: u64,
+    /// Units among those available that only administrators may have. Where a lowered capacity or an overdraft left less than
+    /// is set apart, what there is counts as `reserved` first.
+    pub break_glass: u64,
     /// Units among those in use that no session needs any more: they linger, or are held for their minimal time.
     pub lingering: u64,
     /// Units in use beyond the capacity that were given as overdraft.
@@ -228,6 +263,8 @@ pub struct Usage {
     pub high_water_at: i64,
     /// Sessions refused so far.
     pub denials: u64,
+    /// The same by why.
+    pub denials_by_reason: Denials,
     /// Sessions evicted so far, for others or for one more of their user.
     pub evicted: u64,
     /// Per holder, by name.

@@ -303,6 +303,8 @@ pub(crate) trait Ledger {
     fn first_lapse(&mut self) -> Result<Option<(Millis, u64)>, Self::Error>;
     /// Tells a waiter that its turn has come, once the step is done.
     fn call(&mut self, waiter: &Waiter) -> Result<(), Self::Error>;
+    /// Counts a session that was refused, by why.
+    fn count_denial(&mut self, reason: DenyReason) -> Result<(), Self::Error>;
     /// Keeps a record as the last; not called for a pool that keeps none.
     fn record(&mut self, entry: &AuditEntry<'_>) -> Result<(), Self::Error>;
     /// The level changed, with so many units in use: to be told.

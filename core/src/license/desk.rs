@@ -201,6 +201,7 @@ impl Desk<'_> {
     pub fn deny<L: Ledger>(&self, ledger: &mut L, reason: DenyReason) -> Result<Verdict, L::Error> {
         let totals = ledger.totals();
         totals.denials = totals.denials.saturating_add(1);
+        ledger.count_denial(reason)?;
         self.settle(ledger, AuditKind::Denial, Some(reason), AuditWhy::Nothing)?;
         Ok(Err(reason))
     }

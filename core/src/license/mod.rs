@@ -26,4 +26,4 @@ mod tests;
 mod tidy;
 pub(crate) mod waiter;
 
-pub use audit::{Accounts, Audit, AuditKind, AuditRecord, AuditWhy, HolderUsage, Usage, Waiter};
+pub use audit::{Accounts, Audit, AuditKind, AuditRecord, AuditWhy, Denials, HolderUsage, Usage, Waiter};

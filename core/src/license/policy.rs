@@ -95,20 +95,44 @@ pub(super) fn room(pool: &PoolDefinition, totals: &Totals, limit: u64, rank: Ran
     if pool.reservations.is_empty() && pool.break_glass == 0 {
         return Room { free, common: free, own: 0, unused: 0 };
     }
-    let used = |seat: usize| totals.reserved.get(seat - 1).copied().unwrap_or(0);
-    let glass = pool.break_glass.saturating_sub(used(usize::from(BREAK_GLASS)));
-    let mut apart = glass;
-    let (mut own, mut unused) = if rank == Rank::Administrator { (glass, glass) } else { (0, 0) };
+    let Apart { hard, break_glass, .. } = apart(pool, totals);
+    let (own, unused) = match rank {
+        Rank::Administrator => (break_glass, break_glass),
+        Rank::Reserved(position) => pool.reservations.get(usize::from(position)).map_or((0, 0), |reservation| {
+            let left = unused(reservation.units, totals, usize::from(seat(rank)));
+            (if reservation.hard { left } else { 0 }, left)
+        }),
+        Rank::Ordinary | Rank::Excluded => (0, 0),
+    };
+    Room { free, common: free.saturating_sub(hard.saturating_add(break_glass)), own, unused }
+}
+
+/// Units set apart that those don't hold for whom they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Apart {
+    /// Those of hard reservations.
+    pub hard: u64,
+    /// Those of soft ones.
+    pub soft: u64,
+    /// Those for administrators.
+    pub break_glass: u64,
+}
+
+/// Those of so many units of a seat that are not held by whom it is for.
+fn unused(units: u64, totals: &Totals, seat: usize) -> u64 {
+    let used = seat.checked_sub(1).and_then(|at| totals.reserved.get(at)).copied();
+    units.saturating_sub(used.unwrap_or(0))
+}
+
+/// What is set apart and not used, whether there are so many units or not.
+pub(super) fn apart(pool: &PoolDefinition, totals: &Totals) -> Apart {
+    let break_glass = unused(pool.break_glass, totals, usize::from(BREAK_GLASS));
+    let mut apart = Apart { break_glass, ..Apart::default() };
     for (position, reservation) in pool.reservations.iter().enumerate() {
-        let left = reservation.units.saturating_sub(used(position + 1));
-        if reservation.hard {
-            apart = apart.saturating_add(left);
-        }
-        if matches!(rank, Rank::Reserved(own) if usize::from(own) == position) {
-            (own, unused) = (if reservation.hard { left } else { 0 }, left);
-        }
+        let sum = if reservation.hard { &mut apart.hard } else { &mut apart.soft };
+        *sum = sum.saturating_add(unused(reservation.units, totals, position + 1));
     }
-    Room { free, common: free.saturating_sub(apart), own, unused }
+    apart
 }
 
 /// Whose sessions may be ended for a rank that finds too little room, and why they would be.

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::audit::{HolderUsage, Usage};
+use super::audit::{Denials, HolderUsage, Usage};
 use super::books::{Orphan, Totals, UserHolder};
 use super::ledger::OWN;
-use super::rules;
 use super::waiter::Waiter;
+use super::{policy, rules};
 use crate::clock::Millis;
 use crate::id::SessionId;
 use crate::table::{At, Charge, Holder, PoolDefinition, Taken};
@@ -55,7 +55,7 @@ pub(crate) fn holder_name(session: SessionId, holder: &Holder) -> Arc<str> {
 pub(crate) fn usage(
     pool: &PoolDefinition,
     at: At,
-    totals: &Totals,
+    (totals, denials): (&Totals, Denials),
     users: impl Iterator<Item = (Arc<str>, UserHolder)>,
     orphans: impl Iterator<Item = Orphan>,
     sessions: impl IntoIterator<Item = Charged>,
@@ -104,11 +104,17 @@ pub(crate) fn usage(
     }
     let mut holders = holders.all;
     holders.sort_by(|a, b| (a.kind, &a.holder).cmp(&(b.kind, &b.holder)));
+    let available = pool.capacity.saturating_sub(totals.in_use);
+    let apart = policy::apart(pool, totals);
     Usage {
         pool: pool.name.clone(),
         capacity: pool.capacity,
         in_use: totals.in_use,
-        available: pool.capacity.saturating_sub(totals.in_use),
+        available,
+        free: available.saturating_sub(apart.hard.saturating_add(apart.break_glass)),
+        reserved: apart.hard.min(available),
+        reserved_soft: apart.soft,
+        break_glass: apart.break_glass.min(available.saturating_sub(apart.hard)),
         lingering: totals.lingering,
         overdrawn: totals.in_use.saturating_sub(pool.capacity).saturating_sub(totals.excess),
         excess: totals.excess,
@@ -117,6 +123,7 @@ pub(crate) fn usage(
         high_water: totals.high_water,
         high_water_at: totals.high_water_at,
         denials: totals.denials,
+        denials_by_reason: denials,
         evicted: totals.evicted,
         holders,
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use super::audit::{AuditKind, AuditWhy};
+use super::audit::{AuditKind, AuditWhy, Denials};
 use super::books::{AuditEntry, Ledger, Lingering, Mark, Orphan, Totals, UserHolder};
 use super::crowd::{Candidates, Crowd, Going, Standing, Victims};
 use super::ledger::Verdict;
@@ -37,6 +37,7 @@ pub(crate) struct State {
     pub(super) ripe: Option<Millis>,
     /// Numbers of those so far: they are free in the order in which they began to linger.
     orphaned: u64,
+    pub(super) denials: Denials,
     pub(super) records: Ring<Record>,
     pub(super) levels: Vec<(PoolLevel, u64)>,
     pub(super) marks: Vec<Mark>,
@@ -282,6 +283,11 @@ impl Ledger for State {
 
     fn call(&mut self, waiter: &Waiter) -> Result<(), Infallible> {
         self.line.call(waiter.turn.seq);
+        Ok(())
+    }
+
+    fn count_denial(&mut self, reason: DenyReason) -> Result<(), Infallible> {
+        self.denials.add(reason, 1);
         Ok(())
     }
 

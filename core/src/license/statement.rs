@@ -113,7 +113,7 @@ impl Account {
             charged.extend(new.filter_map(|(session, now)| Some(Charged::license(session, now?, at.now.ms))));
             let users = books.users.iter().map(|(user, holder)| (user.clone(), *holder));
             let orphans = books.orphans.values().copied();
-            recount::usage(&defined.rules, at, &books.totals, users, orphans, charged)
+            recount::usage(&defined.rules, at, (&books.totals, books.denials), users, orphans, charged)
         })
     }
 

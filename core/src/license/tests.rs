@@ -13,14 +13,14 @@ mod waiting;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::audit::{AuditKind, AuditWhy};
+use super::audit::{AuditKind, AuditWhy, Denials};
 use super::books::{AuditEntry, Ledger, Lingering, Orphan, Totals, UserHolder};
 use super::crowd::Victims;
 use super::ledger::{self, Demand, Verdict, expire, give_back, release, wanted};
 use super::line::Line;
 use super::policy::{Rank, Reserved};
 use super::queue;
-use super::recount::{recount, recount_clients};
+use super::recount::{recount, recount_clients, usage};
 use super::redefine::{Redefinition, Seats, redefine};
 use super::rules::PoolRule;
 use super::waiter::{Awaits, Lane, Waiter};
@@ -40,6 +40,7 @@ struct Books {
     users: HashMap<Arc<str>, UserHolder>,
     orphans: BTreeSet<(Millis, SessionId, bool)>,
     clients: HashMap<Arc<str>, u64>,
+    denials: Denials,
     records: Vec<(AuditKind, u64, u64, Option<DenyReason>)>,
     whys: Vec<AuditWhy>,
     levels: Vec<(PoolLevel, u64)>,
@@ -158,6 +159,12 @@ impl Ledger for Books {
 
     fn call(&mut self, waiter: &Waiter) -> Result<(), Self::Error> {
         self.call_books().map(|()| self.called.push(waiter.turn.seq))
+    }
+
+    fn count_denial(&mut self, reason: DenyReason) -> Result<(), Self::Error> {
+        self.call_books()?;
+        self.denials.add(reason, 1);
+        Ok(())
     }
 
     fn record(&mut self, entry: &AuditEntry<'_>) -> Result<(), Self::Error> {

@@ -1,5 +1,6 @@
 //! What is looked at after every step.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use libsession_core::*;
@@ -51,10 +52,15 @@ impl Play {
             usage.holders
         );
         let beyond = in_use.saturating_sub(of.rules.capacity);
+        let told = [usage.free, usage.reserved, usage.break_glass, usage.reserved_soft];
+        assert_eq!(told, self.model.parts(pool), "free, reserved, behind glass, reserved softly of pool{pool}");
+        let told = usage.denials_by_reason.iter().filter(|(_, denials)| *denials > 0);
+        let told: BTreeMap<_, _> = told.map(|(reason, denials)| (reason.name(), denials)).collect();
+        assert_eq!(told, of.denials, "denials of pool{pool} by why");
         let told = (usage.excess, usage.overdrawn, usage.denials, usage.evicted, usage.high_water);
         assert_eq!(
             told,
-            (of.excess, beyond - of.excess, of.denials, of.evicted, of.high_water),
+            (of.excess, beyond - of.excess, of.denials.values().sum(), of.evicted, of.high_water),
             "excess, overdrawn, denials, evicted, high water of pool{pool}"
         );
     }

@@ -394,6 +394,8 @@ static void pools_have_policies(void) {
   lses_usage usage = LSES_USAGE_INIT;
   OK(lses_manager_usage(manager, "users", LSES_NTS, &usage, NULL));
   CHECK(usage.in_use == 1 && usage.lingering == 1 && usage.overdrawn == 0);
+  CHECK(usage.free + usage.reserved + usage.break_glass == usage.available);
+  CHECK(usage.denials_reserved == 1 && usage.denials_reserved + usage.denials_pool_exhausted == usage.denials);
   OK(lses_clock_advance(clock, 1000, NULL));
   OK(lses_manager_usage(manager, "users", LSES_NTS, &usage, NULL));
   CHECK(usage.in_use == 0 && usage.lingering == 0);

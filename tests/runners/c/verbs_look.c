@@ -181,6 +181,16 @@ static answer check(void) {
 }
 
 static char *usage_field(const json *usage, const char *field) {
+  if (strcmp(field, "denials_by_reason") == 0) {
+    json *of = member(usage, field);
+    texts counted = {0};
+    static const char *const reasons[] = {"excluded", "holder_limit", "pool_exhausted", "reserved"};
+    for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++) {
+      const char *count = raw_member(of, reasons[i], "?");
+      if (strcmp(count, "0") != 0) add(&counted, format("%s:%s", reasons[i], count));
+    }
+    return joined(&counted, ",", "none");
+  }
   if (IS("release_ms")) {
     json *list = member(usage, "holders");
     texts left = {0};

@@ -108,6 +108,8 @@ function usage(world, words) {
     switch (name) {
       case 'capacity':
       case 'available':
+      case 'free':
+      case 'reserved':
       case 'denials':
       case 'evicted':
       case 'lingering':
@@ -125,6 +127,14 @@ function usage(world, words) {
         return used.inUse
       case 'high_water':
         return used.highWater
+      case 'reserved_soft':
+        return used.reservedSoft
+      case 'break_glass':
+        return used.breakGlass
+      case 'denials_by_reason': {
+        const counted = Object.entries(used.denialsByReason).filter(([, count]) => count > 0)
+        return list(counted.map(([reason, count]) => `${reason}:${count}`).sort())
+      }
       case 'holders':
         return list(used.holders.map((one) => holder(world, one)).sort((a, b) => (a < b ? -1 : 1)))
       default:

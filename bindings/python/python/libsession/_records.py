@@ -300,6 +300,16 @@ class Usage:
     capacity: int
     in_use: int
     available: int
+    """`capacity - in_use`."""
+    free: int
+    """Units among those available that anybody may have: `available = free + reserved + break_glass`."""
+    reserved: int
+    """Units among those available that hard reservations set apart, and their members don't hold: nobody else may have them."""
+    reserved_soft: int
+    """Units of soft reservations that their members don't hold: others may use them, until a member needs one."""
+    break_glass: int
+    """Units among those available that only administrators may have. Where a lowered capacity or an overdraft left less than
+    is set apart, what there is counts as `reserved` first."""
     lingering: int
     """Units among those in use that no session needs any more: they linger, or are held for their minimal time."""
     overdrawn: int
@@ -313,6 +323,10 @@ class Usage:
     high_water: int
     high_water_at: datetime
     denials: int
+    """Sessions refused so far."""
+    denials_by_reason: dict[str, int]
+    """The same by why (`DenyReason`), since there is the pool: on a shared store in all processes together. A store that was
+    made by an earlier version has counted them in `denials` alone until this one opened it."""
     evicted: int
     """Sessions evicted so far, for others or for one more of their user."""
     holders: tuple[HolderUsage, ...]

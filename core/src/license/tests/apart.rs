@@ -23,7 +23,9 @@ fn reserved_units_are_for_their_own_and_the_glass_is_broken_last() {
     let hard = vec![Reserved { units: 1, hard: true }, Reserved { units: 1, hard: false }];
     let mut till = Till::new(PoolDefinition { reservations: hard, break_glass: 1, ..PoolDefinition::plain("main", 4) });
     // Four units: one apart for the first reservation, one behind glass, two for all.
+    assert_eq!(till.parts(), [2, 1, 1, 1]);
     assert_eq!((till.take(0, 1, "a"), till.take(0, 2, "b")), (Ok(()), Ok(())));
+    assert_eq!(till.parts(), [0, 1, 1, 1]);
     assert_eq!(till.take(0, 3, "c"), APART);
     assert_eq!(till.take_as(0, 3, "c", Rank::Reserved(1)), APART);
     assert_eq!(till.take_as(0, 4, "d", Rank::Reserved(0)), Ok(()));
@@ -31,14 +33,36 @@ fn reserved_units_are_for_their_own_and_the_glass_is_broken_last() {
     assert_eq!(till.take_as(0, 5, "e", Rank::Reserved(0)), APART);
     assert_eq!(till.take_as(0, 6, "root", Rank::Administrator), Ok(()));
     assert_eq!(till.last(), (AuditKind::Grant, AuditWhy::BreakGlass, 4));
+    assert_eq!(till.parts(), [0, 0, 1, 0]);
     assert_eq!(till.take_as(0, 7, "toor", Rank::Administrator), FULL);
     assert_eq!(till.take_as(0, 8, "x", Rank::Excluded), Err(DenyReason::Excluded));
     till.give(1, 4, "d");
     assert_eq!(till.take(1, 9, "f"), APART, "what came back is reserved again");
     till.give(2, 1, "a");
     assert_eq!(till.take_as(2, 9, "f", Rank::Reserved(1)), Ok(()));
+    assert_eq!(till.parts(), [0, 1, 0, 0]);
     till.give(3, 6, "root");
     assert_eq!(till.take(3, 10, "g"), APART);
+    let count = |reason| till.books.denials.of(reason);
+    let reasons = [DenyReason::PoolExhausted, DenyReason::HolderLimit, DenyReason::Excluded, DenyReason::Reserved];
+    assert_eq!(reasons.map(count), [1, 0, 1, 5]);
+}
+
+#[test]
+fn what_is_set_apart_is_told_as_far_as_there_is_any() {
+    let hard = vec![Reserved { units: 3, hard: true }];
+    let mut till = Till::new(PoolDefinition { reservations: hard, break_glass: 2, ..PoolDefinition::plain("main", 8) });
+    till.members.truncate(1);
+    for (number, user) in [(1, "a"), (2, "b"), (3, "c")] {
+        assert_eq!(till.take(0, number, user), Ok(()));
+    }
+    assert_eq!(till.parts(), [0, 3, 0, 2]);
+    let lowered = |capacity| PoolDefinition { capacity, ..till.pool.clone() };
+    let (seven, five) = (lowered(7), lowered(5));
+    assert_eq!(till.define(1, seven, &["ann"]), Ok(()));
+    assert_eq!(till.parts(), [0, 3, 0, 1]);
+    assert_eq!(till.define(2, five, &["ann"]), Ok(()));
+    assert_eq!(till.parts(), [0, 2, 0, 0]);
 }
 
 #[test]

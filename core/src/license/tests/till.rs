@@ -53,6 +53,8 @@ impl Till {
 
     pub fn holds(&self) {
         let totals = &self.books.totals;
+        let by_reason: u64 = self.books.denials.iter().map(|(_, denials)| denials).sum();
+        assert_eq!(by_reason, totals.denials);
         let users = self.books.users.values();
         let held: u64 = users.clone().map(|held| held.units).sum();
         let lingering: u64 = users.clone().map(|held| held.lingering).sum();
@@ -75,6 +77,16 @@ impl Till {
         if self.pool.overdraft == 0 && !self.overdrew {
             assert_eq!(totals.excess, totals.in_use.saturating_sub(self.pool.capacity), "{totals:?}");
         }
+    }
+
+    /// What is free, reserved, reserved softly, and behind glass.
+    pub fn parts(&self) -> [u64; 4] {
+        let books = &self.books;
+        let users = books.users.iter().map(|(user, holder)| (user.clone(), *holder));
+        let orphans = books.orphans.iter().map(|&(until, session, anonymous)| Orphan { session, anonymous, until });
+        let usage = usage(&self.pool, at(0), (&books.totals, books.denials), users, orphans, Vec::new());
+        assert_eq!(usage.available, usage.free + usage.reserved + usage.break_glass, "{usage:?}");
+        [usage.free, usage.reserved, usage.reserved_soft, usage.break_glass]
     }
 
     pub fn take_as(&mut self, ms: Millis, number: u8, user: &str, rank: Rank) -> Verdict {

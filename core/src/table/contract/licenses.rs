@@ -22,6 +22,8 @@ pub(super) const PROMISES: &[Promise] = &[
         ensure!(desk.table.count() == 3, "the refused one is counted");
         let usage = ok(desk.table.usage(at(0), SINGLE))?;
         ensure!(usage.in_use == 3 && usage.available == 0 && usage.denials == 1, "the usage is {usage:?}");
+        let full = usage.denials_by_reason.of(DenyReason::PoolExhausted);
+        ensure!(full == 1 && usage.denials_by_reason.iter().map(|(_, denials)| denials).sum::<u64>() == 1, "{usage:?}");
         ensure!(usage.holders.len() == held.len(), "{} holders", usage.holders.len());
         desk.sound(0)
     }),

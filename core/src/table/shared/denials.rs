@@ -22,7 +22,7 @@ use crate::license::ledger::{self, Demand};
 use crate::license::policy::Rank;
 use crate::license::redefine::Seats;
 use crate::license::waiter::{Awaits, Lane, Waiter};
-use crate::license::{AuditKind, AuditWhy};
+use crate::license::{self, AuditKind, AuditWhy};
 use crate::reason::DenyReason;
 use crate::table::slot::{FREE, Place, State};
 use crate::table::*;
@@ -115,10 +115,13 @@ pub(super) struct Waiting<'a> {
 }
 
 impl Waiting<'_> {
-    /// How many there are of a pool.
-    pub fn of(&self, pool: u32) -> u64 {
-        let entries = self.numbers.clone().map(|number| &self.denials.ring[number as usize % DENIALS]);
-        entries.filter(|entry| entry.pool.load(Relaxed) == pool).count() as u64
+    /// Counts those of a pool, too: all, and by why.
+    pub fn count(&self, pool: u32, totals: &mut Totals, by_reason: &mut license::Denials) {
+        let those = self.numbers.clone().map(|number| self.denials.get(number));
+        for denied in those.filter(|denied| denied.pool == pool) {
+            totals.denials = totals.denials.saturating_add(1);
+            by_reason.add(denied.reason, 1);
+        }
     }
 }
 
@@ -249,6 +252,11 @@ impl Ledger for Glimpse {
     }
 
     fn keep_totals(&mut self) -> Result<(), More> {
+        Ok(())
+    }
+
+    /// It is counted as it is taken along.
+    fn count_denial(&mut self, _: DenyReason) -> Result<(), More> {
         Ok(())
     }
 

@@ -187,14 +187,15 @@ impl SharedTable {
     }
 
     pub(super) fn pool_usage(&self, at: At, pool: u32) -> Result<Usage> {
-        let (totals, defined, holders, orphans, rows) = self.with_denials(|pages, waiting| {
+        let (totals, denials, defined, holders, orphans, rows) = self.with_denials(|pages, waiting| {
             let mut totals = pages.pool(pool)?;
-            totals.denials = totals.denials.saturating_add(waiting.of(pool));
+            let mut denials = pages.denials(pool)?;
+            waiting.count(pool, &mut totals, &mut denials);
             let defined = self.defined(pages, pool, totals.revision)?;
-            Ok((totals, defined, pages.holders(pool)?, pages.orphans(pool)?, pages.charged(pool)?))
+            Ok((totals, denials, defined, pages.holders(pool)?, pages.orphans(pool)?, pages.charged(pool)?))
         })?;
         let (holders, orphans) = (holders.into_iter(), orphans.into_iter());
-        Ok(recount::usage(&defined.rules, at, &totals, holders, orphans, self.charged(rows)))
+        Ok(recount::usage(&defined.rules, at, (&totals, denials), holders, orphans, self.charged(rows)))
     }
 
     pub(super) fn audit_pool(&self, pool: u32) -> Result<Audit> {

@@ -108,6 +108,22 @@ impl Model {
         Room { free, common: free.saturating_sub(apart), own: if hard { mine } else { 0 }, unused: mine }
     }
 
+    /// What is available of a pool: what anybody may have, what hard reservations keep for their own, and what is behind glass;
+    /// and what soft ones have not used.
+    pub fn parts(&self, pool: usize) -> [u64; 4] {
+        let available = self.pools[pool].rules.capacity.saturating_sub(self.in_use(pool));
+        let (mut kept, mut soft) = (0, 0);
+        for position in 0..self.pools[pool].rules.reservations.len() {
+            let rank = Rank::Reserved(position);
+            let (units, hard) = self.pools[pool].apart(rank);
+            *(if hard { &mut kept } else { &mut soft }) += units.saturating_sub(self.reserved(pool, rank));
+        }
+        let kept = kept.min(available);
+        let glass = self.pools[pool].rules.break_glass.saturating_sub(self.reserved(pool, Rank::Administrator));
+        let glass = glass.min(available - kept);
+        [available - kept - glass, kept, glass, soft]
+    }
+
     /// The first thing that happens by itself to a session, with its number.
     pub fn next_session(&self) -> Option<(u64, usize)> {
         self.live().map(|(number, session)| (session.next(), number)).min().filter(|(at, _)| *at < NEVER)

@@ -136,7 +136,7 @@ impl Model {
             Ok(()) => None,
             Err((_, reason)) if !last && may_come(reason) => return Err(()),
             Err((pool, reason)) => {
-                self.pools[pool].denials += 1;
+                self.pools[pool].deny(reason);
                 Some((pool, reason))
             }
         };
@@ -224,7 +224,7 @@ impl Model {
         let session = &self.sessions[number];
         if let (Some(pool), Holder::User(_)) = (session.pool, &session.holder) {
             let ask = Ask { class: session.class(), ..Ask::itself(pool, Some(number)) };
-            self.admit(&ask, None).inspect_err(|_| self.pools[pool].denials += 1)?;
+            self.admit(&ask, None).inspect_err(|reason| self.pools[pool].deny(*reason))?;
         }
         self.sessions[number].user = None;
         Ok(())
@@ -235,7 +235,7 @@ impl Model {
         let session = &self.sessions[number];
         let Some(pool) = session.pool.filter(|_| session.lazy == Some(moment)) else { return Ok(()) };
         let ask = Ask { class: Class::Lazy, ..Ask::itself(pool, Some(number)) };
-        self.admit(&ask, None).inspect_err(|_| self.pools[pool].denials += 1)?;
+        self.admit(&ask, None).inspect_err(|reason| self.pools[pool].deny(*reason))?;
         (self.sessions[number].lazy, self.sessions[number].licensed) = (None, self.now);
         Ok(())
     }

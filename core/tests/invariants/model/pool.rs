@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use libsession_core::{Evict, Overdraft, UnitRule, reason::AtSessionLimit};
+use libsession_core::{DenyReason, Evict, Overdraft, UnitRule, reason::AtSessionLimit};
 
 use super::level::{Level, Told};
 use super::line::Waiter;
@@ -77,7 +77,8 @@ pub struct Pool {
     pub orphans: Vec<Orphan>,
     /// Who waits, in the order of their turns.
     pub line: Vec<Waiter>,
-    pub denials: u64,
+    /// Refused so far, by why.
+    pub denials: BTreeMap<&'static str, u64>,
     pub evicted: u64,
     pub high_water: u64,
     /// Units beyond the capacity because it was lowered.
@@ -96,7 +97,7 @@ impl Pool {
             held: BTreeMap::new(),
             orphans: Vec::new(),
             line: Vec::new(),
-            denials: 0,
+            denials: BTreeMap::new(),
             evicted: 0,
             high_water: 0,
             excess: 0,
@@ -170,6 +171,11 @@ impl Pool {
             Rank::Administrator => (self.rules.break_glass, true),
             Rank::Ordinary | Rank::Excluded => (0, true),
         }
+    }
+
+    /// Somebody is refused.
+    pub fn deny(&mut self, reason: DenyReason) {
+        *self.denials.entry(reason.name()).or_default() += 1;
     }
 
     /// Units there may be in use at an instant.

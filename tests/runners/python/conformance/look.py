@@ -97,8 +97,11 @@ def usage_field(world: World, found: ls.Usage, name: str) -> str:
             if one.release_in is not None
         )
         return answer.join(left, ",")
+    if name == "denials_by_reason":
+        counted = sorted(f"{reason}:{count}" for reason, count in found.denials_by_reason.items() if count)
+        return answer.join(counted, ",")
     if name not in (
-        "capacity", "in_use", "available", "high_water", "denials", "evicted", "lingering", "overdrawn", "excess", "waiting",
+        "capacity", "in_use", "available", "free", "reserved", "reserved_soft", "break_glass", "high_water", "denials", "evicted", "lingering", "overdrawn", "excess", "waiting",
         "offered",
     ):  # fmt: skip
         raise Script(f"a usage has no field '{name}'")

@@ -262,7 +262,7 @@ impl Author {
             }
             90..92 => "sessions".into(),
             92..94 if !self.pools.is_empty() => {
-                "usage main in_use high_water denials evicted holders lingering release_ms".into()
+                "usage main in_use free reserved reserved_soft break_glass high_water denials denials_by_reason evicted holders lingering release_ms".into()
             }
             94..95 => format!("suspend {}", self.pick(&["1", "1500", "30000"])),
             95..96 => "set_wall 1000000000000".into(),

@@ -2,12 +2,13 @@
 
 use rusqlite::params;
 
-use super::{Ledger, signed};
+use super::sessions::number;
+use super::{Ledger, Pages, signed};
 use crate::clock::Millis;
 use crate::error::Result;
 use crate::id::SessionId;
 use crate::license::books::AuditEntry;
-use crate::license::{AuditKind, AuditWhy};
+use crate::license::{AuditKind, AuditWhy, Denials};
 use crate::reason::{DenyReason, EndReason};
 use crate::table::Holder;
 
@@ -27,12 +28,42 @@ pub(in crate::table) struct Denied {
     pub keep_log: usize,
 }
 
+/// What counts denials of a reason, in their order.
+const ADD: [&str; DenyReason::ALL.len()] = [
+    "INSERT INTO tally(k, a) VALUES(?1, ?2) ON CONFLICT(k) DO UPDATE SET a = a + ?2",
+    "INSERT INTO tally(k, b) VALUES(?1, ?2) ON CONFLICT(k) DO UPDATE SET b = b + ?2",
+    "INSERT INTO tally(k, c) VALUES(?1, ?2) ON CONFLICT(k) DO UPDATE SET c = c + ?2",
+    "INSERT INTO tally(k, d) VALUES(?1, ?2) ON CONFLICT(k) DO UPDATE SET d = d + ?2",
+];
+
+/// Where the rows of pools are that have denials by why: before the rows of the store itself.
+const FIRST: i64 = -1024;
+
+/// The row of a pool's denials by why.
+fn row_of(pool: u32) -> i64 {
+    FIRST - i64::from(pool)
+}
+
 /// What is written of one pool.
 struct Part {
     pool: u32,
-    denials: u64,
+    denials: Denials,
     /// The number of its last record.
     seq: i64,
+}
+
+impl Pages<'_> {
+    /// Denials of a pool by why.
+    pub fn denials(&self, pool: u32) -> Result<Denials> {
+        let counts = self.plain("SELECT a, b, c, d FROM tally WHERE k = ?1", [row_of(pool)], |row| {
+            let mut counts = Denials::default();
+            for (at, reason) in DenyReason::ALL.iter().copied().enumerate() {
+                counts.add(reason, number(row, at)?);
+            }
+            Ok(counts)
+        })?;
+        Ok(counts.unwrap_or_default())
+    }
 }
 
 impl Ledger<'_> {
@@ -43,12 +74,16 @@ impl Ledger<'_> {
             let at = match parts.iter().position(|part| part.pool == denied.pool) {
                 Some(at) => at,
                 None => {
-                    parts.push(Part { pool: denied.pool, denials: 0, seq: self.last_audit(denied.pool)? });
+                    parts.push(Part {
+                        pool: denied.pool,
+                        denials: Denials::default(),
+                        seq: self.last_audit(denied.pool)?,
+                    });
                     parts.len() - 1
                 }
             };
             let part = &mut parts[at];
-            part.denials += 1;
+            part.denials.add(denied.reason, 1);
             if denied.keep > 0 {
                 part.seq = part.seq.saturating_add(1);
                 let entry = AuditEntry {
@@ -66,10 +101,34 @@ impl Ledger<'_> {
             self.add_log(denied.at, denied.session, "refused", EndReason::LicenseDenied.name(), denied.keep_log)?;
         }
         for part in parts {
+            let mut all: u64 = 0;
+            for (reason, denials) in part.denials.iter().filter(|(_, denials)| *denials > 0) {
+                all = all.saturating_add(denials);
+                self.add_denied(part.pool, reason, denials)?;
+            }
             let sql = "UPDATE tally SET e = e + ?2 WHERE k = ?1";
-            self.run(sql, params![part.pool, signed(part.denials)])?;
+            self.run(sql, params![part.pool, signed(all)])?;
         }
         Ok(())
+    }
+
+    /// Counts so many denials more by why; those of all together are counted with the pool's other counters.
+    pub(super) fn add_denied(&mut self, pool: u32, reason: DenyReason, more: u64) -> Result<()> {
+        let Some(at) = DenyReason::ALL.iter().position(|known| *known == reason) else { return Ok(()) };
+        self.run(ADD[at], params![row_of(pool), signed(more)]).map(drop)
+    }
+
+    /// Pools have other numbers: each old one its new, or none.
+    pub(super) fn renumber_denials(&mut self, pools: &[Option<u32>]) -> Result<()> {
+        // Over numbers that nobody has, so that two may change places.
+        let aside = -1_i64 << 32;
+        self.run("UPDATE tally SET k = k + ?1 WHERE k <= ?2", [aside, FIRST])?;
+        for (old, new) in (0..).zip(pools) {
+            if let Some(new) = new {
+                self.run("UPDATE tally SET k = ?2 WHERE k = ?1", [aside + row_of(old), row_of(*new)])?;
+            }
+        }
+        self.run("DELETE FROM tally WHERE k < ?1", [aside]).map(drop)
     }
 
     /// Writes those that end with number `until`, unless a transaction that nobody heard of has some of them already.

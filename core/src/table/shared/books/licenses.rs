@@ -441,6 +441,10 @@ impl crate::license::books::Ledger for PoolAccount<'_, '_> {
         Ok(())
     }
 
+    fn count_denial(&mut self, reason: DenyReason) -> Result<()> {
+        self.ledger.add_denied(self.pool, reason, 1)
+    }
+
     fn record(&mut self, entry: &AuditEntry<'_>) -> Result<()> {
         self.ledger.add_audit(self.pool, entry, self.keep)
     }

@@ -205,7 +205,7 @@ impl Ledger<'_> {
             }
             self.run(&format!("DELETE FROM {table} WHERE {key} >= ?1"), [aside])?;
         }
-        Ok(())
+        self.renumber_denials(&moves.pools)
     }
 }
 

@@ -76,7 +76,8 @@ CREATE TABLE quarantine(number INTEGER PRIMARY KEY, origin TEXT NOT NULL, slot I
 /// each pool, under its number, in row -1 those of the store: the last event, rows in quarantine, dead events and
 /// tombstones, and in row -2 those of dead letters: the last one, how many are kept, bytes of their snapshots, how many were
 /// given up, and the last failure. And tombstones lie by their place, which needs no index. In `e` of row -1 is how many of
-/// the denials that were noted first are in the accounts.
+/// the denials that were noted first are in the accounts. Rows from -1024 downwards have denials by why: -1024 those of pool 0, in
+/// the order of the reasons.
 const VERSION_2: &str = "
 CREATE TABLE tally(k INTEGER PRIMARY KEY, a INTEGER NOT NULL DEFAULT 0, b INTEGER NOT NULL DEFAULT 0,
   c INTEGER NOT NULL DEFAULT 0, d INTEGER NOT NULL DEFAULT 0, e INTEGER NOT NULL DEFAULT 0,

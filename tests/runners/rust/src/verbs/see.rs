@@ -146,6 +146,16 @@ fn usage(world: &Arc<World>, words: &Words) -> Answer {
             "capacity" => usage.capacity.to_string(),
             "in_use" => usage.in_use.to_string(),
             "available" => usage.available.to_string(),
+            "free" => usage.free.to_string(),
+            "reserved" => usage.reserved.to_string(),
+            "reserved_soft" => usage.reserved_soft.to_string(),
+            "break_glass" => usage.break_glass.to_string(),
+            "denials_by_reason" => {
+                let counted = usage.denials_by_reason.iter().filter(|(_, count)| *count > 0);
+                let mut counted: Vec<String> = counted.map(|(reason, count)| format!("{reason}:{count}")).collect();
+                counted.sort();
+                list(counted, ",")
+            }
             "high_water" => usage.high_water.to_string(),
             "denials" => usage.denials.to_string(),
             "evicted" => usage.evicted.to_string(),
