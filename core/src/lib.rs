@@ -49,6 +49,7 @@ mod ticket;
 pub use clock::{Clock, ManualClock};
 pub use config::{Application, Config, Overdraft, Pool, PoolDifference, Profile, Reservation, TradeFailure};
 pub use data::{Direction, Quotas, Subscript, Tree, Value};
+pub use engine::granted::handed_over;
 pub use error::{Error, ErrorKind, Result};
 pub use event::{
     Attempt, Callbacks, ClassRef, DeadLetter, DispatchMode, Event, EventClass, EventHandler, GroupReply, GroupResolver,

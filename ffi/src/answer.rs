@@ -74,6 +74,8 @@ impl Callback {
 
     /// Tells how it went.
     pub(crate) fn tell<O: Outcome>(self, result: Result<O>) {
+        // A close does not wait for the host.
+        libsession_core::handed_over();
         let Some(_running) = crate::exit::enter() else { return };
         let saved = save();
         let mut room = Room {

@@ -54,6 +54,8 @@ impl Engine {
         let until = Instant::now() + grace.min(crate::clock::MAX_TIMEOUT);
         self.reaper.stop(true);
         self.wake_waits();
+        // What was granted in this very moment is handed over, or given back while that can be done.
+        self.wait_told(until);
         let outlives = self.outlives;
         let mut in_flight = if outlives { 0 } else { self.table.stats().in_flight };
         let delivered_before = self.dispatcher.stats().delivered;

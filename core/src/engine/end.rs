@@ -26,7 +26,7 @@ impl Engine {
             return now(|then| self.end_with(Wait::Blocking, id, options, then));
         }
         // Nobody is asked, and nothing is waited for.
-        self.enter()?;
+        self.enter_to_end()?;
         check(&options)?;
         match self.table.place_of(id) {
             Some(session) => self.end_now(session, ThreadKind::Admin, options),
@@ -52,7 +52,7 @@ impl Engine {
     }
 
     pub fn end_with(self: &Arc<Self>, wait: Wait, id: SessionId, options: EndOptions, then: Then<EndOutcome>) {
-        if let Err(error) = self.enter().and_then(|()| check(&options)) {
+        if let Err(error) = self.enter_to_end().and_then(|()| check(&options)) {
             return then(Err(error));
         }
         match self.find_to_end(id) {

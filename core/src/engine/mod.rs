@@ -7,6 +7,7 @@ mod create;
 mod deliver;
 mod end;
 mod feature;
+pub(crate) mod granted;
 mod groups;
 mod handing;
 mod lock;
@@ -73,6 +74,7 @@ pub(crate) struct Engine {
     handing: handing::Handing,
     telling: deliver::Telling,
     waits: queue::Waits,
+    granted: granted::Granted,
     /// Rows of the outbox that were taken and are not done.
     delivering: AtomicU64,
     /// Touched in the child of a fork only.
@@ -148,6 +150,7 @@ impl Engine {
             handing: handing::Handing::new(),
             telling: deliver::Telling::default(),
             waits: queue::Waits::default(),
+            granted: granted::Granted::default(),
             delivering: AtomicU64::new(0),
             unopened: Mutex::new(None),
             me: me.clone(),
@@ -194,6 +197,14 @@ impl Engine {
             return Err(Error::new(ErrorKind::Closed, "the manager was closed"));
         }
         Ok(())
+    }
+
+    /// As [`enter`](Self::enter), for an end, which a close that goes on does not keep from coming through.
+    pub(super) fn enter_to_end(&self) -> Result<()> {
+        match self.enter() {
+            Err(error) if error.kind() == ErrorKind::Closing => Ok(()),
+            entered => entered,
+        }
     }
 
     /// In the child of a fork: why the store could not be opened again, for whoever calls; `None` once it is open.

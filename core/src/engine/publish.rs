@@ -29,6 +29,16 @@ impl Engine {
         then: Then<Made>,
     ) {
         let mut plan = plan;
+        let _tells = (wait == Wait::Async).then(|| self.tells());
+        if wait == Wait::Async
+            && self.outlives
+            && let Err(error) = self.enter()
+        {
+            // What is made from here on nobody may be there to have.
+            self.table.abandon(&draft);
+            self.refuse(draft.session.id, plan.application, &started, EndReason::StartDenied, None);
+            return then(Err(error));
+        }
         self.license(&mut plan);
         let Some(charge) = plan.new.charge.clone().filter(|_| !plan.queue.wait.is_zero()) else {
             return then(self.publish(draft, &mut plan, &started));

@@ -92,6 +92,7 @@ impl Engine {
         then: Then<W::Got>,
     ) {
         let priority = queue.priority;
+        let _tells = (wait == Wait::Async).then(|| self.tells());
         // Whether its pool has a queue is the pool's to say: it may be defined anew, by others too.
         let Some(waiter) = waiter.filter(|_| !queue.wait.is_zero()) else {
             return then(want.finally(priority));
@@ -368,6 +369,7 @@ impl<W: Want> Queued<W> {
         if signals == 0 {
             return;
         }
+        let _tells = (!self.blocks).then(|| self.engine.tells());
         let (place, priority) = (self.place.load(Ordering::Acquire), self.queue.priority);
         if signals & CANCELLED != 0 {
             self.leave(Leaving::Cancelled);

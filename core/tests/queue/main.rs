@@ -1,5 +1,6 @@
 //! Waiting for license units as a host sees it, on both tables: order, time, cancelling, closing; exact under load.
 
+mod closing;
 mod locks;
 #[path = "../shared/seed.rs"]
 #[allow(dead_code)]
