@@ -4,7 +4,7 @@ use super::stage::Stage;
 use super::*;
 
 /// Sessions that were refused, by the accounts and by the log, in their order.
-fn refused(manager: &Manager) -> Vec<SessionId> {
+pub fn refused(manager: &Manager) -> Vec<SessionId> {
     let records = manager.audit_records("users", 0, usize::MAX).expect("accounts");
     let denied = records.iter().filter(|record| record.kind == AuditKind::Denial);
     let denied: Vec<_> = denied.map(|record| record.session_id).collect();

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::death::{SECOND, create, leader};
+use super::denials::refused;
 use super::link::Link;
 use super::*;
 
@@ -186,4 +187,38 @@ fn a_process_frozen_at_any_moment_costs_time_and_nothing_else() {
     while busy.link.line().expect("a process at work") != "paused" {}
     assert_eq!(other.ask("check"), "ok");
     assert!(other.ask("audit").starts_with("equal"));
+}
+
+#[test]
+fn the_accounts_are_read_while_a_process_is_stopped_in_a_transaction() {
+    let dir = Dir::new();
+    // One unit is the scribe's, the other one is held.
+    let shop = Shop { capacity: 2, pool: r#"{"audit_records": 10000000}"#.into(), ..dir.shop() };
+    let manager = shop.open();
+    let mut other = Process::clerk(&shop);
+    let (id, kept) = create(&mut other);
+    let mut scribe = scribe(&shop);
+    let mut refuser = Process::clerk(&shop);
+    // It notes denials between the scribe's transactions, which take them along; and gives up once nobody goes on.
+    refuser.tell("refused 1000000000");
+    wait_until("it refuses", || manager.usage("users").expect("usage").denials > 10);
+    let answer = stop_in_a_transaction(&mut scribe, &mut other, &format!("idle {id} 0"), &kept);
+    assert!(answer.starts_with("error unavailable process "), "{answer}");
+    let told = refuser.answer();
+    assert!(told.starts_with("error unavailable process "), "{told}");
+    let begun = Instant::now();
+    let (accounts, known) = (manager.audit_records("users", 0, usize::MAX).expect("accounts"), refused(&manager));
+    assert!(begun.elapsed() < BOUND / 2);
+    assert!(!known.is_empty());
+    let mut before = (0, 0);
+    for record in &accounts {
+        assert_eq!((record.seq, record.before), (before.0 + 1, before.1), "a gap: {record:?}");
+        before = (record.seq, record.after);
+    }
+    scribe.thaw();
+    at_work(&mut scribe);
+    let later = manager.audit_records("users", 0, usize::MAX).expect("accounts");
+    assert_eq!(accounts, later[..accounts.len()], "what was told stays as it was told");
+    assert_eq!(refused(&manager)[..known.len()], known);
+    refuser.leave();
 }

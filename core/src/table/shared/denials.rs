@@ -1,10 +1,10 @@
 //! A full pool's refusal: noted in a ring that all processes map, and no transaction of its own.
 //!
 //! Who has the writer's word and finds a pool as full as the books say notes the denial. The next transaction, whoever's it
-//! is, takes it into the books before anything else, so that these have all in its order; whoever reads what tells of denials
-//! has them written first, and the keepers do before they sync. A process that is killed loses nothing: an entry counts from
-//! the moment that the number of entries is raised. The books say how many they have: none is written twice, whoever dies
-//! between a commit and its notice.
+//! is, takes it into the books before anything else, so that these have all in its order, and the keepers do before they sync.
+//! Whoever reads what tells of denials tells those that wait, too, under the numbers that they will have in the books. A
+//! process that is killed loses nothing: an entry counts from the moment that the number of entries is raised. The books say
+//! how many they have: none is written twice, whoever dies between a commit and its notice.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -24,6 +24,7 @@ use crate::license::redefine::Seats;
 use crate::license::waiter::{Awaits, Lane, Waiter};
 use crate::license::{self, AuditKind, AuditWhy};
 use crate::reason::DenyReason;
+use crate::session::LogEntry;
 use crate::table::slot::{FREE, Place, State};
 use crate::table::*;
 
@@ -115,10 +116,14 @@ pub(super) struct Waiting<'a> {
 }
 
 impl Waiting<'_> {
+    /// All of them, in their order.
+    fn all(&self) -> impl Iterator<Item = Denied> + '_ {
+        self.numbers.clone().map(|number| self.denials.get(number))
+    }
+
     /// Counts those of a pool, too: all, and by why.
     pub fn count(&self, pool: u32, totals: &mut Totals, by_reason: &mut license::Denials) {
-        let those = self.numbers.clone().map(|number| self.denials.get(number));
-        for denied in those.filter(|denied| denied.pool == pool) {
+        for denied in self.all().filter(|denied| denied.pool == pool) {
             totals.denials = totals.denials.saturating_add(1);
             by_reason.add(denied.reason, 1);
         }
@@ -147,6 +152,36 @@ impl SharedTable {
             // From then on the books have those.
             self.write_denials()?;
         }
+    }
+
+    /// The accounts of a pool after a record, with what is about to be written into them: the next commit, whoever's it is,
+    /// writes that first, and by these numbers. Waits for nobody who writes.
+    pub(super) fn accounts_of(&self, pool: u32, after: u64, limit: usize) -> Result<Vec<AuditRecord>> {
+        self.with_denials(|pages, waiting| {
+            let revision = pages.pool(pool)?.revision;
+            let keep = self.defined(pages, pool, revision)?.rules.audit_records;
+            let new: Vec<Denied> = waiting.all().filter(|denied| denied.pool == pool && denied.keep > 0).collect();
+            let last = pages.last_audit(pool)?;
+            let after = after.max(first_kept(last, new.len(), keep));
+            let mut records = pages.audit(pool, after, limit, keep)?;
+            let numbered = (last + 1..).zip(&new).filter(|(seq, _)| *seq > after);
+            records.extend(numbered.map(|(seq, denied)| denied.record(seq)).take(limit.saturating_sub(records.len())));
+            Ok(records)
+        })
+    }
+
+    /// The same of the lifecycle log.
+    pub(super) fn log_after(&self, after: u64, limit: usize) -> Result<Vec<LogEntry>> {
+        let keep = self.config.lifecycle_log;
+        self.with_denials(|pages, waiting| {
+            let new: Vec<Denied> = waiting.all().filter(|denied| denied.keep_log > 0).collect();
+            let last = pages.last_log()?;
+            let after = after.max(first_kept(last, new.len(), keep));
+            let mut entries = pages.log(after, limit, keep)?;
+            let numbered = (last + 1..).zip(&new).filter(|(seq, _)| *seq > after);
+            entries.extend(numbered.map(|(seq, denied)| denied.entry(seq)).take(limit.saturating_sub(entries.len())));
+            Ok(entries)
+        })
     }
 
     /// Refuses a session for want of a unit, if that is all there is to do; `None`: it goes the long way.
@@ -233,6 +268,11 @@ impl SharedTable {
         let written = writer.commit(|_| Ok(()));
         self.done(writer, false).and(written)
     }
+}
+
+/// What is kept of so many follows this number.
+fn first_kept(last: u64, new: usize, keep: usize) -> u64 {
+    last.saturating_add(new as u64).saturating_sub(keep as u64)
 }
 
 /// The counters of a pool and nothing else: enough for a step that comes to nothing.

@@ -525,12 +525,7 @@ impl Table for SharedTable {
     }
 
     fn audit_records(&self, pool: u32, after: u64, limit: usize) -> Result<Vec<AuditRecord>> {
-        self.write_denials()?;
-        self.books.glance(|pages| {
-            let revision = pages.pool(pool)?.revision;
-            let keep = self.defined(pages, pool, revision)?.rules.audit_records;
-            pages.audit(pool, after, limit, keep)
-        })
+        self.accounts_of(pool, after, limit)
     }
 
     fn take_pool_levels(&self) -> Vec<(u32, PoolLevel, u64)> {
@@ -546,8 +541,7 @@ impl Table for SharedTable {
     }
 
     fn lifecycle(&self, after: u64, limit: usize) -> Result<Vec<LogEntry>> {
-        self.write_denials()?;
-        self.books.glance(|pages| pages.log(after, limit, self.config.lifecycle_log))
+        self.log_after(after, limit)
     }
 
     fn note(&self, at: At, session: SessionId, what: &'static str, detail: &str) {

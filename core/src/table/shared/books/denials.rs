@@ -8,9 +8,14 @@ use crate::clock::Millis;
 use crate::error::Result;
 use crate::id::SessionId;
 use crate::license::books::AuditEntry;
-use crate::license::{AuditKind, AuditWhy, Denials};
+use crate::license::recount::holder_name;
+use crate::license::{AuditKind, AuditRecord, AuditWhy, Denials};
 use crate::reason::{DenyReason, EndReason};
+use crate::session::LogEntry;
 use crate::table::Holder;
+
+/// What the log says of it.
+const REFUSED: &str = "refused";
 
 /// A session that was refused for want of a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,12 +49,36 @@ fn row_of(pool: u32) -> i64 {
     FIRST - i64::from(pool)
 }
 
+impl Denied {
+    /// As it is in the accounts, under this number.
+    pub fn record(&self, seq: u64) -> AuditRecord {
+        AuditRecord {
+            seq,
+            at_ms: self.at,
+            wall_ms: 0,
+            kind: AuditKind::Denial,
+            session_id: self.session,
+            holder: holder_name(self.session, &Holder::Session),
+            before: self.in_use,
+            after: self.in_use,
+            reason: Some(self.reason),
+            why: AuditWhy::Nothing,
+        }
+    }
+
+    /// As it is in the lifecycle log.
+    pub fn entry(&self, seq: u64) -> LogEntry {
+        let detail = EndReason::LicenseDenied.name().to_owned();
+        LogEntry { seq, at_ms: self.at, session_id: self.session, what: REFUSED, detail }
+    }
+}
+
 /// What is written of one pool.
 struct Part {
     pool: u32,
     denials: Denials,
     /// The number of its last record.
-    seq: i64,
+    seq: u64,
 }
 
 impl Pages<'_> {
@@ -98,7 +127,7 @@ impl Ledger<'_> {
                 };
                 self.put_audit(denied.pool, part.seq, &entry, denied.keep)?;
             }
-            self.add_log(denied.at, denied.session, "refused", EndReason::LicenseDenied.name(), denied.keep_log)?;
+            self.add_log(denied.at, denied.session, REFUSED, EndReason::LicenseDenied.name(), denied.keep_log)?;
         }
         for part in parts {
             let mut all: u64 = 0;

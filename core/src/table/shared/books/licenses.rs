@@ -19,7 +19,7 @@ use crate::reason::DenyReason;
 use crate::table::{Holder, PoolLevel};
 
 /// Rows above the bound before some are deleted: many at once cost less.
-const SLACK: i64 = 32;
+const SLACK: u64 = 32;
 
 const LEVELS: [PoolLevel; 4] = [PoolLevel::Recovered, PoolLevel::Low, PoolLevel::Exhausted, PoolLevel::Overdraft];
 const HOLDER_OF_USER: &str = "SELECT connections, units, since, acquired, lingering, until, reserved, seat, last \
@@ -179,6 +179,14 @@ impl Pages<'_> {
     }
 }
 
+impl Pages<'_> {
+    /// The number of the last record of a pool; 0 if there is none.
+    pub fn last_audit(&self, pool: u32) -> Result<u64> {
+        let sql = "SELECT seq FROM audit WHERE pool = ?1 ORDER BY seq DESC LIMIT 1";
+        Ok(self.plain(sql, [pool], |row| number(row, 0))?.unwrap_or(0))
+    }
+}
+
 impl<'a> Ledger<'a> {
     /// Keeps the counters of a pool.
     pub fn set_pool(&mut self, pool: u32, totals: &Totals) -> Result<()> {
@@ -274,14 +282,8 @@ impl<'a> Ledger<'a> {
         self.put_audit(pool, seq, entry, keep)
     }
 
-    /// The number of the last record of a pool; 0 if there is none.
-    pub(super) fn last_audit(&self, pool: u32) -> Result<i64> {
-        let sql = "SELECT seq FROM audit WHERE pool = ?1 ORDER BY seq DESC LIMIT 1";
-        Ok(self.plain(sql, [pool], |row| row.get(0))?.unwrap_or(0))
-    }
-
     /// Keeps the record that follows the last.
-    pub(super) fn put_audit(&mut self, pool: u32, seq: i64, entry: &AuditEntry<'_>, keep: usize) -> Result<()> {
+    pub(super) fn put_audit(&mut self, pool: u32, seq: u64, entry: &AuditEntry<'_>, keep: usize) -> Result<()> {
         let sql = "INSERT INTO audit(pool, seq, at, kind, session, holder, was, now, reason, why) \
                    VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
         let holder = match entry.holder {
@@ -290,7 +292,7 @@ impl<'a> Ledger<'a> {
         };
         let params = params![
             pool,
-            seq,
+            signed(seq),
             signed(entry.at),
             position(&AuditKind::ALL, &entry.kind),
             &entry.session.0[..],
@@ -301,8 +303,8 @@ impl<'a> Ledger<'a> {
             position(&AuditWhy::ALL, &entry.why),
         ];
         self.run(sql, params)?;
-        if seq % SLACK == 0 {
-            let last = seq.saturating_sub(signed(keep as u64));
+        if seq.is_multiple_of(SLACK) {
+            let last = signed(seq).saturating_sub(signed(keep as u64));
             self.run("DELETE FROM audit WHERE pool = ?1 AND seq <= ?2", params![pool, last])?;
         }
         Ok(())

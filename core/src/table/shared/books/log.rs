@@ -40,6 +40,14 @@ impl Pages<'_> {
     }
 }
 
+impl Pages<'_> {
+    /// The number of the last commit; 0 if there is none.
+    pub fn last_log(&self) -> Result<u64> {
+        let sql = "SELECT seq FROM log ORDER BY seq DESC LIMIT 1";
+        Ok(self.plain(sql, [], |row| number(row, 0))?.unwrap_or(0))
+    }
+}
+
 impl Ledger<'_> {
     /// Adds to the log, which keeps the last `keep`.
     pub fn add_log(&mut self, at: Millis, session: SessionId, what: &str, detail: &str, keep: usize) -> Result<()> {

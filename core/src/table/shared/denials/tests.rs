@@ -113,6 +113,10 @@ fn refused(table: &SharedTable) -> Vec<SessionId> {
     denied
 }
 
+fn accounts(table: &SharedTable) -> (Vec<AuditRecord>, Vec<LogEntry>) {
+    (table.audit_records(0, 0, 10_000).expect("accounts"), table.lifecycle(0, 10_000).expect("the log"))
+}
+
 fn waiting(table: &SharedTable) -> u64 {
     let denials = &table.map.head().denials;
     denials.noted.load(Acquire) - denials.written.load(Acquire)
@@ -136,8 +140,22 @@ fn what_waits_is_seen_by_everybody_at_once_and_in_its_order() {
         }
     }
     assert_eq!(waiting(&here), 36);
+    let all = accounts(&there);
     assert_eq!(refused(&there), known);
-    assert_eq!(waiting(&here), 0);
+    assert_eq!(waiting(&here), 36, "nobody writes to read");
+    // From any place on, and in pieces, and the same once it is written.
+    for written in [false, true] {
+        for (after, limit) in [(0, 5), (1, 100), (2, 1), (20, 4), (30, 100), (38, 1), (39, 9), (1000, 9)] {
+            let wanted = |seq: u64| seq > after && seq <= after + limit;
+            let told = there.audit_records(0, after, limit as usize).expect("accounts");
+            assert_eq!(told, all.0.iter().filter(|told| wanted(told.seq)).cloned().collect::<Vec<_>>());
+            let told = there.lifecycle(after, limit as usize).expect("the log");
+            assert_eq!(told, all.1.iter().filter(|told| wanted(told.seq)).cloned().collect::<Vec<_>>());
+        }
+        assert_eq!(waiting(&here), if written { 0 } else { 36 });
+        here.write_denials().expect("written");
+        assert_eq!((accounts(&here), refused(&here)), (all.clone(), known.clone()));
+    }
     known.push(create(&there, 20).expect_err("full"));
     end(&here, 21, held);
     // The unit that came free is seen, and what was refused before stands before it.
@@ -147,6 +165,26 @@ fn what_waits_is_seen_by_everybody_at_once_and_in_its_order() {
     assert_eq!(refused(&here), known);
     end(&there, 25, held);
     assert!(here.check(at(26)).expect("checked").is_empty());
+}
+
+#[test]
+fn accounts_are_read_while_somebody_who_writes_does_not_go_on() {
+    let dir = Dir::new();
+    let (here, there) = (open(&dir, plain(1)), open(&dir, plain(1)));
+    create(&here, 0).expect("a unit");
+    let known: Vec<_> = (1..30).map(|ms| create(&here, ms).expect_err("full")).collect();
+    let all = accounts(&there);
+    let writer = here.writer().expect("the word");
+    let stopped = writer.commit(|_| {
+        // In the middle of a transaction, with all of them written, for nobody to see.
+        assert_eq!((accounts(&there), refused(&there)), (all.clone(), known.clone()));
+        Err::<(), _>(crate::error::Error::invalid("it is killed"))
+    });
+    assert!(stopped.is_err());
+    assert_eq!((accounts(&there), refused(&there)), (all.clone(), known.clone()));
+    here.done(writer, false).expect("done");
+    there.write_denials().expect("written");
+    assert_eq!((accounts(&here), refused(&there), waiting(&here)), (all, known, 0));
 }
 
 #[test]
@@ -188,7 +226,8 @@ fn who_dies_between_a_commit_and_its_notice_has_nothing_written_twice() {
             known.push(create(&there, 10 + step).expect_err("full"));
         }
         assert_eq!(refused(&there), known);
-        assert_eq!(waiting(&there), 0);
+        there.write_denials().expect("written");
+        assert_eq!((refused(&here), waiting(&there)), (known.clone(), 0));
         known.push(create(&here, 20 + step).expect_err("full"));
         known.push(create(&here, 20 + step).expect_err("full"));
         assert!(waiting(&here) > 0);
