@@ -1,5 +1,6 @@
 //! The books of one pool: counters, holders and records under one lock, exact at every instant.
 
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use super::crowd::{Candidates, Crowd, Standing, Victims};
@@ -8,19 +9,22 @@ use super::places::Places;
 use super::plain;
 use super::queue;
 use super::redefine::{Redefinition, redefine};
+use super::slack::{Play, Slack};
 use super::state::{Decided, State};
 use super::waiter::Waiter;
 use crate::clock::Millis;
 use crate::config::Pool;
 use crate::id::SessionId;
 use crate::reason::DenyReason;
-use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::table::{At, Charge, Leaving, PoolInForce, PoolLevel, PoolUnchanged, SessionRef, Taken, Wake};
+use crate::sync::{Mutex, MutexGuard};
+use crate::table::{At, Charge, Holder, Leaving, PoolInForce, PoolLevel, PoolUnchanged, SessionRef, Taken, Wake};
 
 /// One pool's books.
 pub(crate) struct Account {
-    pub(super) state: Mutex<Running>,
+    state: Mutex<Running>,
+    /// What may be done without them.
+    pub(super) slack: Slack,
     /// Somebody's turn has come.
     called: AtomicBool,
     /// Somebody may wait.
@@ -33,6 +37,54 @@ pub(crate) struct Account {
 pub(super) struct Running {
     pub(super) defined: Arc<PoolInForce>,
     pub(super) books: State,
+    /// Whether the definition lets anything be done without the books.
+    bare: bool,
+    /// Units that might be given back without them when they were closed; `None`: nothing is done without them.
+    given: Option<u64>,
+}
+
+impl Running {
+    /// From now on nothing is done without the books.
+    fn open(&mut self, slack: &Slack) {
+        if let Some(given) = self.given.take() {
+            let totals = &mut self.books.totals;
+            totals.in_use = (totals.in_use + slack.stop()).saturating_sub(given);
+        }
+    }
+
+    /// What may be done without them may be done again.
+    fn close(&mut self, slack: &Slack) {
+        if let Some(play) = self.books.play(&self.defined.rules) {
+            self.given = Some(play.give);
+            slack.allow(play);
+        }
+    }
+}
+
+/// The books, open: nothing is done without them meanwhile.
+pub(super) struct Open<'a> {
+    slack: &'a Slack,
+    state: MutexGuard<'a, Running>,
+}
+
+impl Deref for Open<'_> {
+    type Target = Running;
+
+    fn deref(&self) -> &Running {
+        &self.state
+    }
+}
+
+impl DerefMut for Open<'_> {
+    fn deref_mut(&mut self) -> &mut Running {
+        &mut self.state
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.state.close(self.slack);
+    }
 }
 
 /// What a change of a pool's definition did.
@@ -50,18 +102,33 @@ impl Account {
         let defined = Arc::new(PoolInForce::new(pool, 1));
         let places = defined.rules.may_evict().then(Places::whole);
         let books = State::new(defined.rules.audit_records, places);
-        let state = Mutex::new(Running { defined, books });
-        Self { state, called: AtomicBool::new(false), waits: AtomicBool::new(false), recounting: Mutex::new(()) }
+        let bare = Play::may_be(&defined.rules);
+        let state = Mutex::new(Running { defined, books, bare, given: None });
+        let (called, waits) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { state, slack: Slack::default(), called, waits, recounting: Mutex::new(()) }
+    }
+
+    /// Opens the books.
+    pub(super) fn books(&self) -> Open<'_> {
+        let mut state = self.state.lock();
+        state.open(&self.slack);
+        Open { slack: &self.slack, state }
     }
 
     /// One step under the lock.
     #[inline]
     fn step<T>(&self, work: impl FnOnce(&PoolInForce, &mut State) -> T) -> T {
         let mut state = self.state.lock();
-        let Running { defined, books } = &mut *state;
-        let done = work(defined, books);
-        if books.line.has_called() {
+        let state = &mut *state;
+        if state.bare {
+            state.open(&self.slack);
+        }
+        let done = work(&state.defined, &mut state.books);
+        if state.books.line.has_called() {
             self.called.store(true, Ordering::Release);
+        }
+        if state.bare {
+            state.close(&self.slack);
         }
         done
     }
@@ -73,7 +140,7 @@ impl Account {
 
     /// Goes by another definition, if the present one has this number.
     pub fn redefine(&self, at: At, revision: u64, to: Pool, actor: Option<&str>) -> Result<Defined, PoolUnchanged> {
-        let mut state = self.state.lock();
+        let mut state = self.books();
         let from = state.defined.clone();
         if from.revision != revision {
             return Err(PoolUnchanged::Redefined);
@@ -93,6 +160,7 @@ impl Account {
                 if books.line.has_called() {
                     self.called.store(true, Ordering::Release);
                 }
+                state.bare = Play::may_be(&to.rules);
                 state.defined = to.clone();
                 Ok(Defined { from, to, next })
             }
@@ -108,14 +176,14 @@ impl Account {
     pub fn follow(&self, scan: impl FnOnce() -> Vec<(Arc<str>, u64)>) {
         let _one = self.recounting.lock();
         {
-            let Running { defined, books } = &mut *self.state.lock();
+            let Running { defined, books, .. } = &mut *self.books();
             if !defined.rules.may_evict() || books.places.as_ref().is_some_and(|places| places.moved.is_none()) {
                 return;
             }
             books.places = Some(Places::partial());
         }
         let found = scan();
-        let mut state = self.state.lock();
+        let mut state = self.books();
         if let Some(places) = &mut state.books.places
             && let Some(moved) = places.moved.take()
         {
@@ -123,6 +191,21 @@ impl Account {
                 places.add(user, *place);
             }
         }
+    }
+
+    /// Charges one session more without the books, if its unit is all that would be known of it there, and it goes with that;
+    /// `false`: nothing changed.
+    #[inline]
+    pub fn take_bare(&self, demand: &Demand<'_>) -> bool {
+        let charge = demand.charge;
+        let own = matches!(charge.holder, Holder::Session) && charge.client.is_none();
+        own && !charge.is_anonymous() && demand.turn.is_none() && self.slack.take()
+    }
+
+    /// Frees the unit of a session of which nothing else is known in the books, likewise.
+    #[inline]
+    pub fn give_bare(&self) -> bool {
+        self.slack.give()
     }
 
     /// Charges one session more that was last used then, if that is simple; `false`: nothing changed.
@@ -280,17 +363,17 @@ impl Account {
         if !self.has_called() || !self.called.swap(false, Ordering::AcqRel) {
             return Vec::new();
         }
-        self.state.lock().books.line.take_called()
+        self.books().books.line.take_called()
     }
 
     /// The place of one who waits: how many come first, plus one.
     pub fn position(&self, seq: u64) -> Option<u64> {
-        self.state.lock().books.line.position(seq)
+        self.books().books.line.position(seq)
     }
 
     /// Those who wait, in the order of their turns.
     pub fn waiters(&self, skip: usize, limit: usize) -> Vec<Waiter> {
-        self.state.lock().books.line.list(skip, limit)
+        self.books().books.line.list(skip, limit)
     }
 
     /// Frees what has lingered long enough.
@@ -303,11 +386,11 @@ impl Account {
 
     /// When the first lingering unit is free.
     pub fn next_free(&self) -> Option<Millis> {
-        self.state.lock().books.next_free()
+        self.books().books.next_free()
     }
 
     /// Changes of level since the last call.
     pub fn take_levels(&self) -> Vec<(PoolLevel, u64)> {
-        std::mem::take(&mut self.state.lock().books.levels)
+        std::mem::take(&mut self.books().books.levels)
     }
 }

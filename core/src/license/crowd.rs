@@ -82,6 +82,29 @@ pub(crate) trait Crowd<L: Ledger> {
     fn sessions_of(&mut self, ledger: &mut L, user: &Arc<str>) -> Result<Option<Vec<u64>>, L::Error>;
 }
 
+/// No sessions, for tests.
+#[cfg(test)]
+pub(crate) struct Nobody;
+
+#[cfg(test)]
+impl<L: Ledger> Crowd<L> for Nobody {
+    fn scan(&mut self, _: &mut dyn FnMut(bool, Standing)) {}
+
+    fn arrivals(&mut self, _: &mut u64, _: &mut dyn FnMut(bool, Standing)) -> bool {
+        true
+    }
+
+    fn hold(&mut self, _: &mut L, _: u64, _: bool) -> Result<Seen, L::Error> {
+        Ok(Seen::Gone)
+    }
+
+    fn let_go(&mut self, _: u64) {}
+
+    fn sessions_of(&mut self, _: &mut L, _: &Arc<str>) -> Result<Option<Vec<u64>>, L::Error> {
+        Ok(None)
+    }
+}
+
 /// The sessions of one kind that have been idle longest.
 #[derive(Default)]
 struct Idlest {

@@ -113,6 +113,7 @@ pub(super) fn admit<L: Ledger>(
 }
 
 /// Frees what a session was charged that is its own holder since an instant, or lets it linger.
+#[inline]
 pub(crate) fn release<L: Ledger>(
     ledger: &mut L,
     pool: &PoolDefinition,

@@ -19,6 +19,7 @@ pub(crate) mod queue;
 pub(crate) mod recount;
 pub(crate) mod redefine;
 pub mod rules;
+mod slack;
 pub(crate) mod state;
 mod statement;
 #[cfg(test)]

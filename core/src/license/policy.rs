@@ -1,5 +1,7 @@
 //! What a pool allows beyond its units: overdraft, reservations, levels. No clock, no lock, no store.
 
+use std::ops::RangeInclusive;
+
 use super::books::Totals;
 use super::crowd::Cause;
 use crate::clock::Millis;
@@ -176,4 +178,48 @@ pub(super) fn level(pool: &PoolDefinition, before: PoolLevel, in_use: u64) -> Po
     // At least this, until it has recovered.
     let floor = before.min(PoolLevel::Exhausted);
     if available < pool.recovered { level.max(floor) } else { level }
+}
+
+/// The units in use at which a pool stays at a level; `None` where there are none.
+pub(super) fn steady(pool: &PoolDefinition, at: PoolLevel) -> Option<RangeInclusive<u64>> {
+    let available = match at {
+        PoolLevel::Recovered => pool.low.max(u64::from(pool.capacity > 0))..=pool.capacity,
+        PoolLevel::Low => 1..=pool.low.max(pool.recovered).saturating_sub(1),
+        PoolLevel::Exhausted if pool.capacity > 0 => 0..=pool.recovered.saturating_sub(1),
+        // Its way out depends on when it began.
+        PoolLevel::Exhausted | PoolLevel::Overdraft => return None,
+    };
+    let most = pool.capacity.checked_sub(*available.start())?;
+    (!available.is_empty()).then(|| pool.capacity.saturating_sub(*available.end())..=most)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dice::Dice;
+
+    #[test]
+    fn a_pool_stays_at_its_level_where_it_is_steady_and_nowhere_else() {
+        let mut dice = Dice::new(7);
+        let mut inside = 0;
+        for _ in 0..20_000 {
+            let mut pool = PoolDefinition::plain("main", dice.below(7));
+            (pool.low, pool.recovered) = (dice.below(9), dice.below(pool.capacity + 1));
+            for at in [PoolLevel::Recovered, PoolLevel::Low, PoolLevel::Exhausted] {
+                let steady = steady(&pool, at);
+                let holds = |in_use: &u64| steady.as_ref().is_some_and(|steady| steady.contains(in_use));
+                for in_use in 0..=pool.capacity {
+                    let stays = level(&pool, at, in_use) == at;
+                    inside += u32::from(stays && holds(&in_use));
+                    assert!(stays || !holds(&in_use), "{at:?} of {pool:?} with {in_use}");
+                }
+                if pool.recovered > 0 {
+                    let all = (0..=pool.capacity).filter(|in_use| level(&pool, at, *in_use) == at).count();
+                    let known = (0..=pool.capacity).filter(holds).count();
+                    assert_eq!(all, known, "{at:?} of {pool:?}");
+                }
+            }
+        }
+        assert!(inside > 50_000, "{inside}");
+    }
 }

@@ -11,6 +11,7 @@ use super::ledger::Verdict;
 use super::line::Line;
 use super::places::Places;
 use super::redefine::Seats;
+use super::slack::Play;
 use super::waiter::{Awaits, Lane, Waiter};
 use crate::clock::Millis;
 use crate::id::SessionId;
@@ -102,6 +103,16 @@ impl State {
         let orphan = self.orphans.first_key_value().map(|((until, _), _)| *until);
         let lapse = self.line.first_lapse().map(|(until, _)| until);
         user.into_iter().chain(orphan).chain(lapse).chain(self.ripe).min()
+    }
+
+    /// What may be done without the books while they are as they are.
+    #[inline]
+    pub(super) fn play(&self, pool: &PoolDefinition) -> Option<Play> {
+        // While a recount runs, each step is noted.
+        if self.moved.is_some() || self.ripe.is_some() {
+            return None;
+        }
+        Play::of(pool, &self.totals)
     }
 
     /// Where the sessions of a user are; `None` if that is not known yet.

@@ -14,8 +14,8 @@ use crate::table::At;
 impl Account {
     /// When a unit may be back for who was refused, as far as these endings tell.
     pub fn comes_back(&self, at: At, refusal: &Refusal, endings: &[Ending]) -> Option<Millis> {
-        let mut state = self.state.lock();
-        let Running { defined, books, .. } = &mut *state;
+        let state = self.books();
+        let Running { defined, books, .. } = &*state;
         let mut lingering: Vec<(Arc<str>, UserHolder)> = Vec::new();
         if books.totals.lingering > 0 {
             let named = books.longest.iter().take(LOOKED_AT).map(|(_, user)| user);
@@ -33,32 +33,32 @@ impl Account {
 
     /// Which sessions may have to go for who was refused, and what its answer depends on.
     pub fn asks(&self, at: At, refusal: &Refusal) -> (Evicts, Refusal) {
-        let state = self.state.lock();
+        let state = self.books();
         let rules = &state.defined.rules;
         (Evicts::of(refusal, rules, &state.books.totals, at.now.ms), refusal.key(rules))
     }
 
     /// What a holder in the books is charged.
     pub fn holder(&self, name: &Arc<str>) -> Option<UserHolder> {
-        self.state.lock().books.users.get(name).copied()
+        self.books().books.users.get(name).copied()
     }
 
     /// Units in use, and units there are.
     pub fn in_use(&self) -> (u64, u64) {
-        let state = self.state.lock();
+        let state = self.books();
         (state.books.totals.in_use, state.defined.rules.capacity)
     }
 
     /// The most units in use since a reader reset its mark, ever if it did not, and when that was.
     pub fn high_water(&self, reader: &str) -> (u64, i64) {
-        let books = &self.state.lock().books;
+        let books = &self.books().books;
         let mark = books.marks.iter().find(|mark| &*mark.reader == reader);
         mark.map_or((books.totals.high_water, books.totals.high_water_at), |mark| (mark.units, mark.at))
     }
 
     /// Has a reader's mark begin anew with what is in use now; `false` if there are too many readers.
     pub fn reset_high_water(&self, at: At, reader: &str) -> bool {
-        let books = &mut self.state.lock().books;
+        let books = &mut self.books().books;
         let in_use = books.totals.in_use;
         let readers = books.marks.len();
         match books.marks.iter_mut().find(|mark| &*mark.reader == reader) {
@@ -72,7 +72,7 @@ impl Account {
 
     /// Forgets a reader's mark; tells whether there was one.
     pub fn forget_high_water(&self, reader: &str) -> bool {
-        let books = &mut self.state.lock().books;
+        let books = &mut self.books().books;
         let before = books.marks.len();
         books.marks.retain(|mark| &*mark.reader != reader);
         books.totals.mark = books.marks.iter().map(|mark| mark.units).min().unwrap_or(u64::MAX);
@@ -81,7 +81,7 @@ impl Account {
 
     /// Accounts after a position.
     pub fn records(&self, after: u64, limit: usize) -> Vec<AuditRecord> {
-        let state = &self.state.lock().books;
+        let state = &self.books().books;
         state
             .records
             .after(after)
@@ -130,9 +130,9 @@ impl Account {
         read: impl FnOnce(&Running, Vec<Charged>, Moved) -> T,
     ) -> T {
         let _one = self.recounting.lock();
-        self.state.lock().books.moved = Some(Moved::default());
+        self.books().books.moved = Some(Moved::default());
         let charged = scan();
-        let mut state = self.state.lock();
+        let mut state = self.books();
         let moved = state.books.moved.take().unwrap_or_default();
         read(&state, charged, moved)
     }
@@ -162,38 +162,15 @@ fn compare(Running { defined, books, .. }: &Running, charged: Vec<Charged>, move
 
 #[cfg(test)]
 mod tests {
-    use std::convert::Infallible;
-
-    use super::super::crowd::{Crowd, Seen, Standing};
+    use super::super::crowd::Nobody;
     use super::super::ledger::Demand;
     use super::super::policy::Rank;
-    use super::super::state::State;
     use super::*;
     use crate::clock::Now;
     use crate::config::Pool;
     use crate::id::SessionId;
     use crate::reason::LicenseClass;
     use crate::table::{Charge, Holder, SessionRef};
-
-    struct Nobody;
-
-    impl Crowd<State> for Nobody {
-        fn scan(&mut self, _: &mut dyn FnMut(bool, Standing)) {}
-
-        fn arrivals(&mut self, _: &mut u64, _: &mut dyn FnMut(bool, Standing)) -> bool {
-            true
-        }
-
-        fn hold(&mut self, _: &mut State, _: u64, _: bool) -> Result<Seen, Infallible> {
-            Ok(Seen::Gone)
-        }
-
-        fn let_go(&mut self, _: u64) {}
-
-        fn sessions_of(&mut self, _: &mut State, _: &Arc<str>) -> Result<Option<Vec<u64>>, Infallible> {
-            Ok(None)
-        }
-    }
 
     #[test]
     fn the_use_is_that_of_one_instant_whoever_moves_while_sessions_are_looked_at() {

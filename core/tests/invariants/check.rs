@@ -114,6 +114,11 @@ impl Play {
         let name = format!("pool{pool}");
         let (after, mut in_use) = self.accounts[pool];
         let records = self.manager.audit_records(&name, after, usize::MAX).expect("accounts");
+        let kept = self.manager.pool(&name).expect("the pool").audit_records > 0;
+        assert!(kept || records.is_empty(), "{name} keeps records");
+        if !kept {
+            in_use = self.model.in_use(pool);
+        }
         for (record, seq) in records.iter().zip(after + 1..) {
             assert_eq!((record.seq, record.before), (seq, in_use), "the accounts of {name} have a gap: {record:?}");
             in_use = record.after;

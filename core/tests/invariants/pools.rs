@@ -20,7 +20,7 @@ pub fn some(dice: &mut Dice, number: usize) -> Pool {
     pool.anonymous_per_client = dice.one_in(3).then_some(1);
     pool.holder_per_client = dice.one_in(3);
     pool.trade_failure = if dice.one_in(4) { TradeFailure::Refuse } else { TradeFailure::Keep };
-    pool.audit_records = 100_000;
+    pool.audit_records = if dice.one_in(4) { 0 } else { 100_000 };
     vary(dice, &mut pool);
     pool
 }

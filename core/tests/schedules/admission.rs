@@ -17,7 +17,10 @@ enum Back {
 
 /// So many come for the units of a pool while one of those that have them goes.
 fn coming(capacity: u64, comers: usize, back: Back, sampled: bool) {
-    let shop = Shop::new(Pool::new("main", capacity));
+    coming_to(Shop::new(Pool::new("main", capacity)), capacity, comers, back, sampled);
+}
+
+fn coming_to(shop: Shop, capacity: u64, comers: usize, back: Back, sampled: bool) {
     let calls = Arc::new(Calls::default());
     let took = |made: &Result<Created>| match made {
         Ok(_) => Did::Took,
@@ -71,6 +74,33 @@ fn three_come_for_two_units_as_one_is_given_back() {
 #[test]
 fn three_come_for_one_unit_as_it_expires() {
     play("three come as a session expires", 0, || coming(1, 3, Back::Expired, true));
+}
+
+#[test]
+fn units_come_and_go_where_no_records_are_kept() {
+    play("two come for one unit, no records", 1, || coming_to(Shop::without_records(1), 1, 2, Back::Ended, false));
+    play("three come for two units, no records", 0, || coming_to(Shop::without_records(2), 2, 3, Back::Ended, true));
+    play("three come as one expires, no records", 0, || coming_to(Shop::without_records(1), 1, 3, Back::Expired, true));
+}
+
+/// Two take, and one gives back, what is not the last unit; somebody looks.
+fn nothing_to_be_written() {
+    let shop = Shop::without_records(4);
+    let first = shop.session().id;
+    let comers = [(); 2].map(|()| shop.thread(|shop| drop(shop.session())));
+    let sampler = sampler(&shop, 1, |usage| usage.in_use <= 3);
+    let audit = shop.thread(|shop| assert!(shop.audit("main").expect("an audit").differences.is_empty()));
+    shop.ends(first);
+    comers.into_iter().for_each(|comer| comer.join().expect("a comer"));
+    sampler.join().expect("the sampler");
+    audit.join().expect("who counts");
+    shop.is_exact(2);
+    shop.closes_down();
+}
+
+#[test]
+fn a_count_is_exact_where_nothing_is_written() {
+    play("nothing to be written", 1, nothing_to_be_written);
 }
 
 /// One may be evicted for another, unless its user comes back to it.

@@ -48,6 +48,28 @@ fn who_comes_as_a_capacity_is_lowered_is_served_by_the_one_or_the_other() {
     play("a capacity is lowered as two come", 1, lowers);
 }
 
+/// The same where no records are kept: what each was told is what is in use.
+fn lowers_without_records() {
+    let shop = Shop::without_records(3);
+    let first = shop.session().id;
+    let comers = [(); 2].map(|()| shop.thread(|shop| shop.create(CreateOptions::default()).is_ok()));
+    let goes = shop.thread(move |shop| drop(shop.ends(first)));
+    changes(&shop, |pool| pool.capacity = 1);
+    let came = comers.into_iter().map(|comer| comer.join().expect("a comer"));
+    let in_use = came.filter(|made| *made).count() as u64;
+    goes.join().expect("who goes");
+    let usage = shop.use_of_pool();
+    assert_eq!((usage.in_use, usage.excess, usage.high_water), (in_use, in_use.saturating_sub(1), 3), "{usage:?}");
+    let audit = shop.audit("main").expect("an audit");
+    assert_eq!((audit.counted, audit.recounted, audit.differences), (in_use, in_use, Vec::new()));
+    assert_eq!(shop.check(), Ok(Vec::new()));
+}
+
+#[test]
+fn who_comes_as_a_capacity_is_lowered_is_counted_where_no_records_are_kept() {
+    play("a capacity is lowered, no records", 0, lowers_without_records);
+}
+
 /// A unit is given back to who waits, while nobody may begin to wait any more and units are held longer.
 fn changes_as_a_unit_is_handed_on() {
     let shop = Shop::new(Pool { queue: 1, ..Pool::new("main", 1) });

@@ -120,7 +120,10 @@ fn a_unit_comes_back_as_the_time_of_the_first_is_over() {
 
 /// Threads that block, and each gives back what it got; they come while the unit is given back.
 fn threads_block(comers: &[i8]) {
-    let shop = Shop::new(pool(1));
+    block(&Shop::new(pool(1)), comers);
+}
+
+fn block(shop: &Shop, comers: &[i8]) {
     let first = shop.session().id;
     let come = |priority: &i8| {
         let priority = *priority;
@@ -141,6 +144,13 @@ fn threads_block(comers: &[i8]) {
 fn whoever_comes_to_wait_as_a_unit_is_given_back_gets_it() {
     play("one comes to wait", 2, || threads_block(&[0]));
     play("two come to wait", 1, || threads_block(&[0, 5]));
+}
+
+#[test]
+fn whoever_comes_to_wait_gets_what_comes_back_where_no_records_are_kept() {
+    let rested = || Shop::rested(Pool { audit_records: 0, ..pool(1) });
+    play("one comes to wait, no records", 1, move || block(&rested(), &[0]));
+    play("two come to wait, no records", 0, move || block(&rested(), &[0, 5]));
 }
 
 #[test]

@@ -28,6 +28,10 @@ pub fn child(subject: &str, steps: usize, sessions: usize) {
             let ours = Ours::new(sessions, 0);
             (0..steps).for_each(|_| ours.end(&ours.create_unlicensed()));
         }
+        "create + end, no records" => {
+            let ours = Ours::without_records(sessions);
+            (0..steps).for_each(|_| ours.end(&ours.create()));
+        }
         "token decoded" => {
             let ours = Decoded::new(sessions);
             (0..steps).for_each(|step| assert!(ours.touch(&ours.tokens[step % sessions])));
@@ -71,7 +75,7 @@ pub fn measure(report: &mut Report) {
             None => report.value(GROUP, what, counted, ""),
         }
     }
-    for subject in ["begin + finish", "create + end", "create + end, no unit"] {
+    for subject in ["begin + finish", "create + end", "create + end, no records", "create + end, no unit"] {
         if let Some(counted) = of(subject, STEPS / 4) {
             report.value(GROUP, subject, counted, "");
         }

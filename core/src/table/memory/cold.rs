@@ -111,6 +111,7 @@ pub(super) struct Rare {
 }
 
 impl Cold {
+    #[inline]
     pub fn new(id: SessionId, data: Tree) -> Self {
         let mut random = [0; 10];
         random.copy_from_slice(&id.0[6..]);
@@ -150,6 +151,7 @@ impl Cold {
     }
 
     /// Takes away the tokens that were rotated away.
+    #[inline]
     pub fn take_replaced(&mut self) -> Vec<Replaced> {
         self.extra.as_mut().map_or_else(Vec::new, |extra| std::mem::take(&mut extra.replaced))
     }
@@ -165,6 +167,7 @@ impl Cold {
     }
 
     /// Keeps the wall clock at the creation as its distance from what it is expected to be.
+    #[inline]
     pub fn set_wall(&mut self, wall: i64, expected: i64) {
         match i32::try_from(wall.saturating_sub(expected)) {
             Ok(distance) => self.wall = distance,
@@ -202,6 +205,7 @@ impl Cold {
     }
 
     /// A snapshot; `None` if it can't be read.
+    #[inline]
     pub fn snapshot(&self) -> Option<Arc<Tree>> {
         match &self.tree {
             _ if self.damaged() => None,
@@ -242,6 +246,7 @@ impl Cold {
         self.one.mark(END_REQUESTED, on);
     }
 
+    #[inline]
     pub fn trace(&mut self, line: impl FnOnce() -> String) {
         let rare = self.extra.as_mut().and_then(|extra| extra.rare.as_mut());
         if let Some(trace) = rare.and_then(|rare| rare.trace.as_mut()) {
@@ -253,6 +258,7 @@ impl Cold {
     }
 
     /// Moves everyone who waits for the lock behind those who are to be woken already.
+    #[inline]
     pub fn move_waiters(&mut self, woken: &mut VecDeque<(u64, LockMode, Wake)>) {
         if let Some(rare) = self.extra.as_mut().and_then(|extra| extra.rare.as_mut()) {
             woken.append(&mut rare.waiters);
@@ -316,6 +322,7 @@ impl Cold {
     }
 
     /// The requests in flight; most sessions have one at most.
+    #[inline]
     pub fn requests(&self) -> impl Iterator<Item = RequestRecord> + '_ {
         let number = self.last.get();
         let one = self.one.request().map(|(start, touch, lock)| RequestRecord { number, start, touch, lock });
@@ -328,16 +335,19 @@ impl Cold {
     }
 
     /// Whether a request is in flight.
+    #[inline]
     pub fn is_busy(&self) -> bool {
         self.one.request().is_some() || self.extra.as_ref().is_some_and(|extra| !extra.requests.is_empty())
     }
 
     /// Whether a request stops the idle clock.
+    #[inline]
     pub fn is_active(&self) -> bool {
         self.requests().any(|record| record.touch == TouchKind::Activity)
     }
 
     /// The request that began first.
+    #[inline]
     pub fn earliest(&self) -> Option<RequestRecord> {
         self.requests().min_by_key(|record| record.start)
     }

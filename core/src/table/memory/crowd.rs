@@ -147,7 +147,22 @@ impl Crowd<State> for Sessions<'_> {
 impl MemoryTable {
     /// Charges a session that holds no unit and was last used then, or later; who must go for it is ended, and whoever is to be
     /// woken for that is in `woken`.
+    #[inline]
     pub(super) fn charge_new(
+        &self,
+        at: At,
+        session: SessionRef,
+        used: Millis,
+        demand: Demand<'_>,
+        woken: &mut Waiters,
+    ) -> Verdict {
+        if self.accounts[demand.charge.pool as usize].take_bare(&demand) {
+            return Ok(());
+        }
+        self.charge_by_books(at, session, used, demand, woken)
+    }
+
+    fn charge_by_books(
         &self,
         at: At,
         session: SessionRef,

@@ -14,7 +14,7 @@ use crate::license::client::client_of;
 use crate::license::ledger::Demand;
 use crate::license::policy::Rank;
 use crate::reason::{LazyUntil, LicenseClass};
-use crate::table::{At, Charge, Holder, Lazy};
+use crate::table::{At, Charge, Holder, Lazy, SessionRef};
 
 // The small number beside the absolute deadline: 0, or pool + 1 above 4 bits: 3 of kind, and whether the idle timeout is that
 // of anonymous sessions.
@@ -71,6 +71,22 @@ impl MemoryTable {
         let word = slot.absolute.small();
         let pool = (word >> BITS).checked_sub(1)?;
         (word & KIND < LAZY).then_some((pool, matches!(word & KIND, ANONYMOUS | COUNTED)))
+    }
+
+    /// Gives back the unit of a session that is known nowhere in the books, if that is all there is to it; under its cold lock.
+    #[inline]
+    pub(super) fn gives_bare(&self, slot: &Slot, cold: &Cold) -> bool {
+        let Some((pool, false)) = Self::charged_to(slot) else { return false };
+        // One that is counted among those of its client is anonymous.
+        cold.extra().is_none_or(|extra| extra.holder.is_none()) && self.accounts[pool as usize].give_bare()
+    }
+
+    /// Gives back what a session is charged, or lets it linger; under its cold lock.
+    pub(super) fn release(&self, at: At, session: SessionRef, slot: &Slot, cold: &Cold) {
+        let Some(charge) = self.charge(slot, cold) else { return };
+        let since = Self::licensed_since(slot, cold);
+        let free = self.accounts[charge.pool as usize].release(at, session, &charge, since);
+        free.into_iter().for_each(|when| self.ring_if_earlier(when));
     }
 
     pub(super) fn set_charge(&self, slot: &Slot, cold: &mut Cold, charge: Option<&Charge>) {

@@ -363,7 +363,7 @@ impl MemoryTable {
         debug_assert_eq!(old.generation(), place.generation);
         let mut cold = guard.take()?;
         let event_id = self.events.fetch_add(1, Ordering::Relaxed) + 1;
-        let charge = self.charge(slot, &cold);
+        let licensed = Self::charged_to(slot).is_some();
         let mut grave = Grave {
             id,
             verifier: slot.verifier(),
@@ -374,15 +374,13 @@ impl MemoryTable {
             at: at.now.ms,
             wall: at.wall,
             late: deadline.map(|deadline| at.now.ms.saturating_sub(deadline)),
-            licensed: charge.is_some() || !cold.takes().is_empty(),
+            licensed: licensed || !cold.takes().is_empty(),
             event_id,
             user: cold.user().cloned(),
             more: None,
         };
-        if let Some(charge) = charge.filter(|_| charged) {
-            let since = Self::licensed_since(slot, &cold);
-            let free = self.accounts[charge.pool as usize].release(at, session, &charge, since);
-            free.into_iter().for_each(|when| self.ring_if_earlier(when));
+        if charged && licensed && !self.gives_bare(slot, &cold) {
+            self.release(at, session, slot, &cold);
         }
         self.give_all_back(at, id, cold.takes());
         self.accounts.iter().for_each(|account| account.dismiss(at, id));
