@@ -92,7 +92,10 @@ impl Engine {
             }
             Found::Live(Began::Unlicensed(pool, reason)) => {
                 self.pump_pools();
-                let refusal = Refusal::own(pool, LicenseClass::Lazy);
+                let mut refusal = Refusal::own(pool, LicenseClass::Lazy);
+                if let Ok(Some(session)) = self.table.find_token(self.at(), token).look() {
+                    refusal = refusal.of(session, None);
+                }
                 Err(self.denial(Some(pool), reason, Some(&refusal)))
             }
             Found::Live(Began::Busy(session, text)) => {

@@ -55,7 +55,7 @@ impl Engine {
             let (count, queue) = (options.count, options.queue.clone());
             let unknown = Arc::new(AtomicBool::new(false));
             let want =
-                Taking { engine: engine.clone(), request: mine.clone(), pool, count, groups, unknown: unknown.clone() };
+                Taking { engine: engine.clone(), request: mine.clone(), pool, count, priority: queue.priority, groups, unknown: unknown.clone() };
             let waiter = if queue.wait.is_zero() { Ok(None) } else { want.waiter(queue.priority) };
             let (again, asker) = (engine.clone(), mine);
             let take = move |done: Result<()>| match done {
@@ -92,6 +92,8 @@ struct Taking {
     request: Request,
     pool: u32,
     count: u64,
+    /// Among those who wait.
+    priority: i8,
     groups: Groups,
     /// Whether it turned out that the user's groups matter and are not known.
     unknown: Arc<AtomicBool>,
@@ -100,7 +102,7 @@ struct Taking {
 impl Taking {
     /// What is taken, for whoever is logged in now.
     fn take(&self) -> Result<Take> {
-        let Self { engine, request, pool, count, groups, unknown } = self;
+        let Self { engine, request, pool, count, groups, unknown, .. } = self;
         let user = request.user()?;
         let in_force = engine.known_pool(*pool);
         let config = &in_force.pool;
@@ -177,10 +179,11 @@ impl Want for Taking {
     }
 
     fn denied(&mut self, reason: DenyReason) -> Error {
-        let waiter = self.waiter(0).ok().flatten();
+        let waiter = self.waiter(self.priority).ok().flatten();
         let refusal = waiter.map(|waiter| {
-            let NewWaiter { charge, count, rank, .. } = waiter;
-            Refusal { count, feature: true, ..Refusal::new(&charge, rank) }
+            let NewWaiter { charge, count, rank, priority, .. } = waiter;
+            let refusal = Refusal::new(&charge, rank).of(self.request.0.session, None);
+            Refusal { count, feature: true, priority, ..refusal }
         });
         self.engine.denial(Some(self.pool), reason, refusal.as_ref())
     }

@@ -372,10 +372,9 @@ impl Want for Changing {
                 coming.unknown.store(true, Ordering::Release);
                 changed()
             })?;
-            *coming.refusal.lock() = Some(Refusal::new(
-                &Charge { pool: 0, class: LicenseClass::Named, holder: change.holder.clone(), client: None },
-                change.rank,
-            ));
+            let charge = Charge { pool: 0, class: LicenseClass::Named, holder: change.holder.clone(), client: None };
+            let refusal = Refusal { priority: coming.queue.priority, ..Refusal::new(&charge, change.rank) };
+            *coming.refusal.lock() = Some(refusal.of(request.0.session, coming.card.charge.as_ref()));
             Ok(HolderChange { asking, ..change })
         })
     }

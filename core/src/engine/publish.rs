@@ -99,7 +99,8 @@ impl Engine {
     fn deny(&self, draft: Draft, plan: &Plan, started: &[ClassRef], reason: DenyReason) -> Error {
         self.table.abandon(&draft);
         let charge = plan.new.charge.as_ref();
-        let refusal = charge.map(|charge| Refusal::new(charge, Rank::Ordinary));
+        let priority = plan.queue.priority;
+        let refusal = charge.map(|charge| Refusal { priority, ..Refusal::new(charge, Rank::Ordinary) });
         let denial = self.denial(charge.map(|charge| charge.pool), reason, refusal.as_ref());
         let denied = charge.map(|charge| (charge.pool, plan.new.classes.clone()));
         self.refuse(draft.session.id, plan.application, started, EndReason::LicenseDenied, denied);

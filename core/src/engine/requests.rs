@@ -370,7 +370,7 @@ impl Engine {
                 self.pump_pools();
                 let card = self.table.card(self.at(), session).look().ok().flatten();
                 let pool = card.and_then(|card| card.pool());
-                let refusal = pool.map(|pool| Refusal::own(pool, LicenseClass::Lazy));
+                let refusal = pool.map(|pool| Refusal::own(pool, LicenseClass::Lazy).of(session, None));
                 error.retry_after_is(self.retry_after(pool, reason, refusal.as_ref()))
             }
             _ => error,

@@ -9,7 +9,8 @@ use crate::clock::{Millis, NEVER};
 use crate::config::Pool;
 use crate::error::Result;
 use crate::license::HolderUsage;
-use crate::license::back::{Ending, Frees};
+use crate::license::back::Ending;
+use crate::license::course;
 use crate::license::books::UserHolder;
 use crate::license::policy::linger;
 use crate::reason::{Evict, LicenseClass};
@@ -114,11 +115,8 @@ impl Known {
 
     /// When units of it come free, if these are all endings, the first ones first.
     fn frees(&self, rules: &PoolDefinition, now: Millis, endings: &[Ending]) -> Vec<(Millis, u64)> {
-        let frees = Frees { pool: rules, now, spared: None, evicts_from: Millis::MAX, lingers: false };
         let booked = |name: &_| self.booked.iter().find(|(known, _)| known == name).map(|(_, held)| *held);
-        let mut frees: Vec<_> = frees.of(endings, booked).into_iter().map(|free| (free.at, free.units)).collect();
-        frees.sort_unstable();
-        frees
+        course::frees(rules, now, endings, booked)
     }
 
     /// Tells when its units come back if nobody does anything.

@@ -1,19 +1,24 @@
-//! When a unit of a full pool may be back: from who lingers, and from the sessions that end or may be evicted first.
+//! When a unit of a full pool may be back for who was refused: from who lingers, and from the sessions that end or may be evicted
+//! first.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use super::books::{Orphan, Totals, UserHolder};
-use super::evict::MOST;
+use super::course::{Change, Courses, Shares, Stage};
 use super::ledger::{self, OWN};
 use super::policy::{self, Rank};
+use super::queue::{self, Blocked};
 use super::rules;
+use super::waiter::{Awaits, Lane, Turn, Waiter};
 use crate::clock::{Millis, NEVER};
-use crate::reason::{Evict, LicenseClass};
-use crate::table::{Charge, Holder, PoolDefinition, Taken};
+use crate::reason::{AtSessionLimit, Evict, LicenseClass};
+use crate::table::{Charge, Holder, PoolDefinition, SessionRef, Taken};
 
 /// Users and units that linger, of which so many are looked at.
 pub(crate) const LOOKED_AT: usize = 64;
+/// So many of those who wait are counted in. If there are more, no more is told than when these have what they wait for.
+pub(crate) const AHEAD: usize = 1024;
 
 /// What a session is charged, and how long at most if nobody uses it.
 #[derive(Clone, Debug)]
@@ -42,10 +47,6 @@ impl Ending {
     pub(crate) fn first(&self) -> Millis {
         self.at.min(self.evict)
     }
-
-    fn goes(&self, evicts: bool) -> Millis {
-        if evicts { self.first() } else { self.at }
-    }
 }
 
 /// Which sessions may be evicted for somebody.
@@ -55,9 +56,17 @@ pub(crate) struct Evicts {
 }
 
 impl Evicts {
-    /// For who was refused.
-    pub fn of(refusal: &Refusal, pool: &PoolDefinition, totals: &Totals, now: Millis) -> Self {
-        Self { whom: refusal.whom(pool, totals, now), idle: pool.evict_idle }
+    /// For who was refused, at whatever time.
+    pub fn of(refusal: &Refusal, pool: &PoolDefinition) -> Self {
+        let soft = matches!(refusal.rank, Rank::Reserved(position)
+            if pool.reservations.get(usize::from(position)).is_some_and(|reservation| !reservation.hard));
+        let whom = match pool.evict {
+            _ if refusal.feature => Evict::None,
+            _ if soft => Evict::Any,
+            evict if refusal.anonymous => evict.min(Evict::Anonymous),
+            evict => evict,
+        };
+        Self { whom, idle: pool.evict_idle }
     }
 
     /// Whether any may.
@@ -86,8 +95,23 @@ pub struct Refusal {
     pub(crate) rank: Rank,
     /// For how many connections.
     pub(crate) count: u64,
+    /// Among those who wait.
+    pub(crate) priority: i8,
     /// Whether it is for a feature: nobody goes for one.
     pub(crate) feature: bool,
+    /// The session that asks, which stays; none is one to be made.
+    pub(crate) session: Option<SessionRef>,
+    /// What that leaves for what it asks for.
+    pub(crate) leaves: Option<Leaves>,
+}
+
+/// Whom a session leaves that changes its holder.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Leaves {
+    /// Itself; whether it is anonymous.
+    Itself(bool),
+    /// A user, by the name in the books.
+    User(Arc<str>),
 }
 
 impl Refusal {
@@ -96,7 +120,7 @@ impl Refusal {
         let (user, anonymous) = (charge.holder.booked().cloned(), charge.is_anonymous());
         // As it asks: who has no name is like others.
         let rank = if user.is_some() { rank } else { Rank::Ordinary };
-        Self { user, anonymous, rank, count: 1, feature: false }
+        Self { user, anonymous, rank, count: 1, priority: 0, feature: false, session: None, leaves: None }
     }
 
     /// Of a session that is its own holder.
@@ -104,122 +128,31 @@ impl Refusal {
         Self::new(&Charge { pool, class, holder: Holder::Session, client: None }, Rank::Ordinary)
     }
 
-    /// Whose sessions may have to go for it.
-    fn whom(&self, pool: &PoolDefinition, totals: &Totals, now: Millis) -> Evict {
-        if self.feature || !pool.may_evict() {
-            return Evict::None;
-        }
-        let room = policy::room(pool, totals, policy::limit(pool, totals, now), self.rank);
-        policy::evicts(pool, self.rank, self.anonymous, &room, OWN).0
+    /// Of one that is there, and would leave what it is charged.
+    pub(crate) fn of(self, session: SessionRef, from: Option<&Charge>) -> Self {
+        let leaves = from.map(|from| match from.holder.booked() {
+            Some(user) => Leaves::User(user.clone()),
+            None => Leaves::Itself(from.is_anonymous()),
+        });
+        Self { session: Some(session), leaves, ..self }
     }
 
-    /// What an answer for it depends on, of a pool by these rules: refusals with one key have one answer.
-    pub(crate) fn key(&self, pool: &PoolDefinition) -> Self {
+    /// Where it comes in among those who wait.
+    fn place(&self) -> (Lane, Rank, Turn) {
+        let turn = Turn { priority: Reverse(self.priority), seq: u64::MAX };
+        (if self.anonymous { Lane::anonymous() } else { Lane::of_rank(self.rank) }, self.rank, turn)
+    }
+
+    /// What an answer for it depends on, of a pool by these rules: refusals with one key have one answer. What the pool has of
+    /// its user and of its session matters only if it has anything.
+    pub(crate) fn key(&self, pool: &PoolDefinition, (user, session): (bool, bool)) -> Self {
         let apart = !pool.reservations.is_empty() || pool.break_glass > 0;
         Self {
-            user: self.user.clone().filter(|_| pool.may_evict()),
-            anonymous: self.anonymous,
+            user: self.user.clone().filter(|_| user),
             rank: if apart { self.rank } else { Rank::Ordinary },
+            session: self.session.filter(|_| session),
+            leaves: self.leaves.clone().filter(|_| session),
             ..*self
-        }
-    }
-}
-
-/// Units that come free.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Free {
-    /// When.
-    pub at: Millis,
-    /// How many.
-    pub units: u64,
-    reserved: u64,
-    seat: u8,
-    anonymous: u64,
-}
-
-impl Free {
-    /// Of a user: those that count as reserved come last.
-    fn of(held: &UserHolder, at: Millis, units: u64) -> Self {
-        let reserved = units.saturating_sub(held.units.saturating_sub(held.reserved)).min(held.reserved);
-        Self { at, units, reserved, seat: held.seat, anonymous: 0 }
-    }
-}
-
-/// How the endings of sessions free units.
-pub(crate) struct Frees<'a> {
-    pub pool: &'a PoolDefinition,
-    pub now: Millis,
-    /// Who may not be evicted: whoever it would be for.
-    pub spared: Option<&'a Arc<str>>,
-    /// Before that instant nobody is evicted.
-    pub evicts_from: Millis,
-    /// Whether units that linger count as held.
-    pub lingers: bool,
-}
-
-impl Frees<'_> {
-    /// What comes free, in no order.
-    pub fn of(&self, endings: &[Ending], mut holder: impl FnMut(&Arc<str>) -> Option<UserHolder>) -> Vec<Free> {
-        let mut frees = Vec::new();
-        let mut users: HashMap<&Arc<str>, Vec<Ending>> = HashMap::new();
-        for known in endings {
-            let ending = Ending { evict: known.evict.max(self.evicts_from), ..known.clone() };
-            if let Some(user) = known.charge.holder.booked() {
-                users.entry(user).or_default().push(ending);
-                continue;
-            }
-            let (at, class) = (ending.first(), ending.charge.class);
-            if at < NEVER {
-                let least = ending.since.min(self.now).saturating_add(policy::least(self.pool, class));
-                let anonymous = u64::from(ending.charge.is_anonymous());
-                frees.push(Free { at: at.max(least), units: OWN, reserved: 0, seat: 0, anonymous });
-            }
-        }
-        for (user, endings) in users {
-            if let Some(held) = holder(user) {
-                self.of_user(user, held, endings, &mut frees);
-            }
-        }
-        frees
-    }
-
-    fn of_user(&self, user: &Arc<str>, mut held: UserHolder, mut endings: Vec<Ending>, frees: &mut Vec<Free>) {
-        let mut evicts = self.spared != Some(user) && endings.iter().any(|ending| ending.evict < ending.at);
-        endings.sort_by_key(|ending| ending.goes(evicts));
-        let mut endings = &mut endings[..];
-        while !endings.is_empty() {
-            let (mut gone, mut count, mut spare) = (0, 0, 0);
-            for ending in &*endings {
-                gone += ending.count;
-                count += 1;
-                let left = held.connections.saturating_sub(gone);
-                spare = held.needed().saturating_sub(rules::units(self.pool.rule, left, held.needed()));
-                if spare > 0 {
-                    break;
-                }
-            }
-            let group = &endings[..count];
-            let Some(last) = group.last().filter(|last| spare > 0 && last.goes(evicts) < NEVER) else { break };
-            let evicted = evicts && group.iter().any(|ending| ending.evict < ending.at);
-            if evicted && (gone > MOST || spare > held.units.saturating_sub(held.reserved)) {
-                // They stay until they end.
-                evicts = false;
-                endings.sort_by_key(|ending| ending.at);
-                continue;
-            }
-            let class = last.charge.class;
-            let (ripe, lingers) = match &last.charge.holder {
-                Holder::Taker(_) => (held.acquired.min(self.now).saturating_add(policy::least(self.pool, class)), 0),
-                _ => (held.ripe(self.pool, self.now), policy::linger(self.pool, class)),
-            };
-            let lingers = if self.lingers && !evicted { lingers } else { 0 };
-            let free = Free::of(&held, last.goes(evicts).saturating_add(lingers).max(ripe), spare);
-            let anonymous = if last.charge.is_anonymous() { spare } else { 0 };
-            frees.push(Free { anonymous, ..free });
-            held.connections = held.connections.saturating_sub(gone);
-            held.units = held.units.saturating_sub(spare);
-            held.reserved = held.reserved.saturating_sub(free.reserved);
-            endings = &mut endings[count..];
         }
     }
 }
@@ -233,87 +166,309 @@ pub(crate) struct Outlook<'a> {
     pub lingering: Vec<(Arc<str>, UserHolder)>,
     /// Units that outlived their sessions, those that are free first.
     pub orphans: Vec<Orphan>,
+    /// Those who wait, the first [`AHEAD`] in the order of their turns.
+    pub line: Vec<Waiter>,
 }
 
 impl Outlook<'_> {
-    /// When so many units may be back that there are enough for who was refused, if nobody who has one uses it or comes back;
-    /// as far as these endings tell. `None`: they free too few.
+    /// When so many units may be back that there are enough for who was refused, if nobody who has one uses it or comes back, and
+    /// those who wait keep what they get; as far as these endings tell, of sessions that neither ask nor wait themselves. `None`:
+    /// they free too few.
     pub fn back(
         &self,
         refusal: &Refusal,
         endings: &[Ending],
         mut holder: impl FnMut(&Arc<str>) -> Option<UserHolder>,
     ) -> Option<Millis> {
-        let known = refusal.user.as_ref().and_then(&mut holder);
-        let wanted = match &refusal.user {
-            None => OWN,
-            Some(_) => ledger::wanted_more(self.pool, refusal.count, known.as_ref()).ok()?.max(OWN),
+        let courses = Courses { pool: self.pool, now: self.now, linger: true };
+        let left = match &refusal.leaves {
+            Some(Leaves::User(user)) => Some(user),
+            _ => None,
         };
-        let mut frees = Frees {
-            pool: self.pool,
-            now: self.now,
-            spared: refusal.user.as_ref(),
-            evicts_from: Millis::MAX,
-            lingers: !self.pool.reclaim,
-        };
-        let standing = self.standing();
-        if refusal.whom(self.pool, self.totals, self.now) != Evict::None {
-            // Of a capacity that was lowered the excess drains first.
-            frees.evicts_from = if self.totals.excess == 0 {
-                0
-            } else {
-                let mut drains = frees.of(endings, &mut holder);
-                drains.extend(&standing);
-                self.after(drains, |totals, _| totals.excess == 0).unwrap_or(Millis::MAX)
-            };
-        }
-        let mut all = frees.of(endings, &mut holder);
-        all.extend(standing);
-        self.after(all, |totals, at| {
-            let room = policy::room(self.pool, totals, policy::limit(self.pool, totals, at), refusal.rank);
-            let cap = self.pool.anonymous_cap.filter(|_| refusal.anonymous);
-            room.all() >= wanted && cap.is_none_or(|cap| totals.anonymous.saturating_add(wanted) <= cap)
-        })
-    }
-
-    /// What comes free although no session ends.
-    fn standing(&self) -> Vec<Free> {
-        let orphan = |orphan: &Orphan| Free {
-            at: orphan.until,
-            units: OWN,
-            reserved: 0,
-            seat: 0,
-            anonymous: u64::from(orphan.anonymous),
-        };
-        let lingering = |(user, held): &(Arc<str>, UserHolder)| {
-            let reclaimed = held.ripe(self.pool, self.now);
-            // Who could be reclaimed now was of no use; what a session took for itself is reclaimed by nobody.
-            let soon = self.pool.reclaim && reclaimed > self.now && !Holder::takes(user);
-            let free = Free::of(held, if soon { reclaimed.min(held.until) } else { held.until }, held.lingering);
-            let anonymous = Holder::of(user.clone()).class_of_takes() == LicenseClass::Anonymous;
-            Free { anonymous: if anonymous { free.units } else { 0 }, ..free }
-        };
-        self.orphans.iter().map(orphan).chain(self.lingering.iter().map(lingering)).collect()
-    }
-
-    /// The first instant at which it is enough.
-    fn after(&self, mut frees: Vec<Free>, enough: impl Fn(&Totals, Millis) -> bool) -> Option<Millis> {
-        frees.sort_unstable();
-        let mut totals = self.totals.clone();
-        for free in frees {
-            totals.in_use = totals.in_use.saturating_sub(free.units);
-            totals.anonymous = totals.anonymous.saturating_sub(free.anonymous);
-            if let Some(used) = usize::from(free.seat).checked_sub(1).and_then(|seat| totals.reserved.get_mut(seat)) {
-                *used = used.saturating_sub(free.reserved);
+        let mut changes: Vec<Change> = self.orphans.iter().map(|orphan| courses.orphan(orphan)).collect();
+        let mut booked: Vec<(&Arc<str>, Option<&Ending>)> = Vec::new();
+        for ending in endings {
+            match ending.charge.holder.booked() {
+                Some(user) => booked.push((user, Some(ending))),
+                None => courses.own(ending, &mut changes),
             }
-            let beyond = totals.in_use.saturating_sub(self.pool.capacity);
-            totals.excess = totals.excess.min(beyond);
-            totals.overdrawn = totals.overdrawn.filter(|_| beyond > 0);
-            if enough(&totals, free.at) {
-                return Some(free.at);
+        }
+        let others = self.lingering.iter().map(|(user, _)| user).chain(&refusal.user).chain(left);
+        booked.extend(others.map(|user| (user, None)));
+        booked.sort_by_key(|(user, _)| *user);
+        let mut asks = Asks { refusal, joins: Vec::new(), leaves: Vec::new() };
+        for group in booked.chunk_by(|one, other| one.0 == other.0) {
+            let user = group[0].0;
+            let known = self.lingering.iter().find(|(known, _)| known == user).map(|(_, held)| *held);
+            let Some(held) = known.or_else(|| holder(user)) else { continue };
+            let endings: Vec<&Ending> = group.iter().filter_map(|(_, ending)| *ending).collect();
+            let stages = courses.booked(user, held, &endings);
+            let (joins, leaves) = (refusal.user.as_ref() == Some(user), left == Some(user));
+            courses.changes(user, &stages, &endings, !joins && !leaves, &mut changes);
+            match (joins, leaves) {
+                (true, _) => asks.joins = stages,
+                (_, true) => asks.leaves = stages,
+                _ => {}
+            }
+        }
+        let waits = self.line.iter().filter(|waiter| waiter.awaits == Awaits::Turn);
+        let ahead: Vec<Ahead<'_>> = waits.map(|waiter| self.ahead(waiter, &mut holder)).collect();
+        // Who waits no more is in nobody's way.
+        let over = ahead.iter().map(|one| Change { at: one.waiter.deadline, by: Shares::default(), seat: 0 });
+        changes.extend(over.filter(|change| change.at < NEVER));
+        changes.sort_unstable();
+        self.after(&changes, &asks, ahead)
+    }
+
+    fn ahead<'w>(
+        &self,
+        waiter: &'w Waiter,
+        holder: &mut impl FnMut(&Arc<str>) -> Option<UserHolder>,
+    ) -> Ahead<'w> {
+        let held = waiter.charge.holder.booked().and_then(holder);
+        // Who may not have any is told so by its turn.
+        let units = ledger::wanted(self.pool, &waiter.charge, waiter.count, held.as_ref()).unwrap_or(0);
+        Ahead { waiter, units: units.saturating_sub(waiter.gives) }
+    }
+
+    /// The first instant at which there is enough.
+    fn after(&self, changes: &[Change], asks: &Asks<'_>, mut ahead: Vec<Ahead<'_>>) -> Option<Millis> {
+        let more = self.totals.waiting > self.line.len() as u64;
+        let mut then = Then { pool: self.pool, totals: self.totals.clone(), shares: Shares::default(), lent: Vec::new() };
+        let mut enough = |then: &mut Then<'_>, at: Millis| {
+            let blocked = then.serve(&mut ahead, at);
+            ahead.is_empty() && more || then.is_enough(asks, &blocked, at)
+        };
+        if changes.first().is_none_or(|first| first.at > self.now) && enough(&mut then, self.now) {
+            return Some(self.now);
+        }
+        for same in changes.chunk_by(|one, other| one.at == other.at) {
+            same.iter().for_each(|change| then.change(change));
+            if enough(&mut then, same[0].at) {
+                return Some(same[0].at);
             }
         }
         None
+    }
+}
+
+/// Who asks, with the courses of whom it would join and leave.
+struct Asks<'a> {
+    refusal: &'a Refusal,
+    joins: Vec<Stage>,
+    leaves: Vec<Stage>,
+}
+
+/// What a holder has at an instant.
+fn at(stages: &[Stage], at: Millis) -> Option<UserHolder> {
+    let later = stages.partition_point(|stage| stage.at <= at);
+    later.checked_sub(1).map(|position| stages[position].holder)
+}
+
+/// One who waits, and the units that it lacks.
+struct Ahead<'a> {
+    waiter: &'a Waiter,
+    units: u64,
+}
+
+/// A pool as it will be.
+struct Then<'a> {
+    pool: &'a PoolDefinition,
+    totals: Totals,
+    /// What may be had of others.
+    shares: Shares,
+    /// Reserved units that linger, by their seats.
+    lent: Vec<u64>,
+}
+
+/// So many more, or fewer.
+fn changed(units: u64, by: i64) -> u64 {
+    units.saturating_add_signed(by)
+}
+
+fn change_seat(seats: &mut Vec<u64>, seat: u8, by: i64) {
+    if let Some(seat) = usize::from(seat).checked_sub(1).filter(|_| by != 0) {
+        seats.resize(seats.len().max(seat + 1), 0);
+        seats[seat] = changed(seats[seat], by);
+    }
+}
+
+impl Then<'_> {
+    fn change(&mut self, change: &Change) {
+        let (totals, by) = (&mut self.totals, &change.by);
+        totals.in_use = changed(totals.in_use, by.held.units);
+        totals.anonymous = changed(totals.anonymous, by.held.anonymous);
+        change_seat(&mut totals.reserved, change.seat, by.held.reserved);
+        change_seat(&mut self.lent, change.seat, by.lingers.reserved);
+        self.shares = self.shares.plus(by);
+        let beyond = totals.in_use.saturating_sub(self.pool.capacity);
+        totals.excess = totals.excess.min(beyond);
+        totals.overdrawn = totals.overdrawn.filter(|_| beyond > 0);
+    }
+
+    /// Those who wait have what there is for them, as [`queue::serve`] gives it, and keep it; who waits no more is not counted any
+    /// more. Tells whose turn it is who can't be served.
+    fn serve(&mut self, ahead: &mut Vec<Ahead<'_>>, now: Millis) -> Vec<Blocked> {
+        let mut blocked: Vec<Blocked> = Vec::new();
+        let lanes = lanes(ahead);
+        let mut position = 0;
+        while let Some(Ahead { waiter, units }) = ahead.get(position).filter(|_| blocked.len() < lanes) {
+            let (lane, turn, units) = (waiter.lane, waiter.turn, *units);
+            if waiter.deadline > now {
+                if blocked.iter().any(|other| other.lane == lane) {
+                    position += 1;
+                    continue;
+                }
+                let common = blocked.iter().any(|other| other.common);
+                if let Err(common) = self.give(waiter, units, common, now) {
+                    blocked.push(Blocked { lane, turn, common });
+                    position += 1;
+                    continue;
+                }
+            }
+            ahead.remove(position);
+        }
+        blocked
+    }
+
+    /// Gives one who waits what it lacks, or tells whether it lacks units that are for all.
+    fn give(&mut self, waiter: &Waiter, units: u64, apart: bool, now: Millis) -> Result<(), bool> {
+        let (pool, rank) = (self.pool, waiter.lane.rank());
+        if units == 0 {
+            return Ok(());
+        }
+        if waiter.anonymous()
+            && pool.anonymous_cap.is_some_and(|cap| self.totals.anonymous.saturating_add(units) > cap)
+        {
+            return Err(false);
+        }
+        if apart && policy::room(pool, &self.totals, pool.capacity, rank).apart() < units {
+            return Err(true);
+        }
+        let mut had = self.totals.clone();
+        self.reclaim(&mut had);
+        let limit = policy::limit(pool, &self.totals, now);
+        let room = policy::room(pool, &had, limit, rank);
+        let totals = &mut self.totals;
+        if room.all() < units {
+            return Err(true);
+        }
+        let (reserved, seat) = room.reserved(rank, units);
+        totals.in_use = totals.in_use.saturating_add(units);
+        if waiter.anonymous() {
+            totals.anonymous = totals.anonymous.saturating_add(units);
+        }
+        change_seat(&mut totals.reserved, seat, i64::try_from(reserved).unwrap_or(i64::MAX));
+        if had.in_use.saturating_add(units) > pool.capacity {
+            totals.overdrawn.get_or_insert(now);
+        }
+        Ok(())
+    }
+
+    /// What lingers with others is as good as free.
+    fn reclaim(&self, totals: &mut Totals) {
+        totals.in_use = changed(totals.in_use, -self.shares.lingers.units);
+        for (used, lent) in totals.reserved.iter_mut().zip(&self.lent) {
+            *used = used.saturating_sub(*lent);
+        }
+    }
+
+    /// Whether who asks would find what it wants.
+    fn is_enough(&self, asks: &Asks<'_>, blocked: &[Blocked], now: Millis) -> bool {
+        let (pool, refusal) = (self.pool, asks.refusal);
+        let mut totals = self.totals.clone();
+        let gave = asks.leave(pool, &mut totals, now);
+        let mut brought = gave;
+        let wanted = match &refusal.user {
+            None => OWN,
+            Some(_) => match asks.join(pool, &mut totals, &mut brought, now) {
+                Some(wanted) => wanted,
+                None => return false,
+            },
+        };
+        let may_evict = totals.excess == 0 && !refusal.feature;
+        let mut evicts = self.shares.evicts;
+        if let Some(cap) = pool.anonymous_cap.filter(|_| refusal.anonymous) {
+            let many = totals.anonymous.saturating_add(wanted).saturating_sub(cap);
+            let may_go = if may_evict && pool.evict != Evict::None { evicts.anonymous } else { 0 };
+            if many > changed(0, may_go) {
+                return false;
+            }
+            totals.in_use = totals.in_use.saturating_sub(many);
+            evicts.units -= many as i64;
+            evicts.anonymous -= many as i64;
+        }
+        if wanted > gave && queue::is_behind(pool, &totals, blocked, refusal.place(), wanted) {
+            return false;
+        }
+        if wanted <= brought {
+            return true;
+        }
+        self.reclaim(&mut totals);
+        let limit = policy::limit(pool, &totals, now);
+        let room = policy::room(pool, &totals, limit, refusal.rank);
+        if room.all() >= wanted {
+            return true;
+        }
+        let (whom, _) = policy::evicts(pool, refusal.rank, refusal.anonymous, &room, wanted);
+        let goes = match whom {
+            _ if !may_evict => 0,
+            Evict::None => 0,
+            Evict::Anonymous => evicts.anonymous,
+            Evict::Any => evicts.units,
+        };
+        totals.in_use = changed(totals.in_use, -goes);
+        policy::room(pool, &totals, limit, refusal.rank).all() >= wanted
+    }
+}
+
+/// In how many lanes they wait.
+fn lanes(ahead: &[Ahead<'_>]) -> usize {
+    let mut lanes: Vec<Lane> = Vec::new();
+    for one in ahead {
+        if !lanes.contains(&one.waiter.lane) {
+            lanes.push(one.waiter.lane);
+        }
+    }
+    lanes.len()
+}
+
+impl Asks<'_> {
+    /// It leaves its holder: tells what comes free.
+    fn leave(&self, pool: &PoolDefinition, totals: &mut Totals, now: Millis) -> u64 {
+        match (&self.refusal.leaves, at(&self.leaves, now)) {
+            (None, _) | (Some(Leaves::User(_)), None) => 0,
+            (Some(Leaves::Itself(anonymous)), _) => {
+                totals.in_use = totals.in_use.saturating_sub(OWN);
+                totals.anonymous = totals.anonymous.saturating_sub(u64::from(*anonymous));
+                OWN
+            }
+            (Some(Leaves::User(_)), Some(mut held)) => {
+                let rest = rules::units(pool.rule, held.connections.saturating_sub(1), held.needed());
+                let spare = held.needed().saturating_sub(rest);
+                held.free(totals, spare);
+                spare
+            }
+        }
+    }
+
+    /// It joins another: tells how many units that one lacks then, and what it has too many as its sessions had to make place.
+    fn join(&self, pool: &PoolDefinition, totals: &mut Totals, brought: &mut u64, now: Millis) -> Option<u64> {
+        let mut held = at(&self.joins, now).unwrap_or_else(|| UserHolder::new(now));
+        let (count, needed) = (self.refusal.count, held.needed());
+        if let Some(limit) = rules::limit(pool.rule)
+            && held.connections.saturating_add(count) > limit
+            && pool.at_session_limit != AtSessionLimit::Deny
+            && !self.refusal.feature
+        {
+            held.connections = limit.saturating_sub(count);
+        }
+        let needs = rules::needs(pool.rule, held.connections, count, needed).ok()?;
+        let spare = needed.saturating_sub(needs);
+        held.free(totals, spare);
+        *brought = brought.saturating_add(spare);
+        // What lingers of it counts as had.
+        Some(needs.saturating_sub(held.units))
     }
 }
 
@@ -370,7 +525,7 @@ mod tests {
         endings: &[Ending],
         held: UserHolder,
     ) -> Option<Millis> {
-        let outlook = Outlook { pool, totals: &totals, now: 10, lingering: Vec::new(), orphans: Vec::new() };
+        let outlook = Outlook { pool, totals: &totals, now: 10, lingering: Vec::new(), orphans: Vec::new(), line: Vec::new() };
         outlook.back(refusal, endings, |_| Some(held))
     }
 
@@ -420,7 +575,7 @@ mod tests {
         let endings = [ending(20, "ada"), ending(50, "")];
         assert_eq!(ask(&pool, totals.clone(), &own(), &endings, ada), Some(50));
         let member = Refusal { user: Some("bob".into()), rank: Rank::Reserved(0), ..own() };
-        let outlook = Outlook { pool: &pool, totals: &totals, now: 10, lingering: Vec::new(), orphans: Vec::new() };
+        let outlook = Outlook { pool: &pool, totals: &totals, now: 10, lingering: Vec::new(), orphans: Vec::new(), line: Vec::new() };
         assert_eq!(outlook.back(&member, &endings, |user| (&**user == "ada").then_some(ada)), Some(20));
         // Of anonymous sessions there are as many as there may be.
         let capped = PoolDefinition { anonymous_cap: Some(1), ..PoolDefinition::plain("main", 2) };
@@ -486,7 +641,7 @@ mod tests {
         let ada = UserHolder { units: 1, lingering: 1, until: 95, ..UserHolder::new(5) };
         let orphan = Orphan { session: crate::id::SessionId([1; 16]), anonymous: false, until: 30 };
         let outlook =
-            |pool, orphans| Outlook { pool, totals: &totals, now: 10, lingering: vec![("ada".into(), ada)], orphans };
+            |pool, orphans| Outlook { pool, totals: &totals, now: 10, lingering: vec![("ada".into(), ada)], orphans, line: Vec::new() };
         assert_eq!(outlook(&pool, vec![]).back(&own(), &[], |_| None), Some(45));
         assert_eq!(outlook(&pool, vec![orphan]).back(&own(), &[], |_| None), Some(30));
         let kept = PoolDefinition { reclaim: false, ..pool.clone() };

@@ -75,7 +75,7 @@ impl Desk<'_> {
         totals: &mut Totals,
         others: &mut Others,
         need: &Need<'_>,
-        (measure, enough): (&dyn Fn(&Totals) -> u64, u64),
+        (measure, enough): (&dyn Fn(&Totals) -> i64, i64),
     ) -> Result<bool, L::Error> {
         if totals.excess > 0 {
             // Of a capacity that was lowered nothing is taken: first the excess drains.

@@ -8,7 +8,7 @@ use super::crowd::{Cause, Victims};
 use super::desk::Desk;
 use super::evict::{Need, Others};
 use super::ledger::{Demand, OWN};
-use super::policy::{self, Rank, Room};
+use super::policy::{self, Rank, Room, signed};
 use super::queue::{self, Blocked};
 use super::rules;
 use super::waiter::Offer;
@@ -125,7 +125,7 @@ impl Desk<'_> {
             return Ok(Err(if free < wanted { DenyReason::PoolExhausted } else { DenyReason::Reserved }));
         }
         let served = aside.until > 0 || wanted <= gave;
-        if !served && queue::is_behind(self.pool, &totals, blocked, &demand, wanted) {
+        if !served && queue::is_behind(self.pool, &totals, blocked, demand.place(), wanted) {
             // What is free is for those who come first.
             let free = policy::room(self.pool, &totals, self.pool.capacity, rank).free;
             return Ok(Err(if free < wanted { DenyReason::PoolExhausted } else { DenyReason::Reserved }));
@@ -179,8 +179,8 @@ impl Desk<'_> {
         (cap, wanted): (u64, u64),
     ) -> Result<bool, L::Error> {
         let need = Need { spared: search.spared, whom: self.pool.evict.min(Evict::Anonymous), cause: Cause::Needed };
-        let measure = |totals: &Totals| cap.saturating_sub(totals.anonymous);
-        self.evict(ledger, victims, totals, &mut search.others, &need, (&measure, wanted))
+        let measure = |totals: &Totals| signed(cap).saturating_sub(signed(totals.anonymous));
+        self.evict(ledger, victims, totals, &mut search.others, &need, (&measure, signed(wanted)))
     }
 
     /// Finds so many units for a rank: free ones, then those that linger with others (but for the spared), then the overdraft,
@@ -218,7 +218,7 @@ impl Desk<'_> {
                 let units = rest.dismiss(&mut after);
                 let with = policy::room(pool, &after, pool.capacity, rank);
                 // What is reserved for others is of no use.
-                if with.all() > room.all() {
+                if with.reach > room.reach {
                     (*totals, room) = (after, with);
                     search.others.set_holder(&user, rest);
                     search.reclaimed.push(Reclaimed { user, last: rest.last, units });
@@ -234,9 +234,9 @@ impl Desk<'_> {
             && whom != Evict::None
         {
             let need = Need { spared: search.spared, whom, cause };
-            let measure = |totals: &Totals| policy::room(pool, totals, limit, rank).all();
+            let measure = |totals: &Totals| policy::room(pool, totals, limit, rank).reach;
             let others = &mut search.others;
-            if self.evict(ledger, victims, totals, others, &need, (&measure, wanted))? {
+            if self.evict(ledger, victims, totals, others, &need, (&measure, signed(wanted)))? {
                 room = policy::room(pool, totals, limit, rank);
             }
         }

@@ -3,6 +3,7 @@
 //! Each change is worked out before anything of it is written: a denial writes the count of denials and its record, and
 //! nothing ever needs undoing. Whoever calls holds the pool: nobody else reads or changes it meanwhile.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use super::audit::{AuditKind, AuditWhy};
@@ -16,7 +17,7 @@ use super::queue;
 use super::rules;
 pub(crate) use super::tidy::expire;
 use super::tidy::tidy;
-use super::waiter::{Awaits, Offer, Waiter};
+use super::waiter::{Awaits, Lane, Offer, Turn, Waiter};
 use crate::clock::Millis;
 use crate::id::SessionId;
 use crate::reason::DenyReason;
@@ -49,6 +50,12 @@ impl<'a> Demand<'a> {
     /// One that has nothing but its rank.
     pub fn new(charge: &'a Charge, rank: Rank) -> Self {
         Self::asking(charge, rank, Asking::default())
+    }
+
+    /// Where it comes in among those who wait: who does not wait comes after all of its priority.
+    pub fn place(&self) -> (Lane, Rank, Turn) {
+        let turn = Turn { priority: Reverse(self.priority), seq: self.turn.unwrap_or(u64::MAX) };
+        (Lane::of(self.charge, self.rank), self.rank, turn)
     }
 
     /// One that may have waited, or will.

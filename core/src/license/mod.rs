@@ -7,6 +7,7 @@ pub(crate) mod books;
 pub(crate) mod client;
 pub(crate) mod crawlers;
 pub(crate) mod crowd;
+pub(crate) mod course;
 mod desk;
 mod evict;
 mod join;

@@ -42,6 +42,8 @@ pub(super) struct Room {
     own: u64,
     /// Those of its own reservation that its members don't hold.
     unused: u64,
+    /// What this rank may take, or how much it is short of that where less than nothing is left.
+    pub reach: i64,
 }
 
 impl Room {
@@ -94,8 +96,9 @@ pub(super) fn limit(pool: &PoolDefinition, totals: &Totals, now: Millis) -> u64 
 /// What a rank may take within a limit.
 pub(super) fn room(pool: &PoolDefinition, totals: &Totals, limit: u64, rank: Rank) -> Room {
     let free = limit.saturating_sub(totals.in_use);
+    let left = signed(limit).saturating_sub(signed(totals.in_use));
     if pool.reservations.is_empty() && pool.break_glass == 0 {
-        return Room { free, common: free, own: 0, unused: 0 };
+        return Room { free, common: free, own: 0, unused: 0, reach: left };
     }
     let Apart { hard, break_glass, .. } = apart(pool, totals);
     let (own, unused) = match rank {
@@ -106,7 +109,14 @@ pub(super) fn room(pool: &PoolDefinition, totals: &Totals, limit: u64, rank: Ran
         }),
         Rank::Ordinary | Rank::Excluded => (0, 0),
     };
-    Room { free, common: free.saturating_sub(hard.saturating_add(break_glass)), own, unused }
+    let apart = hard.saturating_add(break_glass);
+    let reach = left.saturating_sub(signed(apart)).saturating_add(signed(own)).min(left);
+    Room { free, common: free.saturating_sub(apart), own, unused, reach }
+}
+
+/// A count of units that may be taken from one.
+pub(super) fn signed(units: u64) -> i64 {
+    i64::try_from(units).unwrap_or(i64::MAX)
 }
 
 /// Units set apart that those don't hold for whom they are.

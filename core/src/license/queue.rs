@@ -3,15 +3,13 @@
 //! Units never lie free while somebody waits who may take them: the step that frees them sets them aside for whoever is
 //! first, so that nobody who comes later can be faster. They count as in use from then on.
 
-use std::cmp::Reverse;
-
 use super::audit::{AuditKind, AuditWhy};
 use super::books::{Ledger, Totals};
 use super::crowd::Victims;
 use super::desk::Desk;
 use super::join::Search;
-use super::ledger::{Demand, expire, held, wanted};
-use super::policy;
+use super::ledger::{expire, held, wanted};
+use super::policy::{self, Rank};
 use super::waiter::{Awaits, Lane, OFFER, Offer, Turn, Waiter};
 use crate::reason::DenyReason;
 use crate::table::{At, Charge, Leaving, PoolDefinition};
@@ -19,10 +17,10 @@ use crate::table::{At, Charge, Leaving, PoolDefinition};
 /// Somebody whose turn it is and who can't be served: who comes later stays behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Blocked {
-    lane: Lane,
-    turn: Turn,
+    pub lane: Lane,
+    pub turn: Turn,
     /// Whether it lacks units that are for all.
-    common: bool,
+    pub common: bool,
 }
 
 /// Whether somebody else comes first for so many units.
@@ -30,14 +28,11 @@ pub(super) fn is_behind(
     pool: &PoolDefinition,
     totals: &Totals,
     blocked: &[Blocked],
-    demand: &Demand<'_>,
+    (lane, rank, turn): (Lane, Rank, Turn),
     wanted: u64,
 ) -> bool {
-    let lane = Lane::of(demand.charge, demand.rank);
-    // Who does not wait comes after all of its priority.
-    let turn = Turn { priority: Reverse(demand.priority), seq: demand.turn.unwrap_or(u64::MAX) };
     blocked.iter().filter(|first| first.turn < turn).any(|first| {
-        first.lane == lane || first.common && policy::room(pool, totals, pool.capacity, demand.rank).apart() < wanted
+        first.lane == lane || first.common && policy::room(pool, totals, pool.capacity, rank).apart() < wanted
     })
 }
 

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use super::account::{Account, Running};
 use super::audit::{AuditRecord, Usage};
-use super::back::{Ending, Evicts, LOOKED_AT, Outlook, Refusal};
+use super::back::{AHEAD, Ending, Evicts, LOOKED_AT, Outlook, Refusal};
 use super::books::{MAX_READERS, Mark, UserHolder};
 use super::recount::{self, Charged, holder_name};
 use super::state::Moved;
 use crate::clock::Millis;
+use crate::id::SessionId;
 use crate::table::At;
 
 impl Account {
@@ -25,17 +26,31 @@ impl Account {
                 }
             }
         }
+        let line = books.line.list(0, AHEAD);
         let orphans = books.orphans.values().take(LOOKED_AT).copied().collect();
         let (pool, totals, now) = (&defined.rules, &books.totals, at.now.ms);
         let holder = |user: &Arc<str>| books.users.get(user).copied();
-        Outlook { pool, totals, now, lingering, orphans }.back(refusal, endings, holder)
+        Outlook { pool, totals, now, lingering, orphans, line }.back(refusal, endings, holder)
     }
 
-    /// Which sessions may have to go for who was refused, and what its answer depends on.
-    pub fn asks(&self, at: At, refusal: &Refusal) -> (Evicts, Refusal) {
+    /// Which sessions may have to go for who was refused, and what its answer depends on, as its session holds something here
+    /// or not; and whether anybody waits.
+    pub fn asks(&self, refusal: &Refusal, holds: bool) -> (Evicts, Refusal, bool) {
         let state = self.books();
         let rules = &state.defined.rules;
-        (Evicts::of(refusal, rules, &state.books.totals, at.now.ms), refusal.key(rules))
+        let known = refusal.user.as_ref().is_some_and(|user| state.books.users.contains_key(user));
+        let waits = state.books.totals.waiting > 0;
+        let key = refusal.key(rules, (known, holds));
+        (Evicts::of(refusal, rules), Refusal { priority: if waits { key.priority } else { 0 }, ..key }, waits)
+    }
+
+    /// The sessions that wait, of those who come first.
+    pub fn waiting(&self) -> Vec<SessionId> {
+        let state = self.books();
+        if state.books.totals.waiting == 0 {
+            return Vec::new();
+        }
+        state.books.line.list(0, AHEAD).into_iter().map(|waiter| waiter.session).collect()
     }
 
     /// What a holder in the books is charged.

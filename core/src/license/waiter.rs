@@ -22,8 +22,17 @@ const EXCLUDED: u8 = ANONYMOUS + 1;
 impl Lane {
     /// The lane of who is charged like that and has this rank.
     pub fn of(charge: &Charge, rank: Rank) -> Self {
+        if charge.is_anonymous() { Self::anonymous() } else { Self::of_rank(rank) }
+    }
+
+    /// That of who is anonymous.
+    pub fn anonymous() -> Self {
+        Self(ANONYMOUS)
+    }
+
+    /// That of who is not, and has this rank.
+    pub fn of_rank(rank: Rank) -> Self {
         Self(match rank {
-            _ if charge.is_anonymous() => ANONYMOUS,
             Rank::Reserved(position) => position.saturating_add(1),
             Rank::Administrator => ADMINISTRATOR,
             Rank::Excluded => EXCLUDED,

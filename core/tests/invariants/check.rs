@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use libsession_core::*;
 
-use super::model::{Holder, NEVER, TOMBSTONE};
+use super::model::{self, Holder, NEVER, TOMBSTONE};
 use super::play::Play;
 use super::pools::RULES;
 
@@ -115,13 +115,35 @@ impl Play {
         let (after, mut in_use) = self.accounts[pool];
         let records = self.manager.audit_records(&name, after, usize::MAX).expect("accounts");
         let kept = self.manager.pool(&name).expect("the pool").audit_records > 0;
-        assert!(kept || records.is_empty(), "{name} keeps records");
         if !kept {
             in_use = self.model.in_use(pool);
         }
-        for (record, seq) in records.iter().zip(after + 1..) {
+        let expected = self.model.pools[pool].records.iter().skip(after as usize);
+        let kinds = expected.clone().map(|record| record.kind).collect::<Vec<_>>();
+        assert_eq!(
+            records.iter().map(|record| record.kind).collect::<Vec<_>>(),
+            kinds,
+            "the accounts of {name} after {after}: {records:?}"
+        );
+        for ((record, expected), seq) in records.iter().zip(expected).zip(after + 1..) {
             assert_eq!((record.seq, record.before), (seq, in_use), "the accounts of {name} have a gap: {record:?}");
             in_use = record.after;
+            let id = *self.serials.entry(expected.who).or_insert(record.session_id);
+            let known = self.serials.iter().filter(|(_, known)| **known == id).count();
+            assert_eq!((record.session_id, known), (id, 1), "whose account: {record:?} {expected:?}");
+            let holder = expected.holder.clone().unwrap_or_else(|| id.to_string());
+            let (who, holder_told) = (expected.who, (*record.holder == *holder).then(|| expected.holder.clone()));
+            let told = model::Record {
+                at: record.at_ms,
+                kind: record.kind,
+                who,
+                holder: holder_told.unwrap_or_else(|| Some(record.holder.to_string())),
+                before: record.before,
+                after: record.after,
+                reason: record.reason,
+                why: record.why,
+            };
+            assert_eq!(told, *expected, "an account of {name}");
         }
         self.accounts[pool] = (after + records.len() as u64, in_use);
         let audit = self.manager.audit(&name).expect("audit");

@@ -59,6 +59,10 @@ pub struct Play {
     back: (Sender<Answer>, Receiver<Answer>),
     came: HashMap<u64, Result<Got>>,
     pub absolute_seen: HashMap<usize, u64>,
+    /// Creations so far.
+    pub serial: u64,
+    /// The ids of sessions by their serial numbers, as the accounts tell them.
+    pub serials: HashMap<u64, SessionId>,
     /// The last account of each pool that was looked at, and the units in use after it.
     pub accounts: [(u64, u64); RULES.len()],
     pub is_shared: bool,
@@ -88,6 +92,12 @@ fn listen(events: &PoolsTold) -> Callbacks {
             Ok(Verdict::Allow)
         })
     })
+}
+
+/// What an error tells of a refusal.
+pub fn denied(error: &Error) -> Option<model::Denial> {
+    let after = error.retry_after().map(|after| after.as_millis() as u64);
+    Some(model::Denial { reason: error.deny_reason()?, after, sure: true })
 }
 
 pub fn ms(ms: u64) -> Duration {
@@ -167,6 +177,8 @@ impl Play {
             back: channel(),
             came: HashMap::new(),
             absolute_seen: HashMap::new(),
+            serial: 0,
+            serials: HashMap::from([(0, SessionId::NIL)]),
             accounts: [(0, 0); RULES.len()],
             dir,
         }
@@ -210,20 +222,23 @@ impl Play {
             self.came.insert(other, answer);
         }
         let answer = self.came.remove(&call).expect("it came");
-        let denied = |error: &Error| error.deny_reason();
         match (answer, outcome) {
             (Ok(Got::Created(created)), Outcome::Made(number, token)) => {
                 assert_eq!(number, self.ids.len());
                 self.ids.push(created.id);
+                let serial = self.model.sessions[number].serial;
+                assert_eq!(*self.serials.entry(serial).or_insert(created.id), created.id, "the id of s{number}");
                 self.model.sessions[number].id = created.id.to_string();
                 self.tokens.insert(token, created.token.reveal());
             }
-            (Ok(Got::LoggedIn(login)), Outcome::LoggedIn(token, reason)) => {
-                assert_eq!(login.trade_denied.as_ref().and_then(denied), reason, "trade");
+            (Ok(Got::LoggedIn(login)), Outcome::LoggedIn(token, denial)) => {
+                assert_eq!(login.trade_denied.as_ref().and_then(denied), denial, "trade");
                 self.tokens.insert(token, login.token.reveal());
             }
             (Ok(Got::Done), Outcome::Done) => {}
-            (Err(error), Outcome::Denied(reason)) if denied(&error) == Some(reason) => {}
+            (Err(error), Outcome::Denied(denial)) if error.deny_reason() == Some(denial.reason) => {
+                assert_eq!(denied(&error), Some(denial), "a denial");
+            }
             (Err(error), Outcome::SessionLimit) if error.kind() == ErrorKind::SessionLimit => {}
             (Err(error), Outcome::Changed) if error.kind() == ErrorKind::Conflict => {}
             (Err(error), Outcome::Cancelled) if error.kind() == ErrorKind::Cancelled => {}

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::MemoryTable;
 use super::cold::Cold;
-use super::slot::{FREE, IN_FLIGHT, Slot};
+use super::slot::{FREE, Place, Slot};
 use crate::clock::{Millis, NEVER};
 use crate::license::back::{Ending, Evicts, First, Refusal};
 use crate::sync::Mutex;
@@ -71,8 +71,8 @@ impl MemoryTable {
 
     pub(super) fn comes_back(&self, at: At, pool: u32, refusal: &Refusal) -> Option<Millis> {
         let soon = &self.soon[pool as usize];
-        let (evicts, key) = self.accounts[pool as usize].asks(at, refusal);
-        if evicts.anybody() || soon.taken.load(Relaxed) > 0 {
+        let (evicts, key, waits) = self.accounts[pool as usize].asks(refusal, self.holds(pool, refusal));
+        if evicts.anybody() || soon.taken.load(Relaxed) > 0 || waits {
             return self.look_back(at, pool, refusal, &evicts, key);
         }
         let known = soon.known.lock().clone();
@@ -106,7 +106,14 @@ impl MemoryTable {
             return *back;
         }
         let mut slots = Vec::new();
+        // Who waits stays, as who asks does.
+        let waiting = self.accounts[pool as usize].waiting().into_iter();
+        let mut stay: Vec<u32> = waiting.map(|id| self.keys.place_of_id(id).index).chain(own_index(refusal)).collect();
+        stay.sort_unstable();
         self.scan(0, |index, slot, cold| {
+            if stay.binary_search(&index).is_ok() {
+                return true;
+            }
             let endings = self.endings(at.now, slot, cold, Some((pool, evicts)));
             slots.extend(endings.iter().map(Ending::first).min().filter(|first| *first < NEVER).map(|at| (at, index)));
             true
@@ -155,7 +162,8 @@ impl MemoryTable {
     fn back_of(&self, at: At, pool: u32, refusal: &Refusal, first: &First, horizon: Millis) -> Option<Millis> {
         let mut now: Vec<(Millis, u32)> =
             first.slots.iter().filter_map(|(_, index)| self.ends(at.now, pool, *index)).collect();
-        now.retain(|(deadline, _)| *deadline <= horizon);
+        let own = own_index(refusal);
+        now.retain(|(deadline, index)| *deadline <= horizon && own != Some(*index));
         now.sort_unstable();
         let mut endings = Vec::new();
         // Most times the very first is the answer.
@@ -180,15 +188,18 @@ impl MemoryTable {
     /// When a slot's session ends that is charged to a pool.
     fn ends(&self, now: Now, pool: u32, index: u32) -> Option<(Millis, u32)> {
         let (slot, cold) = self.region.get(index)?;
-        let state = slot.state().deadline();
-        if state == FREE || Self::charged_to(slot).is_none_or(|(other, _)| other != pool) {
+        if slot.state().deadline() == FREE || Self::charged_to(slot).is_none_or(|(other, _)| other != pool) {
             return None;
         }
-        let end = match state {
-            IN_FLIGHT => self.ends_unused(now, slot, cold.lock().as_ref()?),
-            _ => self.deadline_of(now, slot).0,
-        };
+        let end = self.ends_unused(now, slot, cold.lock().as_ref()?);
         (end < NEVER).then_some((end, index))
+    }
+
+    /// Whether the session that asks has something of the pool.
+    fn holds(&self, pool: u32, refusal: &Refusal) -> bool {
+        let Some((slot, cold)) = own_index(refusal).and_then(|index| self.region.get(index)) else { return false };
+        Self::charged_to(slot).is_some_and(|(other, _)| other == pool)
+            || cold.lock().as_ref().is_some_and(|cold| cold.takes().iter().any(|taken| taken.pool == pool))
     }
 
     /// Looks at all slots for so many.
@@ -203,4 +214,9 @@ impl MemoryTable {
         *known = Arc::new(Known { first, suspended: now.suspended });
         known.clone()
     }
+}
+
+/// The slot of the session that asks: what it has it keeps, or brings along.
+fn own_index(refusal: &Refusal) -> Option<u32> {
+    refusal.session.map(|session| Place::from_locator(session.place).index)
 }

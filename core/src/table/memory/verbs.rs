@@ -255,6 +255,7 @@ impl Table for MemoryTable {
         let mut visit = live!(self.visit(at, session, ThreadKind::Request));
         if let Some(cold) = visit.cold.as_mut() {
             cold.set_end_requested(end);
+            self.ends_soon(at.now, visit.slot, cold);
         }
         Found::Live(())
     }

@@ -9,11 +9,11 @@ use super::books::{Pages, SessionRow};
 use super::visit::Held;
 use crate::clock::NEVER;
 use crate::error::Result;
-use crate::license::back::{Ending, Evicts, First, LOOKED_AT, Outlook, Refusal};
+use crate::license::back::{AHEAD, Ending, Evicts, First, LOOKED_AT, Outlook, Refusal};
 use crate::license::books::UserHolder;
 use crate::reason::LicenseClass;
 use crate::sync::Mutex;
-use crate::table::slot::FREE;
+use crate::table::slot::{FREE, Place};
 use crate::table::*;
 
 /// Sessions that are looked at in the books in one go.
@@ -74,7 +74,7 @@ impl SharedTable {
             arrivals: self.map.head().arrivals.next.load(Acquire),
             revision: in_force.revision,
         };
-        let key = (pool, refusal.key(&in_force.rules));
+        let key = (pool, refusal.key(&in_force.rules, self.has(pool, refusal)?));
         let known = soon.answers.lock().get(&key).copied().filter(|known| {
             known.seen == seen
                 && known.now.suspended == at.now.suspended
@@ -93,11 +93,34 @@ impl SharedTable {
         Ok(back)
     }
 
+    /// Whether the pool has something of the user that is asked for, and of the session that asks.
+    fn has(&self, pool: u32, refusal: &Refusal) -> Result<(bool, bool)> {
+        if refusal.user.is_none() && refusal.session.is_none() {
+            return Ok((false, false));
+        }
+        self.books.glance(|pages| {
+            let user = match &refusal.user {
+                Some(user) => pages.holder(pool, user)?.is_some(),
+                None => false,
+            };
+            let index = refusal.session.map(|session| Place::from_locator(session.place).index);
+            let row = match index {
+                Some(index) => pages.session(index)?,
+                None => None,
+            };
+            let session = row.is_some_and(|row| {
+                row.charge.is_some_and(|charge| charge.pool == pool)
+                    || row.rare.takes.iter().any(|taken| taken.pool == pool)
+            });
+            Ok((user, session))
+        })
+    }
+
     fn look_back(&self, at: At, pool: u32, refusal: &Refusal) -> Result<Option<Millis>> {
         let evicts = self.books.glance(|pages| {
             let totals = pages.pool(pool)?;
             let defined = self.defined(pages, pool, totals.revision)?;
-            Ok(Evicts::of(refusal, &defined.rules, &totals, at.now.ms))
+            Ok(Evicts::of(refusal, &defined.rules))
         })?;
         let mut slots = Vec::new();
         let mut charged = 0;
@@ -126,6 +149,13 @@ impl SharedTable {
         // Those that are charged and took something are there twice.
         slots.sort_unstable_by_key(|(first, index)| (*index, *first));
         slots.dedup_by_key(|(_, index)| *index);
+        // What the session that asks has it keeps, or brings along; and who waits stays, too.
+        let waiting = self.books.glance(|pages| pages.waiters(pool, 0, AHEAD))?.into_iter();
+        let waiting = waiting.map(|waiter| self.keys.place_of_id(waiter.session).index);
+        let own = refusal.session.map(|session| Place::from_locator(session.place).index);
+        let mut stay: Vec<u32> = waiting.chain(own).collect();
+        stay.sort_unstable();
+        slots.retain(|(_, index)| stay.binary_search(index).is_err());
         let mut most = FIRST;
         loop {
             let first = First::of(slots.clone(), most);
@@ -160,7 +190,8 @@ impl SharedTable {
             }
         }
         let orphans = pages.orphans(pool)?.into_iter().take(LOOKED_AT).collect();
-        let outlook = Outlook { pool: &defined.rules, totals: &totals, now: at.now.ms, lingering, orphans };
+        let line = if totals.waiting > 0 { pages.waiters(pool, 0, AHEAD)? } else { Vec::new() };
+        let outlook = Outlook { pool: &defined.rules, totals: &totals, now: at.now.ms, lingering, orphans, line };
         let mut endings = Vec::new();
         let mut back = None;
         for (count, (_, index)) in first.slots.iter().enumerate() {

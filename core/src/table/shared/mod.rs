@@ -400,6 +400,7 @@ impl Table for SharedTable {
         if !end {
             visit.held.mark(layout::flags::ENDING, false);
         }
+        self.local.soon.forget();
         Found::Live(())
     }
 

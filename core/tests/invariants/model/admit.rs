@@ -1,11 +1,13 @@
 //! Who gets units, in the order of the specification: what lingers is reclaimed, then the overdraft, then somebody is
 //! evicted; who waits comes first; and if nothing helps, a reason.
 
-use libsession_core::{DenyReason, Evict};
+use libsession_core::{AuditKind, AuditWhy, DenyReason, Evict};
 
 use super::Model;
+use super::account::Given;
 use super::counts::Room;
 use super::line::{Lane, Offer};
+use super::moves::may_come;
 use super::pool::{Held, Rank};
 use super::session::{Class, Holder};
 
@@ -15,6 +17,8 @@ pub struct Ask {
     pub pool: usize,
     /// The session that asks; none is one to be made.
     pub session: Option<usize>,
+    /// The serial number of that.
+    pub fresh: u64,
     pub holder: Holder,
     /// The license class that it is asked as.
     pub class: Class,
@@ -34,6 +38,7 @@ impl Ask {
         Self {
             pool,
             session,
+            fresh: 0,
             holder: Holder::Itself,
             class: Class::Named,
             client: None,
@@ -58,17 +63,22 @@ type Refused = (DenyReason, u64);
 
 impl Model {
     /// Charges who asks, or tells why not; then nothing changed. Who has waited has its place.
-    pub fn admit(&mut self, ask: &Ask, place: Option<u64>) -> Result<(), DenyReason> {
+    /// If it is the last time that it asks, the refusal is noted.
+    pub fn admit(&mut self, ask: &Ask, place: Option<u64>, last: bool) -> Result<(), DenyReason> {
         self.serve(ask.pool);
-        let before = self.clone();
+        let (before, in_use) = (self.clone(), self.in_use(ask.pool));
         let tried = self.try_to_admit(ask, place);
         match tried {
-            Ok(()) => {
+            Ok(how) => {
                 let going = std::mem::take(&mut self.going);
                 let pool = &mut self.pools[ask.pool];
                 pool.evicted += going.len() as u64;
                 pool.line.retain(|waiter| Some(waiter.place) != place);
                 self.settle(ask.pool);
+                let in_use = self.note_given(ask.pool, in_use);
+                let why = if how == AuditWhy::Nothing && place.is_some() { AuditWhy::Waited } else { how };
+                let kind = if before.charges(ask) { AuditKind::Trade } else { AuditKind::Grant };
+                self.note(ask.pool, kind, (self.who(ask), &ask.holder), in_use, why);
                 self.serve(ask.pool);
                 for number in going {
                     self.bury(number, libsession_core::EndReason::Evicted);
@@ -78,13 +88,23 @@ impl Model {
             Err((reason, gave)) => {
                 *self = before;
                 self.withdraw(ask.pool, place, gave);
+                if last || !may_come(reason) {
+                    self.note_denial(ask, reason);
+                }
                 Err(reason)
             }
         }
     }
 
-    fn try_to_admit(&mut self, ask: &Ask, place: Option<u64>) -> Result<(), Refused> {
+    /// Whether who asks is charged already, and would be moved.
+    fn charges(&self, ask: &Ask) -> bool {
+        !ask.feature && ask.session.is_some_and(|number| self.sessions[number].holder != Holder::Nobody)
+    }
+
+    /// What made it possible.
+    fn try_to_admit(&mut self, ask: &Ask, place: Option<u64>) -> Result<AuditWhy, Refused> {
         let pool = ask.pool;
+        self.given.clear();
         let blocked = self.blocked(pool, place, ask.priority);
         let offer = match place {
             Some(place) => self.take_offer(pool, place).map_err(|reason| (reason, 0))?,
@@ -108,7 +128,7 @@ impl Model {
         let ask = &Ask { rank, ..ask.clone() };
         let spared = [&ask.holder, &from];
 
-        let wanted = if ask.holder.is_counted() { self.join(ask).map_err(refused)? } else { 1 };
+        let (wanted, again) = if ask.holder.is_counted() { self.join(ask).map_err(refused)? } else { (1, 0) };
         self.keep_to_the_anonymous_cap(ask, spared, wanted).map_err(refused)?;
         let offered = offer.map_or(0, |offer| offer.units);
         if offer.is_none() && wanted > gave && self.is_behind(&blocked, ask, wanted) {
@@ -121,7 +141,23 @@ impl Model {
             _ => self.make_room(ask, spared, wanted, gave + offered).map_err(refused)?.reserved(rank, wanted),
         };
         self.hold(ask, wanted, reserved);
-        Ok(())
+        Ok(self.why(ask, (wanted, again, reserved)))
+    }
+
+    /// What made it possible to have so many units more, some of which lingered with the holder, and some are reserved.
+    fn why(&self, ask: &Ask, (wanted, again, reserved): (u64, u64, u64)) -> AuditWhy {
+        let pool = &self.pools[ask.pool];
+        let evicts = self.given.iter().any(|given| given.evicted);
+        let overdrawn = self.in_use(ask.pool).saturating_sub(pool.rules.capacity) > pool.excess;
+        match ask.rank {
+            _ if wanted > 0 && overdrawn => AuditWhy::Overdraft,
+            Rank::Administrator if wanted > 0 && reserved > 0 => AuditWhy::BreakGlass,
+            _ if wanted > 0 && reserved > 0 && ask.holder.is_counted() => AuditWhy::Reserved,
+            _ if again > 0 => AuditWhy::Lingering,
+            _ if evicts => AuditWhy::Evicted,
+            _ if wanted > 0 && !self.given.is_empty() => AuditWhy::Reclaimed,
+            _ => AuditWhy::Nothing,
+        }
     }
 
     /// Whether a client has as many anonymous sessions as it may.
@@ -132,8 +168,8 @@ impl Model {
     }
 
     /// Counts so many connections more with their holder, which comes back to what lingers of it free; tells how many units it
-    /// lacks.
-    fn join(&mut self, ask: &Ask) -> Result<u64, DenyReason> {
+    /// lacks, and how many lingered.
+    fn join(&mut self, ask: &Ask) -> Result<(u64, u64), DenyReason> {
         let most = self.pools[ask.pool].most();
         if self.connections(ask.pool, &ask.holder) + ask.count > most {
             self.make_place(ask);
@@ -156,16 +192,16 @@ impl Model {
         held.lingering -= again;
         let wanted = needs - held.needed;
         self.pools[ask.pool].held.insert(ask.holder.clone(), held);
-        Ok(wanted)
+        Ok((wanted, again))
     }
 
     /// Of a pool with as many units of anonymous sessions as there may be, one goes for another one.
     fn keep_to_the_anonymous_cap(&mut self, ask: &Ask, spared: [&Holder; 2], wanted: u64) -> Result<(), DenyReason> {
         let pool = ask.pool;
         let Some(cap) = self.pools[pool].rules.anonymous_cap.filter(|_| ask.anonymous()) else { return Ok(()) };
-        let left = move |model: &Self| cap.saturating_sub(model.anonymous(pool));
+        let left = move |model: &Self| cap as i64 - model.anonymous(pool) as i64;
         let whom = self.pools[pool].rules.evict.min(Evict::Anonymous);
-        if left(self) >= wanted || self.evict(ask, spared, whom, wanted, &left) {
+        if left(self) >= wanted as i64 || self.evict(ask, spared, whom, wanted, &left) {
             return Ok(());
         }
         Err(self.why_full(pool, self.pools[pool].rules.capacity, Rank::Ordinary, wanted))
@@ -206,7 +242,7 @@ impl Model {
             return Ok(room);
         }
         let whom = self.whom_to_evict(ask, &room, wanted);
-        let there = |model: &Self| model.room(pool, limit, ask.rank).all();
+        let there = |model: &Self| model.room(pool, limit, ask.rank).reach;
         if self.evict(ask, spared, whom, wanted, &there) {
             return Ok(self.room(pool, limit, ask.rank));
         }
@@ -240,15 +276,18 @@ impl Model {
         let mut users: Vec<_> = users.map(|(holder, held)| (held.acquired, holder.clone())).collect();
         users.sort();
         for (_, holder) in users {
-            let there = self.room(pool, capacity, ask.rank).all();
-            if there >= wanted {
+            let there = self.room(pool, capacity, ask.rank);
+            if there.all() >= wanted {
                 return;
             }
             let before = self.pools[pool].held.clone();
             self.dismiss(pool, &holder);
             // What is reserved for others is of no use.
-            if self.room(pool, capacity, ask.rank).all() <= there {
+            if self.room(pool, capacity, ask.rank).reach <= there.reach {
                 self.pools[pool].held = before;
+            } else {
+                let (who, units) = (before[&holder].last, before[&holder].lingering);
+                self.given.push(Given { evicted: false, who, holder, units });
             }
         }
     }

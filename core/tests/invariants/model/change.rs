@@ -1,5 +1,7 @@
 //! Another definition for a pool that runs: nothing is taken from who has it.
 
+use libsession_core::{AuditKind, AuditWhy};
+
 use super::Model;
 use super::pool::{Pool, Rank};
 use super::session::Holder;
@@ -30,6 +32,7 @@ impl Model {
         self.pools[pool] = Pool { excess, ..new };
         self.reseat(pool, &seats);
         self.settle(pool);
+        self.note(pool, AuditKind::Change, (0, &Holder::User(String::new())), in_use, AuditWhy::Nothing);
         self.serve(pool);
         true
     }

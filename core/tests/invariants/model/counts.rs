@@ -17,6 +17,8 @@ pub struct Room {
     pub own: u64,
     /// Those of this rank's reservation that its members don't hold.
     pub unused: u64,
+    /// What it may take; where that is less than nothing, how many units must come free before there is anything.
+    pub reach: i64,
 }
 
 impl Room {
@@ -105,7 +107,10 @@ impl Model {
         let all = reservations.chain([Rank::Administrator]).map(unused);
         let apart: u64 = all.filter(|(_, hard)| *hard).map(|(units, _)| units).sum();
         let (mine, hard) = unused(rank);
-        Room { free, common: free.saturating_sub(apart), own: if hard { mine } else { 0 }, unused: mine }
+        let own = if hard { mine } else { 0 };
+        let left = limit as i64 - self.in_use(pool) as i64;
+        let reach = left.min(left - apart as i64 + own as i64);
+        Room { free, common: free.saturating_sub(apart), own, unused: mine, reach }
     }
 
     /// What is available of a pool: what anybody may have, what hard reservations keep for their own, and what is behind glass;

@@ -3,6 +3,7 @@
 use libsession_core::{Evict, reason::AtSessionLimit};
 
 use super::Model;
+use super::account::Given;
 use super::admit::Ask;
 use super::session::Holder;
 
@@ -15,13 +16,13 @@ impl Model {
         spared: [&Holder; 2],
         whom: Evict,
         enough: u64,
-        there: &dyn Fn(&Self) -> u64,
+        there: &dyn Fn(&Self) -> i64,
     ) -> bool {
         // Of a capacity that was lowered nothing is taken: first the excess drains.
         if ask.feature || self.pools[ask.pool].excess > 0 {
             return false;
         }
-        let before = self.clone();
+        let (before, enough) = (self.clone(), enough as i64);
         for anonymous in [true, false] {
             if whom == Evict::None || (!anonymous && whom != Evict::Any) {
                 continue;
@@ -90,9 +91,13 @@ impl Model {
 
     /// They lose their license at once; they are buried when it is sure that they go.
     fn go(&mut self, group: &[usize]) {
+        let pool = self.sessions[group[0]].pool.expect("it is charged");
         for number in group {
-            self.leave_holder(*number);
+            let (before, who) = (self.in_use(pool), self.sessions[*number].serial);
+            let holder = self.leave_holder(*number);
             self.going.push(*number);
+            let units = before - self.in_use(pool);
+            self.given.push(Given { evicted: true, who, holder, units });
         }
     }
 
@@ -116,8 +121,10 @@ impl Model {
             return;
         }
         for number in own.into_iter().take(count as usize) {
-            self.sessions[number].holder = Holder::Nobody;
+            let holder = std::mem::replace(&mut self.sessions[number].holder, Holder::Nobody);
             self.going.push(number);
+            let who = self.sessions[number].serial;
+            self.given.push(Given { evicted: true, who, holder, units: 0 });
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Who waits: whose turn it is, units set aside, claims, time that is over.
 
+use libsession_core::{AuditKind, AuditWhy};
+
 use super::Model;
 use super::admit::Ask;
 use super::moves::{Outcome, Wish};
@@ -66,6 +68,7 @@ impl Model {
         let gives = self.gives(&ask);
         self.places += 1;
         let (place, pool) = (self.places, ask.pool);
+        self.note(pool, AuditKind::Queue, (self.who(&ask), &ask.holder), self.in_use(pool), AuditWhy::Nothing);
         let (deadline, set) = (self.now + wait, [self.next_timer(), 0]);
         let line = &mut self.pools[pool].line;
         let turn = line.iter().position(|other| other.ask.priority < priority).unwrap_or(line.len());
@@ -115,11 +118,18 @@ impl Model {
             let lacks_common = blocked.iter().any(|other| other.common);
             match self.offer(&waiter, lacks_common) {
                 Ok(offer) => {
+                    let before = self.in_use(pool);
+                    let why = if self.given.is_empty() { AuditWhy::Nothing } else { AuditWhy::Reclaimed };
+                    let taken: u64 = self.given.iter().map(|given| given.units).sum();
+                    let before = self.note_given(pool, before + taken);
                     let line = &mut self.pools[pool].line;
                     let waiting = line.iter_mut().find(|other| other.place == waiter.place).expect("it waits");
                     waiting.offer = Some(offer);
                     self.called.push((pool, waiter.place));
                     self.settle(pool);
+                    if offer.units > 0 {
+                        self.note(pool, AuditKind::Offer, (self.who(&waiter.ask), &waiter.ask.holder), before, why);
+                    }
                 }
                 Err(common) => {
                     blocked.push(Blocked { place: waiter.place, lane, priority: waiter.ask.priority, common });
@@ -134,6 +144,7 @@ impl Model {
         // Whoever has to go for it goes when it comes for it: nobody is ended for an offer.
         let ask = Ask { feature: true, ..waiter.ask.clone() };
         let pool = ask.pool;
+        self.given.clear();
         let wanted = self.lacks(&ask).saturating_sub(waiter.gives);
         if wanted == 0 {
             return Ok(Offer { units: 0, reserved: 0 });
@@ -189,10 +200,15 @@ impl Model {
 
     /// What was set aside for one who could not take it is for all again, and it waits on.
     pub fn withdraw(&mut self, pool: usize, place: Option<u64>, gives: u64) {
+        let before = self.in_use(pool);
         let line = &mut self.pools[pool].line;
         if let Some(waiter) = line.iter_mut().find(|waiter| Some(waiter.place) == place) {
-            (waiter.offer, waiter.gives) = (None, gives);
+            waiter.gives = gives;
+            let (had, ask) = (waiter.offer.take(), waiter.ask.clone());
             self.settle(pool);
+            if had.is_some_and(|had| had.units > 0) {
+                self.note(pool, AuditKind::Withdraw, (self.who(&ask), &ask.holder), before, AuditWhy::Nothing);
+            }
         }
     }
 
@@ -218,11 +234,12 @@ impl Model {
                 return self.claim_all();
             }
             Err(()) => {
-                self.leave_line(pool, place);
+                self.leave_line(pool, place, AuditWhy::Nothing);
                 self.last(&waiter.wish, waiter.ask.priority)
             }
         };
-        self.leave_line(pool, place);
+        // What it waited for it may have got in another way, or it is over.
+        self.leave_line(pool, place, AuditWhy::Cancelled);
         self.finished.push((place, outcome));
         self.claim_all();
     }
@@ -231,7 +248,7 @@ impl Model {
     pub fn cancel(&mut self, place: u64) {
         let waits = |pool: &usize| self.pools[*pool].line.iter().any(|waiter| waiter.place == place);
         if let Some(pool) = (0..self.pools.len()).find(waits) {
-            self.leave_line(pool, place);
+            self.leave_line(pool, place, AuditWhy::Cancelled);
             self.finished.push((place, Outcome::Cancelled));
         }
     }
@@ -246,21 +263,24 @@ impl Model {
             let mut places: Vec<u64> = waits.map(|waiter| waiter.place).collect();
             places.sort_unstable();
             for place in places {
-                self.leave_line(pool, place);
+                self.leave_line(pool, place, AuditWhy::Cancelled);
                 self.finished.push((place, Outcome::Gone));
             }
         }
     }
 
     /// Somebody waits no more.
-    pub fn leave_line(&mut self, pool: usize, place: u64) {
+    pub fn leave_line(&mut self, pool: usize, place: u64, why: AuditWhy) {
+        let before = self.in_use(pool);
         let line = &mut self.pools[pool].line;
-        let before = line.len();
-        line.retain(|waiter| waiter.place != place);
-        if line.len() < before {
-            self.settle(pool);
-            self.tidy(pool);
+        let Some(position) = line.iter().position(|waiter| waiter.place == place) else { return };
+        let waiter = line.remove(position);
+        self.settle(pool);
+        // Of one whose denial is noted no more is to be told.
+        if why != AuditWhy::Nothing || waiter.offer.is_some_and(|offer| offer.units > 0) {
+            self.note(pool, AuditKind::Leave, (self.who(&waiter.ask), &waiter.ask.holder), before, why);
         }
+        self.tidy(pool);
     }
 
     /// The first timer of who waits: when, in which order, the pool, the place, whether its time is over.

@@ -3,6 +3,7 @@
 //! It has no thread, lock, wheel or counter; it counts everything anew whenever it is asked, and whoever is refused leaves a
 //! copy behind from before.
 
+mod account;
 mod admit;
 mod change;
 mod counts;
@@ -11,16 +12,19 @@ mod level;
 mod line;
 mod moves;
 mod pool;
+mod retry;
 mod session;
 mod unit;
 
+pub use account::Record;
 pub use level::Told as PoolTold;
 pub use moves::{Outcome, Wish};
 pub use pool::Pool;
+pub use retry::Denial;
 pub use session::{Holder, Look, Session};
 pub use unit::Unit;
 
-use libsession_core::{EndReason, LazyUntil};
+use libsession_core::{AuditKind, AuditWhy, EndReason, LazyUntil};
 
 /// No instant.
 pub const NEVER: u64 = u64::MAX;
@@ -59,8 +63,12 @@ pub struct Model {
     arriving: Option<(usize, bool)>,
     /// Sessions that go for the one that is being admitted.
     going: Vec<usize>,
+    /// What was taken from others for who is being admitted, or who is offered something.
+    given: Vec<account::Given>,
     /// Waiters for whom units were set aside: pool and place.
     called: Vec<(usize, u64)>,
+    /// Only time passes: nothing is told of refusals, and who comes to something keeps it.
+    is_idle: bool,
     places: u64,
     timers: u64,
     tokens: usize,
@@ -86,12 +94,17 @@ impl Model {
         let mut holders: Vec<_> = holders.map(|(holder, _)| holder.clone()).collect();
         holders.sort_by_key(|holder| self.name_of(holder));
         for holder in holders {
+            let (before, last) = (self.in_use(pool), self.pools[pool].held[&holder].last);
             self.dismiss(pool, &holder);
             self.settle(pool);
+            self.note(pool, AuditKind::Release, (last, &holder), before, AuditWhy::Lingered);
         }
         while let Some(first) = self.pools[pool].orphans.iter().position(|orphan| orphan.until <= now) {
-            self.pools[pool].orphans.remove(first);
+            let before = self.in_use(pool);
+            let orphan = self.pools[pool].orphans.remove(first);
             self.settle(pool);
+            let who = self.sessions[orphan.session].serial;
+            self.note(pool, AuditKind::Release, (who, &Holder::Itself), before, AuditWhy::Lingered);
         }
         self.serve(pool);
     }

@@ -1,9 +1,10 @@
 //! Sessions come, change their holders, take and return features, and end.
 
-use libsession_core::{DenyReason, EndReason, LazyUntil, TradeFailure};
+use libsession_core::{AuditKind, AuditWhy, DenyReason, EndReason, LazyUntil, TradeFailure};
 
 use super::admit::Ask;
 use super::pool::{Held, Orphan, Rank};
+use super::retry::Denial;
 use super::session::{Class, Holder, Session, Taken};
 use super::{GRACE, IDLE, Model, NEVER, groups_of};
 
@@ -39,14 +40,14 @@ impl Wish {
 }
 
 /// What came of a wish.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
     Done,
     /// A session was made: its number, and that of its token.
     Made(usize, usize),
     /// Logged in: the number of the new token, and why the session keeps the unit that it had.
-    LoggedIn(usize, Option<DenyReason>),
-    Denied(DenyReason),
+    LoggedIn(usize, Option<Denial>),
+    Denied(Denial),
     SessionLimit,
     /// Its request is over.
     Gone,
@@ -56,7 +57,7 @@ pub enum Outcome {
 }
 
 /// Whether what is denied for this may be had after a while.
-fn may_come(reason: DenyReason) -> bool {
+pub fn may_come(reason: DenyReason) -> bool {
     matches!(reason, DenyReason::PoolExhausted | DenyReason::Reserved)
 }
 
@@ -67,7 +68,7 @@ impl Model {
             Wish::Create(session) => {
                 let pool = session.pool.filter(|_| session.lazy.is_none())?;
                 let (class, client) = (session.class(), session.client);
-                Ask { class, client, ..Ask::itself(pool, None) }
+                Ask { class, client, fresh: session.serial, ..Ask::itself(pool, None) }
             }
             Wish::Login { number, user, .. } | Wish::Trade { number, user, .. } => {
                 let session = &self.sessions[*number];
@@ -102,7 +103,7 @@ impl Model {
                     return Ok(Outcome::SessionLimit);
                 }
                 match self.ask(wish, priority) {
-                    Some(ask) => self.admit(&ask, place).map_err(|reason| (ask.pool, reason)),
+                    Some(ask) => self.admit(&ask, place, last).map_err(|reason| (ask.pool, reason)),
                     None => Ok(()),
                 }
             }
@@ -111,7 +112,7 @@ impl Model {
                 match () {
                     () if !session.has_request(*request) => return Ok(Outcome::Gone),
                     () if session.user != *expected => return Ok(Outcome::Changed),
-                    () => self.trade(*number, user, true, priority, place),
+                    () => self.trade(*number, user, true, (priority, place, last)),
                 }
             }
             Wish::Trade { number, request, user } => {
@@ -119,7 +120,7 @@ impl Model {
                 match () {
                     () if !session.has_request(*request) => return Ok(Outcome::Gone),
                     () if session.user.as_ref() != Some(user) => return Ok(Outcome::Changed),
-                    () => self.trade(*number, user, false, priority, place),
+                    () => self.trade(*number, user, false, (priority, place, last)),
                 }
             }
             Wish::Take { number, request, pool, .. } => {
@@ -127,7 +128,7 @@ impl Model {
                     return Ok(Outcome::Gone);
                 }
                 match self.ask(wish, priority) {
-                    Some(ask) => self.admit(&ask, place).map_err(|reason| (*pool, reason)),
+                    Some(ask) => self.admit(&ask, place, last).map_err(|reason| (*pool, reason)),
                     None => Ok(()),
                 }
             }
@@ -135,28 +136,26 @@ impl Model {
         let denied = match tried {
             Ok(()) => None,
             Err((_, reason)) if !last && may_come(reason) => return Err(()),
-            Err((pool, reason)) => {
-                self.pools[pool].deny(reason);
-                Some((pool, reason))
-            }
+            Err(denied) => Some(denied),
         };
-        Ok(self.conclude(wish, denied))
+        let told = denied.map(|(pool, reason)| (pool, self.denial_of(pool, wish, priority, reason)));
+        Ok(self.conclude(wish, told))
     }
 
     /// What is done beside the license.
-    fn conclude(&mut self, wish: &Wish, denied: Option<(usize, DenyReason)>) -> Outcome {
+    fn conclude(&mut self, wish: &Wish, denied: Option<(usize, Denial)>) -> Outcome {
         match (wish, denied) {
             (Wish::Create(session), None) => return self.publish(session.as_ref().clone()),
             (Wish::Login { number, user, .. }, denied) => {
                 let keeps = |pool: usize| self.pools[pool].rules.trade_failure == TradeFailure::Keep;
                 // Nobody works unlicensed.
                 let keeps = |pool| keeps(pool) && self.sessions[*number].lazy.is_none();
-                if let Some((_, reason)) = denied.filter(|(pool, _)| !keeps(*pool)) {
-                    return Outcome::Denied(reason);
+                if let Some((_, denial)) = denied.filter(|(pool, _)| !keeps(*pool)) {
+                    return Outcome::Denied(denial);
                 }
                 self.sessions[*number].user = Some(user.clone());
                 let token = self.rotate(*number, GRACE);
-                return Outcome::LoggedIn(token, denied.map(|(_, reason)| reason));
+                return Outcome::LoggedIn(token, denied.map(|(_, denial)| denial));
             }
             (Wish::Take { number, pool, count, .. }, None) => {
                 self.note_take(*number, *pool, *count);
@@ -164,7 +163,7 @@ impl Model {
                 self.serve(*pool);
             }
             (Wish::Trade { .. }, None) => {}
-            (_, Some((_, reason))) => return Outcome::Denied(reason),
+            (_, Some((_, denial))) => return Outcome::Denied(denial),
         }
         Outcome::Done
     }
@@ -177,6 +176,9 @@ impl Model {
         session.holder = if session.pool.is_some() && session.lazy.is_none() { Holder::Itself } else { Holder::Nobody };
         self.arriving = None;
         session.token = self.new_token();
+        if self.is_idle {
+            (session.idle, session.absolute_at) = (0, NEVER);
+        }
         let made = Outcome::Made(self.sessions.len(), session.token);
         self.sessions.push(session);
         made
@@ -193,8 +195,7 @@ impl Model {
         number: usize,
         user: &str,
         logs_in: bool,
-        priority: i8,
-        place: Option<u64>,
+        (priority, place, last): (i8, Option<u64>, bool),
     ) -> Result<(), (usize, DenyReason)> {
         let session = &self.sessions[number];
         let Some(pool) = session.pool else { return Ok(()) };
@@ -207,7 +208,7 @@ impl Model {
         let rank = self.pools[pool].rank(user, groups_of(user));
         let class = session.class().of_a_user();
         let ask = Ask { holder: to, class, rank, priority, ..Ask::itself(pool, Some(number)) };
-        self.admit(&ask, place).map_err(|reason| (pool, reason))?;
+        self.admit(&ask, place, last).map_err(|reason| (pool, reason))?;
         let session = &mut self.sessions[number];
         if session.lazy.take().is_some() {
             session.licensed = self.now;
@@ -224,18 +225,21 @@ impl Model {
         let session = &self.sessions[number];
         if let (Some(pool), Holder::User(_)) = (session.pool, &session.holder) {
             let ask = Ask { class: session.class(), ..Ask::itself(pool, Some(number)) };
-            self.admit(&ask, None).inspect_err(|reason| self.pools[pool].deny(*reason))?;
+            self.admit(&ask, None, true)?;
         }
         self.sessions[number].user = None;
         Ok(())
     }
 
     /// The moment of a lazy session: it takes its unit for itself, or tells why not and changes nothing.
-    pub fn license(&mut self, number: usize, moment: LazyUntil) -> Result<(), DenyReason> {
+    pub fn license(&mut self, number: usize, moment: LazyUntil) -> Result<(), Denial> {
         let session = &self.sessions[number];
         let Some(pool) = session.pool.filter(|_| session.lazy == Some(moment)) else { return Ok(()) };
         let ask = Ask { class: Class::Lazy, ..Ask::itself(pool, Some(number)) };
-        self.admit(&ask, None).inspect_err(|reason| self.pools[pool].deny(*reason))?;
+        if let Err(reason) = self.admit(&ask, None, true) {
+            let again = |model: &mut Self| model.admit(&ask, None, true).is_ok();
+            return Err(self.denial(pool, reason, Some(number), &again));
+        }
         (self.sessions[number].lazy, self.sessions[number].licensed) = (None, self.now);
         Ok(())
     }
@@ -271,13 +275,17 @@ impl Model {
     fn return_some(&mut self, number: usize, position: usize, count: u64) {
         let taken = self.sessions[number].takes[position].clone();
         self.tidy(taken.pool);
+        let before = self.in_use(taken.pool);
         let takes = &mut self.sessions[number].takes;
         takes[position].count -= count;
         if takes[position].count == 0 {
             takes.remove(position);
         }
-        self.shrink(taken.pool, &taken.holder, Some(taken.holder.class_of_takes()));
+        let lingers = self.shrink(taken.pool, &taken.holder, Some(taken.holder.class_of_takes()), number);
         self.settle(taken.pool);
+        let kind = if lingers { AuditKind::Linger } else { AuditKind::Release };
+        let who = self.sessions[number].serial;
+        self.note(taken.pool, kind, (who, &taken.holder), before, AuditWhy::Nothing);
         self.serve(taken.pool);
     }
 
@@ -285,27 +293,30 @@ impl Model {
     pub fn leave_holder(&mut self, number: usize) -> Holder {
         let holder = std::mem::replace(&mut self.sessions[number].holder, Holder::Nobody);
         if let Some(pool) = self.sessions[number].pool {
-            self.shrink(pool, &holder, None);
+            self.shrink(pool, &holder, None, number);
         }
         holder
     }
 
-    /// A holder has fewer connections: what those don't need lingers for who `leaves`, or is free.
-    fn shrink(&mut self, pool: usize, holder: &Holder, leaves: Option<Class>) {
+    /// A holder has fewer connections: what those don't need lingers for who `leaves`, or is free. Tells whether it lingers.
+    fn shrink(&mut self, pool: usize, holder: &Holder, leaves: Option<Class>, last: usize) -> bool {
         let connections = self.connections(pool, holder);
         let of = &self.pools[pool];
-        let Some(mut held) = of.held.get(holder).cloned() else { return };
+        let Some(mut held) = of.held.get(holder).cloned() else { return false };
         let needed = of.units(connections, held.needed);
         let spare = held.needed - needed;
         held.needed = needed;
         let linger = leaves.filter(|_| matches!(holder, Holder::User(_))).map_or(0, |class| of.linger(class));
         let until = (self.now + linger).max(of.ripe(&held));
-        if leaves.is_some() && spare > 0 && until > self.now {
+        held.last = self.sessions[last].serial;
+        let lingers = leaves.is_some() && spare > 0 && until > self.now;
+        if lingers {
             held.lingering += spare;
             held.until = held.until.max(until);
         }
         held.trim();
         self.keep(pool, holder, held);
+        lingers
     }
 
     fn keep(&mut self, pool: usize, holder: &Holder, held: Held) {
@@ -320,16 +331,20 @@ impl Model {
     pub fn end(&mut self, number: usize, reason: EndReason) {
         if let Some(pool) = self.sessions[number].pool.filter(|_| self.sessions[number].holder != Holder::Nobody) {
             self.tidy(pool);
+            let in_use = self.in_use(pool);
             let session = &mut self.sessions[number];
             let holder = std::mem::replace(&mut session.holder, Holder::Nobody);
-            let (anonymous, class) = (session.anonymous, session.class());
+            let (anonymous, class, who) = (session.anonymous, session.class(), session.serial);
             let until = session.licensed + self.pools[pool].least(class);
-            if holder == Holder::Itself && until > self.now {
+            let stays = holder == Holder::Itself && until > self.now;
+            if stays {
                 self.pools[pool].orphans.push(Orphan { session: number, anonymous, until });
             }
             self.sessions[number].client = None;
-            self.shrink(pool, &holder, Some(class));
+            let lingers = self.shrink(pool, &holder, Some(class), number) || stays;
             self.settle(pool);
+            let kind = if lingers { AuditKind::Linger } else { AuditKind::Release };
+            self.note(pool, kind, (who, &holder), in_use, AuditWhy::Nothing);
             self.serve(pool);
         }
         self.bury(number, reason);

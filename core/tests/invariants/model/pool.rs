@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use libsession_core::{DenyReason, Evict, Overdraft, UnitRule, reason::AtSessionLimit};
 
+use super::account::Record;
 use super::level::{Level, Told};
 use super::line::Waiter;
 use super::session::{Class, Holder};
@@ -34,6 +35,8 @@ pub struct Held {
     /// So many of its units count as reserved, for this rank.
     pub reserved: u64,
     pub rank: Rank,
+    /// The serial number of the last session that left it.
+    pub last: u64,
 }
 
 impl Held {
@@ -47,6 +50,7 @@ impl Held {
             class: Class::Named,
             reserved: 0,
             rank: Rank::Ordinary,
+            last: 0,
         }
     }
 
@@ -88,6 +92,8 @@ pub struct Pool {
     pub level: Level,
     /// What is to be told of it, in this order, each once.
     pub told: Vec<Told>,
+    /// Its accounts.
+    pub records: Vec<Record>,
 }
 
 impl Pool {
@@ -104,6 +110,7 @@ impl Pool {
             overdrawn: None,
             level: Level::Recovered,
             told: Vec::new(),
+            records: Vec::new(),
         }
     }
 

@@ -59,6 +59,8 @@ pub struct Taken {
 
 #[derive(Clone)]
 pub struct Session {
+    /// Numbers all creations, also those that were refused; from 1 on.
+    pub serial: u64,
     /// Its public id, as it was told when it was made.
     pub id: String,
     pub application: usize,
@@ -138,7 +140,7 @@ impl Session {
     }
 
     /// Whether a request of a user goes on.
-    fn is_used(&self) -> bool {
+    pub fn is_used(&self) -> bool {
         self.requests.iter().any(|(_, _, user)| *user)
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use libsession_core::*;
 
 use crate::model::{self, Holder, Look, NEVER, TOMBSTONE, Wish};
-use crate::play::{FREE, Got, Play, ms};
+use crate::play::{FREE, Got, Play, denied, ms};
 
 impl Play {
     pub(super) fn create(&mut self) {
@@ -42,7 +42,9 @@ impl Play {
         let pool = (application < FREE).then_some(application);
         let bounded = pool.is_some_and(|pool| self.model.pools[pool].rules.anonymous_per_client.is_some());
         self.last_request += 1;
+        self.serial += 1;
         let session = model::Session {
+            serial: self.serial,
             id: String::new(),
             application,
             pool,
@@ -105,7 +107,7 @@ impl Play {
         let licensed = if asks { self.model.license(number, LazyUntil::SecondRequest) } else { Ok(()) };
         let begun = match (begun, licensed) {
             (Ok(begun), Ok(())) => begun,
-            (Err(error), Err(reason)) if error.deny_reason() == Some(reason) => return,
+            (Err(error), Err(denial)) if denied(&error) == Some(denial) => return,
             (begun, licensed) => panic!("began {begun:?}, the model says {licensed:?}"),
         };
         let request = match (begun, look) {

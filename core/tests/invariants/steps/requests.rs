@@ -3,7 +3,7 @@
 use libsession_core::*;
 
 use crate::model::{GRACE, TOMBSTONE};
-use crate::play::Play;
+use crate::play::{Play, denied};
 
 impl Play {
     pub(super) fn finish(&mut self) {
@@ -25,7 +25,7 @@ impl Play {
         let finished = handle.finish();
         if in_flight {
             let licensed = if write { self.model.license(number, LazyUntil::FirstWrite) } else { Ok(()) };
-            assert_eq!(finished.map_err(|error| error.deny_reason()), licensed.map_err(Some), "finish");
+            assert_eq!(finished.map_err(|error| denied(&error)), licensed.map_err(Some), "finish");
             let session = &mut self.model.sessions[number];
             session.leave(request, now);
             self.model.dismiss_waits(number, Some(request));
