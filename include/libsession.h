@@ -2069,8 +2069,12 @@ LSES_API uint32_t lses_last_error_reason(void);
 LSES_API uint32_t lses_last_error_deny_reason(void);
 
 /**
- * In how many milliseconds to try again, if this thread's last failure was LSES_E_LICENSE_DENIED and that is known;
- * else LSES_UNSET.
+ * In how many milliseconds the same call would get in if only time passed, at least 1,000; LSES_UNSET if this thread's last
+ * failure was not LSES_E_LICENSE_DENIED (nor its last login told a denied trade), if nothing comes back by itself, or for other
+ * reasons than that there are no units. Sessions are taken to end unused, and requests in flight to be over after
+ * max_request_ms; who asks stays; those who wait come first and keep what they get, or give up when their time is over (the
+ * first 1,024 are counted). Whoever uses what it has makes it later, whoever ends or returns something sooner. What happened
+ * in the last 100 ms may not be counted in.
  *
  * Threads: any; each has its own. Never fails, does not block, may be called from a callback. Since 0.1.0.
  */

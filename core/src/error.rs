@@ -271,8 +271,14 @@ impl Error {
         self.0.deny.as_ref().map(|deny| deny.0)
     }
 
-    /// When to try again, if known and the kind is [`ErrorKind::LicenseDenied`]. In a store of several processes what others
-    /// did to their sessions in the last 100 ms may not be counted in.
+    /// If the kind is [`ErrorKind::LicenseDenied`]: when the same call would get in if only time passed, not earlier and not
+    /// later; at least a second. `None` if nothing comes back by itself, and for other reasons than that there are no units.
+    ///
+    /// Sessions are taken to end unused, and a request in flight to count as finished after `max_request`; what lingers is free
+    /// or may be reclaimed, and sessions may be evicted, as the pool says. Who asks stays. Those who wait come first and keep
+    /// what they get, or give up when their time is over; only the first 1,024 of them are counted, and where they wait for
+    /// somebody to be evicted it may take seconds longer. Whoever uses what it has makes it later, and whoever ends or returns
+    /// something sooner. What happened in the last 100 ms may not be counted in.
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.deny.as_ref().and_then(|deny| deny.1)
     }

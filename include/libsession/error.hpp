@@ -51,6 +51,7 @@ class error : public std::runtime_error {
   const failure& why() const noexcept { return what_; }
   std::optional<end_reason> reason() const noexcept { return what_.reason; }
   std::optional<libsession::deny_reason> deny_reason() const noexcept { return what_.deny_reason; }
+  /// When the same call would get in if only time passed (lses_last_error_retry_after_ms()).
   std::optional<milliseconds> retry_after() const noexcept { return what_.retry_after; }
 
  private:

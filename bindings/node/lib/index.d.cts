@@ -48,7 +48,12 @@ export class SessionError extends Error {
   readonly kind: ErrorKind
   /** Why the session ended (`gone`), or why the license was denied (`license_denied`). */
   readonly reason: EndReason | DenyReason | null
-  /** When to try again, if known (`license_denied`). */
+  /**
+   * When the same call would get in if only time passed (`license_denied`), at least 1,000; null if nothing comes back by
+   * itself. Sessions are taken to end unused, and requests in flight to be over after `maxRequestMs`. Who asks stays; those who
+   * wait come first and keep what they get, or give up when their time is over (the first 1,024 are counted). Whoever uses what
+   * it has makes it later, whoever ends or returns something sooner. What happened in the last 100 ms may not be counted in.
+   */
   readonly retryAfterMs: number | null
   /** The first subscripts in conflict (`conflict`). */
   readonly keys: string[]

@@ -54,8 +54,15 @@ impl Engine {
             };
             let (count, queue) = (options.count, options.queue.clone());
             let unknown = Arc::new(AtomicBool::new(false));
-            let want =
-                Taking { engine: engine.clone(), request: mine.clone(), pool, count, priority: queue.priority, groups, unknown: unknown.clone() };
+            let want = Taking {
+                engine: engine.clone(),
+                request: mine.clone(),
+                pool,
+                count,
+                priority: queue.priority,
+                groups,
+                unknown: unknown.clone(),
+            };
             let waiter = if queue.wait.is_zero() { Ok(None) } else { want.waiter(queue.priority) };
             let (again, asker) = (engine.clone(), mine);
             let take = move |done: Result<()>| match done {

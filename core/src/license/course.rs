@@ -7,7 +7,8 @@ use super::back::Ending;
 use super::books::{Orphan, UserHolder};
 use super::evict::MOST;
 use super::ledger::OWN;
-use super::{policy, rules};
+use super::policy::{self, signed};
+use super::rules;
 use crate::clock::{Millis, NEVER};
 use crate::reason::LicenseClass;
 use crate::table::{Holder, PoolDefinition};
@@ -101,7 +102,7 @@ impl Courses<'_> {
     pub fn own(&self, ending: &Ending, changes: &mut Vec<Change>) {
         let class = ending.charge.class;
         let least = ending.since.min(self.now).saturating_add(policy::least(self.pool, class));
-        let unit = Part { units: OWN as i64, reserved: 0, anonymous: i64::from(ending.charge.is_anonymous()) };
+        let unit = Part { units: signed(OWN), reserved: 0, anonymous: i64::from(ending.charge.is_anonymous()) };
         let (free, evicted) = (ending.at.max(least), ending.evict.max(least));
         let mut change = |at: Millis, by| changes.push(Change { at: at.max(self.now), by, seat: 0 });
         let none = Shares::default();
@@ -116,7 +117,7 @@ impl Courses<'_> {
 
     /// Of a unit that outlived its session.
     pub fn orphan(&self, orphan: &Orphan) -> Change {
-        let held = Part { units: OWN as i64, reserved: 0, anonymous: i64::from(orphan.anonymous) };
+        let held = Part { units: signed(OWN), reserved: 0, anonymous: i64::from(orphan.anonymous) };
         let by = Shares::default().minus(Shares { held, ..Shares::default() });
         Change { at: orphan.until, by, seat: 0 }
     }
@@ -176,9 +177,9 @@ impl Courses<'_> {
     fn shares(&self, name: &Arc<str>, stage: &Stage, endings: &[&Ending], others: bool) -> Shares {
         let anonymous = Holder::of(name.clone()).class_of_takes() == LicenseClass::Anonymous;
         let part = |units: u64, reserved: u64| Part {
-            units: units as i64,
-            reserved: reserved as i64,
-            anonymous: if anonymous { units as i64 } else { 0 },
+            units: signed(units),
+            reserved: signed(reserved),
+            anonymous: if anonymous { signed(units) } else { 0 },
         };
         let mut held = stage.holder;
         let whole = Shares { held: part(held.units, held.reserved), ..Shares::default() };

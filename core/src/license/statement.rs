@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::account::{Account, Running};
 use super::audit::{AuditRecord, Usage};
-use super::back::{AHEAD, Ending, Evicts, LOOKED_AT, Outlook, Refusal};
+use super::back::{AHEAD, Ending, Evicts, LOOKED_AT, Refusal};
 use super::books::{MAX_READERS, Mark, UserHolder};
+use super::outlook::Outlook;
 use super::recount::{self, Charged, holder_name};
 use super::state::Moved;
 use crate::clock::Millis;

@@ -4,6 +4,7 @@ mod apart;
 mod changes;
 mod classes;
 mod lingering;
+mod outlook;
 mod party;
 mod random;
 mod till;

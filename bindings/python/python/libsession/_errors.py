@@ -109,7 +109,13 @@ class LicenseDenied(SessionError):
         self.reason: DenyReason | None = reason
         """Why it was denied."""
         self.retry_after: timedelta | None = retry_after
-        """When to try again, if that is known."""
+        """When the same call would get in if only time passed, at least a second; None if nothing comes back by itself.
+
+        Sessions are taken to end unused, and requests in flight to be over after ``max_request``. Who asks stays; those who
+        wait come first and keep what they get, or give up when their time is over (the first 1,024 are counted). Whoever uses
+        what it has makes it later, whoever ends or returns something sooner. What happened in the last 100 ms may not be
+        counted in.
+        """
 
 
 class SessionLimit(SessionError):

@@ -88,9 +88,14 @@ impl Model {
             Err((reason, gave)) => {
                 *self = before;
                 self.withdraw(ask.pool, place, gave);
+                if !may_come(reason) {
+                    // That is the last word.
+                    self.pools[ask.pool].line.retain(|waiter| Some(waiter.place) != place);
+                }
                 if last || !may_come(reason) {
                     self.note_denial(ask, reason);
                 }
+                self.serve(ask.pool);
                 Err(reason)
             }
         }

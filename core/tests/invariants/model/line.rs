@@ -42,6 +42,8 @@ pub struct Waiter {
     /// In which order its two timers were set.
     set: [u64; 2],
     pub offer: Option<Offer>,
+    /// Its session ended: nothing is set aside for it any more.
+    pub is_over: bool,
 }
 
 /// Somebody whose turn it is and who can't be served.
@@ -72,7 +74,7 @@ impl Model {
         let (deadline, set) = (self.now + wait, [self.next_timer(), 0]);
         let line = &mut self.pools[pool].line;
         let turn = line.iter().position(|other| other.ask.priority < priority).unwrap_or(line.len());
-        line.insert(turn, Waiter { place, ask, wish, gives, deadline, again: None, set, offer: None });
+        line.insert(turn, Waiter { place, ask, wish, gives, deadline, again: None, set, offer: None, is_over: false });
         self.serve(pool);
         self.look_again_later(pool, place);
         Err(place)
@@ -109,7 +111,7 @@ impl Model {
     /// Sets units aside for those whose turn it is, as long as there are any; tells who can't be served.
     pub fn serve(&mut self, pool: usize) -> Vec<Blocked> {
         let mut blocked: Vec<Blocked> = Vec::new();
-        let waiting = self.pools[pool].line.iter().filter(|waiter| waiter.offer.is_none());
+        let waiting = self.pools[pool].line.iter().filter(|waiter| waiter.offer.is_none() && !waiter.is_over);
         for waiter in waiting.cloned().collect::<Vec<_>>() {
             let lane = waiter.ask.lane();
             if blocked.iter().any(|other| other.lane == lane) {
@@ -262,11 +264,28 @@ impl Model {
             });
             let mut places: Vec<u64> = waits.map(|waiter| waiter.place).collect();
             places.sort_unstable();
+            if request.is_none() {
+                places.iter().for_each(|place| self.pass_over(pool, *place));
+            }
             for place in places {
                 self.leave_line(pool, place, AuditWhy::Cancelled);
                 self.finished.push((place, Outcome::Gone));
             }
         }
+    }
+
+    /// What was set aside for one whose session is over is for others.
+    fn pass_over(&mut self, pool: usize, place: u64) {
+        let before = self.in_use(pool);
+        let line = &mut self.pools[pool].line;
+        let Some(waiter) = line.iter_mut().find(|waiter| waiter.place == place) else { return };
+        waiter.is_over = true;
+        let (had, ask) = (waiter.offer.take(), waiter.ask.clone());
+        if had.is_some_and(|had| had.units > 0) {
+            self.settle(pool);
+            self.note(pool, AuditKind::Withdraw, (self.who(&ask), &ask.holder), before, AuditWhy::Nothing);
+        }
+        self.tidy(pool);
     }
 
     /// Somebody waits no more.

@@ -29,7 +29,13 @@ impl PartialEq for Denial {
 
 impl Model {
     /// What is told of a refusal: when it would be over, if only time passed.
-    pub fn denial(&self, pool: usize, reason: DenyReason, session: Option<usize>, again: &dyn Fn(&mut Self) -> bool) -> Denial {
+    pub fn denial(
+        &self,
+        pool: usize,
+        reason: DenyReason,
+        session: Option<usize>,
+        again: &dyn Fn(&mut Self) -> bool,
+    ) -> Denial {
         let comes = matches!(reason, DenyReason::PoolExhausted | DenyReason::Reserved) && !self.is_idle;
         let back = if comes { self.first(pool, session, again) } else { None };
         let of = &self.pools[pool];
