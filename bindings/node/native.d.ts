@@ -548,6 +548,7 @@ export interface ManagerOptions {
   name?: string
   store?: string
   durability?: string
+  adopt?: boolean
   profile?: string
   applications?: Array<ApplicationOptions>
   pools?: Array<PoolOptions>

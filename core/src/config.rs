@@ -1,5 +1,6 @@
 //! Every option with its default, unit and bounds, in one place.
 
+mod kept;
 mod pool;
 mod pool_options;
 
@@ -179,6 +180,19 @@ pub struct Config {
     /// the same directory, which is made if it is not there. A relative path is below the working directory of now; at
     /// most 4,000 bytes.
     pub store: String,
+    /// Opens a store of `file:` that is there by what it says itself of its configuration: for an administrator's process
+    /// beside those that serve, whatever their language. Default false.
+    ///
+    /// Nothing that the store says may be named: applications, pools, the profile, quotas, `max_sessions`, `tombstone`,
+    /// `max_request`, `idle_counts_suspend`, `debug`, and how many dead letters and log entries it keeps. Such a manager
+    /// lists, explains, ends, audits, and changes pools; it makes no session, begins no request, calls back for nobody and
+    /// reaps nothing: what falls due is asked about and ended by those that serve, by the next of them if there is none.
+    /// Nobody is disturbed by its coming and going: while only such managers have a store open, others open it as if
+    /// nobody had, and wait for them if they are configured otherwise.
+    ///
+    /// Opening is `invalid` if there is no store (none is made), and for anybody but the user that it belongs to;
+    /// `unavailable` if it is of another version.
+    pub adopt: bool,
     /// What a table of `file:` syncs before a call returns. Default `relaxed`. `invalid` with the memory table if
     /// `durable`: nothing outlives it.
     pub durability: Durability,
@@ -244,6 +258,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             store: "memory".into(),
+            adopt: false,
             durability: Durability::Relaxed,
             label: "rust".into(),
             profile: Profile::Default,
@@ -300,6 +315,12 @@ impl Config {
         self
     }
 
+    /// Opens the store by what it says itself of its configuration.
+    pub fn adopt(mut self) -> Self {
+        self.adopt = true;
+        self
+    }
+
     /// Sets what a table of `file:` syncs before a call returns.
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
@@ -319,6 +340,9 @@ impl Config {
             return Err(Error::invalid(
                 "durability durable needs a store on disk, and the store is memory: use file:PATH, or leave it out",
             ));
+        }
+        if self.adopt && store == Store::Memory {
+            return Err(Error::invalid("adopt opens a store that is there: name it as file:PATH"));
         }
         self.check_options()?;
         Ok(store)

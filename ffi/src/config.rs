@@ -316,6 +316,28 @@ pub unsafe extern "C" fn lses_config_set_store(
     })
 }
 
+/// Sets whether the manager opens a store of "file:" that is there by what it says itself of its configuration: for an
+/// administrator's process beside those that serve, whatever their language. Default 0.
+///
+/// Nothing that the store says may be set: applications, pools, the profile, quotas, max_sessions, tombstone_ms,
+/// max_request_ms, idle_counts_suspend, debug, and how many dead letters and log entries it keeps. Such a manager lists,
+/// explains, ends, audits, and changes pools; it makes no session, begins no request, registers no event class and reaps nothing
+/// (LSES_E_INVALID): what falls due is asked about and ended by those that serve, by the next of them if there is none. Nobody is
+/// disturbed by its coming and going: while only such managers have a store open, others open it as if nobody had, and wait up
+/// to 10 s for them if they are configured otherwise.
+///
+/// lses_manager_new() is LSES_E_INVALID then if there is no store (none is made), and for anybody but the user that it belongs
+/// to; LSES_E_UNAVAILABLE if it is of another version.
+///
+/// Threads: any. Does not block, may be called from a callback. Errors: LSES_E_INVALID. Since 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lses_config_set_adopt(config: *mut lses_config, adopt: i32) -> lses_status {
+    change(config, |config| {
+        config.adopt = flag(adopt, "adopt")?;
+        Ok(())
+    })
+}
+
 /// Sets what a table of "file:" syncs before a call returns: "relaxed" (default: ends, logouts and rotations; the rest within
 /// 50 ms, so that a crash of the process loses nothing and one of the machine the last 50 ms) or "durable" (creations and
 /// changes, too). lses_manager_new() refuses "durable" with "memory".

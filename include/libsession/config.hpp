@@ -54,6 +54,7 @@ class config {
   const std::optional<failure>& refused() const noexcept { return refused_; }
 
   config& store(std::string_view it) { return took(lses_config_set_store(get(), it.data(), it.size())); }
+  config& adopt(bool it = true) { return took(lses_config_set_adopt(get(), it)); }
   config& durability(std::string_view it) { return took(lses_config_set_durability(get(), it.data(), it.size())); }
   config& profile(std::string_view it) { return took(lses_config_set_profile(get(), it.data(), it.size())); }
   config& clock(const manual_clock& it) { return took(lses_config_set_clock(get(), it.get())); }

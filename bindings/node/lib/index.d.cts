@@ -331,6 +331,18 @@ export interface ManagerOptions {
    * changes, too; not with `memory`.
    */
   durability?: 'relaxed' | 'durable'
+  /**
+   * Opens a store of `file:PATH` that is there by what it says itself of its configuration: for an administrator's process
+   * beside those that serve, whatever their language. Default false. Nothing that the store says may be named: applications,
+   * pools, the profile, quotas, `maxSessions`, `tombstoneMs`, `maxRequestMs`, `idleCountsSuspend`, `debug`, and how many dead
+   * letters and log entries it keeps. Such a manager lists, explains, ends, audits, and changes pools; it makes no session,
+   * begins no request, registers no event class and reaps nothing (`invalid`): what falls due is asked about and ended by those
+   * that serve, by the next of them if there is none. Nobody is disturbed by its coming and going: while only such managers
+   * have a store open, others open it as if nobody had, and wait up to 10 s for them if they are configured otherwise.
+   * `invalid` if there is no store (none is made), and for anybody but the user that it belongs to; `unavailable` if it is of
+   * another version.
+   */
+  adopt?: boolean
   profile?: 'default' | 'iris'
   /** An array, or an object with the names as keys. Without any there is one, `default`. */
   applications?: ApplicationOptions[] | { [name: string]: Omit<ApplicationOptions, 'name'> }

@@ -144,6 +144,7 @@ const manager = {
   name: text,
   store: text,
   durability: oneOf('relaxed', 'durable'),
+  adopt: flag,
   profile: text,
   applications: several(application, 'application', ['name']),
   pools: several(pool, 'pool', ['name', 'capacity']),

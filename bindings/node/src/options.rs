@@ -94,6 +94,7 @@ pub struct ManagerOptions {
     pub name: Option<String>,
     pub store: Option<String>,
     pub durability: Option<String>,
+    pub adopt: Option<bool>,
     pub profile: Option<String>,
     pub applications: Option<Vec<ApplicationOptions>>,
     pub pools: Option<Vec<PoolOptions>>,
@@ -225,6 +226,7 @@ impl ManagerOptions {
         set! {
             config.store => self.store;
             config.durability => self.durability.as_deref().map(Durability::from_name).transpose()?;
+            config.adopt => self.adopt;
             config.profile => self.profile.as_deref().map(Profile::from_name).transpose()?;
             config.max_sessions => self.max_sessions.map(|most| most as u64);
             config.clock => clock.map(Clock::Manual);

@@ -84,6 +84,22 @@ async function scene(kinds, play) {
   }
 }
 
+test('a manager that adopts goes by what the store says itself, and serves nobody', () =>
+  scene([ofProcess], async ({ store, clerks: [clerk] }) => {
+    const { id, token } = await clerk.ask('create')
+    const manager = open({ store, adopt: true })
+    assert.equal(manager.count(), 1)
+    const [pool] = manager.pools()
+    assert.deepEqual([manager.usage(pool).inUse, manager.usage(pool).capacity, manager.poolDifferences()], [1, 3, []])
+    assert.throws(() => manager.create(), { code: 'ERR_SESSION_INVALID', message: /adopt/ })
+    assert.throws(() => manager.begin(token), { code: 'ERR_SESSION_INVALID', message: /adopt/ })
+    manager.end(id)
+    assert.equal(await clerk.ask('usage'), 0)
+    await manager.close()
+    assert.throws(() => open({ store, adopt: true, maxSessions: 7 }), { code: 'ERR_SESSION_INVALID', message: /adopt/ })
+    assert.throws(() => open({ store: `${store}/none`, adopt: true }), { code: 'ERR_SESSION_INVALID', message: /there is no store/ })
+  }))
+
 for (const [what, kinds] of [
   ['cluster workers', [ofCluster, ofCluster]],
   ['processes', [ofProcess, ofProcess]],

@@ -27,6 +27,7 @@ pub fn config(options: &Bound<'_, PyDict>) -> PyResult<Config> {
         let what = name.as_str();
         match what {
             "store" => config.store = required_text(what, &given)?,
+            "adopt" => config.adopt = flag(what, &given)?,
             "durability" => {
                 config.durability =
                     Durability::from_name(&required_text(what, &given)?).map_err(|error| raise(py, &error))?;

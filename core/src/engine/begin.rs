@@ -20,7 +20,7 @@ use crate::table::{Began, BeginSpec, Found, RequestKey};
 
 impl Engine {
     pub fn begin(self: &Arc<Self>, token: &str, options: BeginOptions) -> Result<Begin> {
-        self.enter()?;
+        self.enter_to_serve()?;
         check_begin(&options)?;
         let entered = options.application.as_deref().map(|name| self.application(Some(name))).transpose()?;
         let Some(token) = Token::parse(token) else { return Ok(Begin::Absent) };
@@ -71,7 +71,7 @@ impl Engine {
     }
 
     fn try_begin(self: &Arc<Self>, token: &Token, options: &BeginOptions) -> Result<Tried<Begun>> {
-        self.enter()?;
+        self.enter_to_serve()?;
         // The lock that an application prefers is known once the session is.
         let lock = self.applications.first().map_or(LockMode::Exclusive, |app| app.config.lock);
         let uniform = self.applications.iter().all(|app| app.config.lock == lock);
@@ -173,7 +173,7 @@ impl Engine {
     }
 
     pub fn touch(&self, token: &str, kind: TouchKind) -> Result<Touched> {
-        self.enter()?;
+        self.enter_to_serve()?;
         let Some(token) = Token::parse(token) else { return Ok(Touched::Absent) };
         let at = self.at();
         Ok(match self.table.touch(at, &token, kind) {

@@ -71,7 +71,7 @@ impl Engine {
     }
 
     fn plan(&self, options: CreateOptions, begin: Option<BeginOptions>) -> Result<Plan> {
-        self.enter()?;
+        self.enter_to_serve()?;
         let number = match begin.as_ref().and_then(|begin| begin.application.as_deref()) {
             Some(entered) if options.application.is_none() => self.application(Some(entered))?,
             _ => self.application(options.application.as_deref())?,

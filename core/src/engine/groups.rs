@@ -37,7 +37,7 @@ impl Groups {
 
 impl Engine {
     pub fn set_group_resolver(&self, resolver: Option<Arc<dyn GroupResolver>>) -> Result<()> {
-        self.enter()?;
+        self.enter_to_serve()?;
         self.dispatcher.set_group_resolver(resolver)
     }
 

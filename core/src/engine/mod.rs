@@ -113,7 +113,10 @@ impl App {
 
 impl Engine {
     pub fn new(mut config: Config) -> Result<Arc<Self>> {
-        if config.applications.is_empty() {
+        if config.adopt {
+            let store = config.check()?;
+            open::adopt(&store, &mut config)?;
+        } else if config.applications.is_empty() {
             config.applications.push(Application::new("default"));
         }
         let store = config.check()?;
@@ -186,6 +189,18 @@ impl Engine {
             CLOSING => Err(Error::new(ErrorKind::Closing, "the manager is closing")),
             _ => Err(Error::new(ErrorKind::Closed, "the manager was closed")),
         }
+    }
+
+    /// As [`enter`](Self::enter), for what a manager does not that adopted its store.
+    pub fn enter_to_serve(&self) -> Result<()> {
+        self.enter()?;
+        if self.config.adopt {
+            return Err(Error::invalid(
+                "this manager was opened with adopt, to look and to end: who makes sessions, uses them or calls back for them \
+                 opens the store with its configuration",
+            ));
+        }
+        Ok(())
     }
 
     /// As [`enter`](Self::enter), for what may still be read and finished while the manager closes.
@@ -273,7 +288,7 @@ impl Engine {
     }
 
     pub fn register(&self, class: EventClass) -> Result<()> {
-        self.enter()?;
+        self.enter_to_serve()?;
         class.check()?;
         self.forget_untold_levels();
         if let Some(deadline) = class.deadline {

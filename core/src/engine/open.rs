@@ -28,6 +28,16 @@ pub(super) fn open_table(store: &Store, config: &Config, clock: &mut Clock) -> R
     }
 }
 
+/// Fills a configuration with what the store says of it that it names.
+pub(super) fn adopt(store: &Store, config: &mut Config) -> Result<()> {
+    config.check_adopts()?;
+    let Store::File(path) = store else { return Ok(()) };
+    let found = SharedTable::found(path)?;
+    config.take_kept(&found.kept)?;
+    config.pools = found.pools;
+    Ok(())
+}
+
 /// Opens the table of a directory, which all processes of the machine share.
 fn open_file(path: &std::path::Path, config: &Config, clock: &mut Clock) -> Result<Arc<SharedTable>> {
     let options = SharedOptions {
@@ -37,6 +47,8 @@ fn open_file(path: &std::path::Path, config: &Config, clock: &mut Clock) -> Resu
         hooks: config.thread_hooks.clone(),
         label: config.label.clone(),
         dead_letters: (config.dead_letters, config.dead_letter_bytes),
+        kept: config.kept(),
+        guest: config.adopt,
     };
     let table = SharedTable::open(path, table_config(config, clock), options)?;
     *clock = table.clock().clone();

@@ -16,6 +16,7 @@ mod faults;
 mod features;
 mod frozen;
 mod golden;
+mod guest;
 mod kill;
 mod letters;
 mod link;

@@ -319,6 +319,29 @@ static void from_threads(void) {
   exact(before + 1);
 }
 
+/* An administrator goes by what the store says itself, and serves nobody. */
+static void administrator(uint64_t sessions) {
+  lses_config *config;
+  lses_manager *admin;
+  char token[LSES_TOKEN_SIZE];
+  uint64_t seen = 0;
+  OK(lses_config_new(&config));
+  OK(lses_config_set_adopt(config, 1));
+  STATUS(LSES_E_INVALID, lses_manager_new(config, &admin));
+  STATUS(LSES_E_INVALID, lses_config_set_adopt(config, 7));
+  OK(lses_config_set_store(config, store, LSES_NTS));
+  OK(lses_manager_new(config, &admin));
+  OK(lses_manager_count(admin, &seen));
+  CHECK(seen == sessions);
+  STATUS(LSES_E_INVALID, lses_manager_create(admin, NULL, token, NULL));
+  OK(lses_manager_close(admin, 0, NULL));
+  lses_manager_free(admin);
+  OK(lses_config_set_max_sessions(config, 7));
+  STATUS(LSES_E_INVALID, lses_manager_new(config, &admin));
+  lses_config_free(config);
+  exact(sessions);
+}
+
 /* A child has a descriptor of its own. */
 static void by_poll(void) {
   setup it = open_store(LSES_DISPATCH_POLL);
@@ -364,6 +387,7 @@ int main(int argc, char **argv) {
   inside_a_callback();
   from_threads();
   uint64_t sessions = count();
+  administrator(sessions);
   teardown(it);
   /* They outlive the process; here another manager. */
   it = open_store(LSES_DISPATCH_THREAD);

@@ -20,6 +20,7 @@ static answer option(const char *name, const char *value) {
                                                : strcmp(value, "inline") == 0 ? LSES_DISPATCH_INLINE
                                                                               : LSES_DISPATCH_POLL));
   else if (IS("threads")) OR_FAILED(lses_config_set_threads(config, yes(value)));
+  else if (IS("adopt")) OR_FAILED(lses_config_set_adopt(config, yes(value)));
   else if (IS("idle_counts_suspend")) OR_FAILED(lses_config_set_idle_counts_suspend(config, yes(value)));
   else if (IS("debug")) OR_FAILED(lses_config_set_debug(config, yes(value)));
   else if (!good) return wrong("'%s' is no number", value);

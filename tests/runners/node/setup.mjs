@@ -4,7 +4,7 @@ import { ScriptError, Words, camel, flag, names, number } from './line.mjs'
 
 const WORDS = new Set(['store', 'durability', 'profile', 'dispatch', 'namespace', 'pool', 'license_class', 'lazy_until', 'lock', 'unit_rule',
   'timeout_on_application_change', 'trade_failure', 'evict', 'at_session_limit'])
-const FLAGS = new Set(['threads', 'idle_counts_suspend', 'debug', 'enabled', 'protected_from_bulk_end',
+const FLAGS = new Set(['threads', 'adopt', 'idle_counts_suspend', 'debug', 'enabled', 'protected_from_bulk_end',
   'event_classes_on_entry', 'holder_per_client', 'reclaim', 'detect_crawlers'])
 const LISTS = new Set(['event_classes', 'required_event_classes', 'crawlers', 'administrators', 'include', 'exclude'])
 const QUOTAS = new Set(['session_bytes', 'levels', 'value_bytes', 'subscript_bytes'])

@@ -49,6 +49,15 @@ class Manager(_native.Manager):
     (ends, logouts and rotations; the rest within 50 ms, so that a crash of the process loses nothing and one of the
     machine the last 50 ms) or `durable` (creations and changes, too; not with `memory`).
 
+    `adopt` opens a store of `file:PATH` that is there by what it says itself of its configuration: for an administrator's
+    process beside those that serve, whatever their language. Nothing that the store says may be named: applications, pools,
+    the profile, quotas, `max_sessions`, `tombstone`, `max_request`, `idle_counts_suspend`, `debug`, and how many dead letters
+    and log entries it keeps. Such a manager lists, explains, ends, audits, and changes pools; it makes no session, begins no
+    request, registers no event class and reaps nothing (`Invalid`): what falls due is asked about and ended by those that
+    serve, by the next of them if there is none. Nobody is disturbed by its coming and going: while only such managers have a
+    store open, others open it as if nobody had, and wait up to 10 s for them if they are configured otherwise. Raises
+    `Invalid` if there is no store (none is made), and for anybody but the user that it belongs to; `StoreError` if it is of another version.
+
     No thread starts before the first session, so that importing and forking before that is harmless. In the child of a fork
     a manager on `file:PATH` opens its store again by itself at its first call, with the event classes that were registered; one
     on `memory` raises `Forked`, as sessions of before the fork do on either. All calls from any
@@ -65,6 +74,7 @@ class Manager(_native.Manager):
         applications: Named[Application] | None = None,
         pools: Named[Pool] | None = None,
         durability: Literal["relaxed", "durable"] = "relaxed",
+        adopt: bool = False,
         profile: Literal["default", "iris"] = "default",
         clock: ManualClock | None = None,
         groups: GroupResolver | None = None,
@@ -78,6 +88,7 @@ class Manager(_native.Manager):
             {
                 "store": store,
                 "durability": durability,
+                "adopt": adopt,
                 "profile": profile,
                 "applications": _pairs(applications),
                 "pools": _pairs(pools),
@@ -99,6 +110,7 @@ class Manager(_native.Manager):
         applications: Named[Application] | None = None,
         pools: Named[Pool] | None = None,
         durability: Literal["relaxed", "durable"] = "relaxed",
+        adopt: bool = False,
         profile: Literal["default", "iris"] = "default",
         clock: ManualClock | None = None,
         max_sessions: int = 1_000_000,

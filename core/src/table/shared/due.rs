@@ -149,6 +149,9 @@ impl SharedTable {
 
     /// Begins to reap, or goes on; `false` while another process does.
     pub(super) fn lead(&self, filed: &mut Filed, now: Now) -> bool {
+        if self.options.guest {
+            return false;
+        }
         let due = &self.map.head().due;
         if !filed.leading {
             if !self.try_to_lead() {
@@ -258,6 +261,9 @@ impl SharedTable {
 
     /// When the reaper must be at work again.
     pub(super) fn next_claim(&self, now: Now) -> Option<Millis> {
+        if self.options.guest {
+            return None;
+        }
         let _less = Less::is_tried_again();
         let mut filed = self.filed.lock();
         if !self.lead(&mut filed, now) {
@@ -299,7 +305,7 @@ impl SharedTable {
                 self.unlead(&mut filed);
             }
             batch
-        } else if self.reaper_is_late(at.now) {
+        } else if !self.options.guest && self.reaper_is_late(at.now) {
             self.overdue(at.now, limit)
         } else {
             Vec::new()

@@ -22,6 +22,7 @@ mod directory;
 mod disk;
 mod due;
 mod features;
+mod guest;
 mod keeper;
 mod keys;
 mod layout;
@@ -106,6 +107,10 @@ pub struct SharedOptions {
     pub label: String,
     /// How many dead letters are kept, and of how many bytes of snapshots.
     pub dead_letters: (usize, usize),
+    /// What the store keeps of the configuration, for those that open it by what it says itself.
+    pub kept: String,
+    /// Whether this is one of those: it looks and ends, and leaves to the others what falls due.
+    pub guest: bool,
 }
 
 /// The sessions of all processes of a machine that name one directory.

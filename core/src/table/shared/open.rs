@@ -4,11 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::books::{self, Books, SessionRow};
 use super::cache::Cache;
 use super::due::Filed;
+use super::guest::{self, Company};
 use super::keeper::Keeper;
 use super::keys::Keys;
 use super::layout::{APPLICATIONS, PARTICIPANTS};
@@ -25,7 +26,11 @@ use crate::table::slot::{FREE, Place, State};
 use crate::table::*;
 
 /// How long another process that opens the store is waited for.
-const SETUP: Duration = Duration::from_secs(30);
+pub(super) const SETUP: Duration = Duration::from_secs(30);
+/// How long administrators' processes are waited for, where the configuration changes.
+const GUESTS: Duration = Duration::from_secs(10);
+/// How often is looked whether they are gone.
+const LOOK: Duration = Duration::from_millis(20);
 /// Tombstones that there is room for, however few sessions there may be.
 const MIN_GRAVES: u64 = 65_536;
 /// Rows that are read at once.
@@ -58,15 +63,29 @@ impl SharedTable {
                 config.applications.len()
             )));
         }
+        if options.guest {
+            guest::check_there(dir)?;
+        }
         let processes = Arc::new(Processes::open(dir)?);
         let seats = processes.clone();
-        let setup = seats.setup(SETUP)?;
-        let books = Books::open(dir)?;
-        let alone = !(1..=PARTICIPANTS as u32).any(|number| processes.alive(number));
+        let mut setup = seats.setup(SETUP)?;
+        let books = if options.guest { Books::open_as_they_are(dir)? } else { Books::open(dir)? };
         let manual = options.clock.manual().is_some();
         check_kind(&books, dir, manual)?;
         let cookie = numbers(secret(&books, "cookie")?);
-        let known = Map::open(dir)?.filter(|map| read(&map.head().cookie) == cookie);
+        let until = Instant::now() + GUESTS;
+        let (known, company) = loop {
+            let known = Map::open(dir)?.filter(|map| read(&map.head().cookie) == cookie);
+            let company = guest::company(&processes, known.as_ref());
+            // Guests stay for a moment, and go by the configuration that they found.
+            if options.guest || company != Company::Guests || goes_by(&books, &config)? || Instant::now() >= until {
+                break (known, company);
+            }
+            drop(setup);
+            std::thread::sleep(LOOK);
+            setup = seats.setup(SETUP)?;
+        };
+        let alone = company == Company::Nobody;
         let boot = boot_id();
         // What a machine left behind that stopped may be torn.
         if let Some(map) = known.as_ref().filter(|map| alone && read(&map.head().boot) == boot) {
@@ -75,7 +94,7 @@ impl SharedTable {
             let written = books.write(|ledger| denials.write(ledger).and_then(|_| ledger.denials_written()))?;
             denials.go_on(written);
         }
-        settle_names(&books, &config, alone)?;
+        settle_names(&books, &config, &options, alone)?;
         if known.is_none() && !alone {
             return Err(Error::new(
                 ErrorKind::Unavailable,
@@ -155,6 +174,9 @@ impl SharedTable {
             for (word, value) in table.map.head().cookie.iter().zip(cookie) {
                 word.store(value, Release);
             }
+        } else if company == Company::Guests && !table.options.guest {
+            table.settle_pools(table.at())?;
+            table.repair_pools()?;
         } else {
             table.join_pools()?;
         }
@@ -172,6 +194,7 @@ impl SharedTable {
         participant.in_flight.store(0, Relaxed);
         participant.waiting.store(0, Relaxed);
         participant.queued.store(0, Relaxed);
+        participant.guest.store(self.options.guest.into(), Relaxed);
         let mut label = [0; 64];
         let length = self.options.label.len().min(label.len());
         label[..length].copy_from_slice(&self.options.label.as_bytes()[..length]);
@@ -231,7 +254,13 @@ impl SharedTable {
         }
         self.free_slots(index..head.slots.next.load(Acquire).max(index), generation);
         self.recount_counters()?;
-        self.settle_pools(at)?;
+        if self.options.guest {
+            self.join_pools()?;
+            // What ran out is ended by who serves, and its callbacks are called.
+            down.clear();
+        } else {
+            self.settle_pools(at)?;
+        }
         self.repair_pools()?;
         self.forget_waiters()?;
         self.release_letters()?;
@@ -317,18 +346,32 @@ impl SharedTable {
 }
 
 /// Has the books count as this configuration does.
-fn settle_names(books: &Books, config: &TableConfig, alone: bool) -> Result<()> {
+fn settle_names(books: &Books, config: &TableConfig, options: &SharedOptions, alone: bool) -> Result<()> {
+    if options.guest {
+        return if goes_by(books, config)? { Ok(()) } else { Err(guest::changed(books.dir())) };
+    }
     let names = books::Names {
         applications: config.applications.iter().map(|rule| rule.name.clone()).collect(),
         pools: config.pools.iter().map(|pool| pool.name.as_str().into()).collect(),
     };
     let text = canonical(config);
     // Beside others nothing is written: their writers would be waited for in SQLite, where nobody has a turn.
-    let known = books.glance(|pages| pages.meta(books::CONFIGURATION))?;
-    if !alone && known.as_deref() == Some(text.as_bytes()) {
+    if !alone && goes_by(books, config)? {
         return Ok(());
     }
-    books.write(|ledger| ledger.settle_names(&names, &text, alone))
+    books.write(|ledger| {
+        ledger.settle_names(&names, &text, alone)?;
+        if ledger.meta(books::KEPT)?.as_deref() == Some(options.kept.as_bytes()) {
+            return Ok(());
+        }
+        ledger.set_meta(books::KEPT, options.kept.as_bytes())
+    })
+}
+
+/// Whether the books go by this configuration.
+fn goes_by(books: &Books, config: &TableConfig) -> Result<bool> {
+    let known = books.glance(|pages| pages.meta(books::CONFIGURATION))?;
+    Ok(known.as_deref() == Some(canonical(config).as_bytes()))
 }
 
 fn read(words: &[std::sync::atomic::AtomicU64; 2]) -> [u64; 2] {

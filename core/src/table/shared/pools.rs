@@ -71,6 +71,10 @@ impl SharedTable {
         let totals = ledger.pool(number)?;
         let defined = self.defined(ledger, number, totals.revision)?;
         let mut pool = ledger.account(number, defined.rules.audit_records, totals);
+        if self.options.guest {
+            // Nobody listens here: the next step of a process that serves tells it.
+            pool.keep_level();
+        }
         let (lingered, waited, denied) = (pool.totals().lingering, pool.totals().waiting, pool.totals().denials);
         let done = work(&mut pool, &defined)?;
         if pool.totals().denials == denied {

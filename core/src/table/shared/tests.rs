@@ -31,6 +31,8 @@ impl Drop for Dir {
 
 pub(super) fn options() -> SharedOptions {
     SharedOptions {
+        kept: String::new(),
+        guest: false,
         durability: Durability::Relaxed,
         clock: Clock::Manual(ManualClock::new()),
         threads: true,

@@ -20,7 +20,7 @@ _NUMBERS = {
     "max_extensions",
 }  # fmt: skip
 _TRUTHS = {
-    "threads", "idle_counts_suspend", "debug", "enabled", "protected_from_bulk_end", "holder_per_client", "reclaim",
+    "threads", "adopt", "idle_counts_suspend", "debug", "enabled", "protected_from_bulk_end", "holder_per_client", "reclaim",
     "detect_crawlers",
 }  # fmt: skip
 _LISTS = {"event_classes", "required_event_classes", "crawlers", "administrators", "include", "exclude"}

@@ -121,6 +121,7 @@ fn option(config: &mut Config, name: &str, value: &str) -> Result<(), Fail> {
         "max_request_ms" => config.max_request = duration(value)?,
         "lock_timeout_ms" => config.lock_timeout = duration(value)?,
         "rotation_grace_ms" => config.rotation_grace = duration(value)?,
+        "adopt" => config.adopt = yes(value)?,
         "idle_counts_suspend" => config.idle_counts_suspend = yes(value)?,
         "debug" => config.debug = yes(value)?,
         "lifecycle_log" => config.lifecycle_log = number(value)?,

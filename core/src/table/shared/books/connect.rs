@@ -54,15 +54,17 @@ struct Readers {
 
 impl Desk {
     /// Opens the books of a directory and keeps a connection to write with.
-    pub fn open(dir: &Path) -> Result<Arc<Self>> {
+    pub fn open(dir: &Path, make: bool) -> Result<Arc<Self>> {
         belt::enlist();
         let _inside = gate::enter();
         let mut files = belt::files();
-        make_file(dir)?;
+        if make {
+            make_file(dir)?;
+        }
         let file = FileId::of(&dir.join(FILE))
             .map_err(|error| super::super::directory::failed(dir, "it can't be looked at", &error))?;
         let connection = connect(dir, true)?;
-        schema::settle(&connection, dir)?;
+        if make { schema::settle(&connection, dir) } else { schema::check(&connection, dir) }?;
         let key = key(&connection, dir)?;
         let desk = Arc::new(Self {
             dir: dir.to_owned(),

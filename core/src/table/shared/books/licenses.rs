@@ -312,7 +312,7 @@ impl<'a> Ledger<'a> {
 
     /// A pool's books as `license::ledger` wants them, with the counters that were read; its accounts keep the last `keep`.
     pub fn account(&mut self, pool: u32, keep: usize, totals: Totals) -> PoolAccount<'_, 'a> {
-        PoolAccount { ledger: self, pool, keep, totals, levels: Vec::new(), called: Vec::new() }
+        PoolAccount { ledger: self, pool, keep, totals, kept_level: None, levels: Vec::new(), called: Vec::new() }
     }
 }
 
@@ -322,6 +322,8 @@ pub(in crate::table) struct PoolAccount<'l, 'a> {
     pool: u32,
     keep: usize,
     totals: Totals,
+    /// The level that stays in the books, whatever it comes to.
+    kept_level: Option<PoolLevel>,
     /// Changes of the pool's level, with the units in use: to be told after the commit.
     pub levels: Vec<(PoolLevel, u64)>,
     /// The participants of those whose turn has come: to be rung after the commit.
@@ -329,6 +331,11 @@ pub(in crate::table) struct PoolAccount<'l, 'a> {
 }
 
 impl PoolAccount<'_, '_> {
+    /// Leaves the pool's level as it was told last: somebody else is to tell the next.
+    pub fn keep_level(&mut self) {
+        self.kept_level = Some(self.totals.level);
+    }
+
     /// Keeps another number of records from now on.
     pub fn keep_records(&mut self, keep: usize) {
         self.keep = keep;
@@ -353,7 +360,10 @@ impl crate::license::books::Ledger for PoolAccount<'_, '_> {
     }
 
     fn keep_totals(&mut self) -> Result<()> {
-        self.ledger.set_pool(self.pool, &self.totals)
+        match self.kept_level {
+            Some(level) => self.ledger.set_pool(self.pool, &Totals { level, ..self.totals.clone() }),
+            None => self.ledger.set_pool(self.pool, &self.totals),
+        }
     }
 
     fn holder(&mut self, user: &Arc<str>) -> Result<Option<UserHolder>> {
@@ -452,7 +462,9 @@ impl crate::license::books::Ledger for PoolAccount<'_, '_> {
     }
 
     fn level(&mut self, level: PoolLevel, in_use: u64) -> Result<()> {
-        self.levels.push((level, in_use));
+        if self.kept_level.is_none() {
+            self.levels.push((level, in_use));
+        }
         Ok(())
     }
 }

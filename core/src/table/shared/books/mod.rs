@@ -47,7 +47,7 @@ pub(in crate::table) use self::dead_events::DeadEvent;
 pub(in crate::table) use self::denials::Denied;
 pub(in crate::table) use self::letters::{About, Letter, LetterBounds, LetterTotals};
 pub(in crate::table) use self::licenses::PoolAccount;
-pub(in crate::table) use self::names::{CONFIGURATION, Names};
+pub(in crate::table) use self::names::{CONFIGURATION, KEPT, Names};
 pub(in crate::table) use self::outbox::{EventRow, NewEvent};
 pub(in crate::table) use self::rows::{ChargedRow, DataRow, Rare, SessionPage, SessionRow};
 
@@ -85,7 +85,12 @@ impl Books {
     /// Errors: `unavailable` if they can't be read and written, or are of a newer version; `invalid` if the file is not
     /// ours; `corrupt` if it is damaged. Each says what to do.
     pub fn open(dir: &Path) -> Result<Self> {
-        Desk::open(dir).map(|desk| Self { desk })
+        Desk::open(dir, true).map(|desk| Self { desk })
+    }
+
+    /// The same of books that are there and of this version: makes and migrates nothing.
+    pub fn open_as_they_are(dir: &Path) -> Result<Self> {
+        Desk::open(dir, false).map(|desk| Self { desk })
     }
 
     /// The directory.

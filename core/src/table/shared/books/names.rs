@@ -12,6 +12,8 @@ const APPLICATIONS: u32 = 0;
 const POOLS: u32 = 1;
 /// Where the configuration of whoever opened the store last is kept.
 pub(in crate::table) const CONFIGURATION: &str = "configuration";
+/// Where it is kept for those that open the store by what it says itself.
+pub(in crate::table) const KEPT: &str = "kept";
 /// Sessions that are renumbered at once.
 const STEP: usize = 1024;
 

@@ -176,6 +176,28 @@ CREATE TABLE client(pool INTEGER NOT NULL, client TEXT NOT NULL, sessions INTEGE
 ALTER TABLE tally ADD COLUMN m INTEGER NOT NULL DEFAULT 0;
 ";
 
+/// Refuses tables of another version: nothing is made or changed.
+pub(super) fn check(connection: &Connection, dir: &Path) -> Result<()> {
+    let number = |name| -> Result<i64> {
+        let read = connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get(0));
+        read.map_err(|error| errors::explain(error, dir))
+    };
+    let file = dir.join(super::FILE);
+    if number("application_id")? != APPLICATION_ID {
+        return Err(Error::invalid(format!("{} is not the file of a store", file.display())));
+    }
+    match number("user_version")? {
+        SCHEMA => Ok(()),
+        version => Err(Error::new(
+            ErrorKind::Unavailable,
+            format!(
+                "{} has format {version}, and this libsession has format {SCHEMA}: use the version that the store's processes use",
+                file.display()
+            ),
+        )),
+    }
+}
+
 /// Makes the tables, or brings older ones up to this version. Refuses what is not ours or newer than we are.
 pub(super) fn settle(connection: &Connection, dir: &Path) -> Result<()> {
     let fault = |error| errors::explain(error, dir);
