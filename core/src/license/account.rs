@@ -193,10 +193,19 @@ impl Account {
         }
     }
 
+    /// Whether units may come and go without the books, or might a moment ago: the first question, as most pools answer no.
+    #[inline]
+    pub fn is_bare(&self) -> bool {
+        self.slack.is_allowed()
+    }
+
     /// Charges one session more without the books, if its unit is all that would be known of it there, and it goes with that;
     /// `false`: nothing changed.
     #[inline]
     pub fn take_bare(&self, demand: &Demand<'_>) -> bool {
+        if !self.is_bare() {
+            return false;
+        }
         let charge = demand.charge;
         let own = matches!(charge.holder, Holder::Session) && charge.client.is_none();
         own && !charge.is_anonymous() && demand.turn.is_none() && self.slack.take()

@@ -162,6 +162,7 @@ pub(crate) struct Candidates {
 
 impl Candidates {
     /// A session was charged to the pool, or is anonymous no more: from now on it is known.
+    #[inline]
     pub fn arrived(&mut self, anonymous: bool, standing: Standing) {
         if self.filled {
             self.lists[usize::from(anonymous)].insert(standing);

@@ -58,6 +58,12 @@ impl Play {
 pub(super) struct Slack(AtomicU64);
 
 impl Slack {
+    /// Whether any may come or go, or might a moment ago.
+    #[inline]
+    pub fn is_allowed(&self) -> bool {
+        self.0.load(Ordering::Relaxed) != 0
+    }
+
     /// Takes a unit, if that is all there is to it.
     #[inline]
     pub fn take(&self) -> bool {

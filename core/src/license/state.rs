@@ -68,13 +68,6 @@ pub(super) struct Moved {
     pub takes: HashMap<SessionId, Vec<(Holder, u64)>>,
 }
 
-impl Moved {
-    #[cold]
-    fn note(&mut self, session: SessionId, charge: Option<&Charge>) {
-        self.licenses.insert(session, charge.cloned());
-    }
-}
-
 #[derive(Debug)]
 pub(super) struct Record {
     pub at: Millis,
@@ -129,9 +122,17 @@ impl State {
     }
 
     /// A session is charged otherwise than before.
-    #[inline]
+    #[inline(always)]
     pub(super) fn moves(&mut self, session: SessionRef, from: Option<&Charge>, to: Option<&Charge>) {
-        self.note_move(session.id, to);
+        if self.moved.is_some() || self.places.is_some() {
+            self.note_move(session, from, to);
+        }
+    }
+
+    fn note_move(&mut self, session: SessionRef, from: Option<&Charge>, to: Option<&Charge>) {
+        if let Some(moved) = &mut self.moved {
+            moved.licenses.insert(session.id, to.cloned());
+        }
         let Some(places) = &mut self.places else { return };
         if let Some(moved) = &mut places.moved {
             moved.insert(session.place);
@@ -166,13 +167,6 @@ impl State {
             self.moves(gone, Some(&member.charge), None);
         }
         Decided { verdict, going, again }
-    }
-
-    #[inline]
-    fn note_move(&mut self, session: SessionId, charge: Option<&Charge>) {
-        if let Some(moved) = &mut self.moved {
-            moved.note(session, charge);
-        }
     }
 
     /// What a session took of this pool, as it is after a step.

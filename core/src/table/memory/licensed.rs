@@ -77,8 +77,9 @@ impl MemoryTable {
     #[inline]
     pub(super) fn gives_bare(&self, slot: &Slot, cold: &Cold) -> bool {
         let Some((pool, false)) = Self::charged_to(slot) else { return false };
+        let account = &self.accounts[pool as usize];
         // One that is counted among those of its client is anonymous.
-        cold.extra().is_none_or(|extra| extra.holder.is_none()) && self.accounts[pool as usize].give_bare()
+        account.is_bare() && cold.extra().is_none_or(|extra| extra.holder.is_none()) && account.give_bare()
     }
 
     /// Gives back what a session is charged, or lets it linger; under its cold lock.
