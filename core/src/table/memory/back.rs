@@ -118,7 +118,8 @@ impl MemoryTable {
             slots.extend(endings.iter().map(Ending::first).min().filter(|first| *first < NEVER).map(|at| (at, index)));
             true
         });
-        let mut most = FIRST;
+        // Each of those who wait has a unit first.
+        let mut most = FIRST + stay.len();
         let back = loop {
             let first = First::of(slots.clone(), most);
             let mut endings = Vec::new();

@@ -157,7 +157,8 @@ impl SharedTable {
         let mut stay: Vec<u32> = waiting.chain(own).collect();
         stay.sort_unstable();
         slots.retain(|(_, index)| stay.binary_search(index).is_err());
-        let mut most = FIRST;
+        // Each of those who wait has a unit first.
+        let mut most = FIRST + stay.len();
         loop {
             let first = First::of(slots.clone(), most);
             let back = self.books.glance(|pages| self.back_of(pages, at, pool, refusal, (&evicts, &first)))?;
@@ -194,19 +195,20 @@ impl SharedTable {
         let line = if totals.waiting > 0 { pages.waiters(pool, 0, AHEAD)? } else { Vec::new() };
         let outlook = Outlook { pool: &defined.rules, totals: &totals, now: at.now.ms, lingering, orphans, line };
         let mut endings = Vec::new();
-        let mut back = None;
+        let holder = |user: &Arc<str>| pages.holder(pool, user).ok().flatten();
         for (count, (_, index)) in first.slots.iter().enumerate() {
             let (Some(row), Some(slot)) = (pages.session(*index)?, self.map.slot(*index)) else { continue };
             endings.extend(self.endings(at.now, &Held::peek(self, *index, slot), &row, Some((pool, evicts))));
             let next = first.slots.get(count + 1).map_or(Millis::MAX, |(next, _)| *next);
-            if (count + 1).is_power_of_two() || next == Millis::MAX {
-                back = outlook.back(refusal, &endings, |user| pages.holder(pool, user).ok().flatten());
+            // Most times the very first is the answer, if nobody waits.
+            if (count + 1).is_power_of_two() && outlook.line.is_empty() {
+                let back = outlook.back(refusal, &endings, holder);
                 if back.is_some_and(|back| back <= next) {
                     return Ok(back);
                 }
             }
         }
-        Ok(if endings.is_empty() { outlook.back(refusal, &[], |_| None) } else { back })
+        Ok(outlook.back(refusal, &endings, holder))
     }
 
     /// What a session is charged: by all pools, or by one, whose sessions may be evicted by its rules.
