@@ -158,7 +158,7 @@ impl ErrorKind {
         }
     }
 
-    /// Whether the same call may succeed later without a change by the caller.
+    /// Whether the same call may succeed later without a change by the caller. An error knows it better: [`Error::retryable`].
     pub const fn retryable(self) -> bool {
         matches!(
             self,
@@ -288,9 +288,10 @@ impl Error {
         &self.0.keys
     }
 
-    /// Whether the same call may succeed later.
+    /// Whether the same call may succeed later without a change by the caller: as the kind says, but not where a license is denied for
+    /// a reason that no time changes.
     pub fn retryable(&self) -> bool {
-        self.0.kind.retryable()
+        self.0.kind.retryable() && self.deny_reason().is_none_or(DenyReason::retryable)
     }
 }
 
@@ -317,6 +318,14 @@ mod tests {
         for (index, kind) in ErrorKind::ALL.iter().enumerate() {
             assert_eq!(kind.code(), index as i32 + 1, "{kind}");
         }
+    }
+
+    #[test]
+    fn who_is_kept_out_need_not_come_again() {
+        let denied = |reason| Error::license_denied("main", reason, None).retryable();
+        let retryable: Vec<bool> = DenyReason::ALL.iter().map(|reason| denied(*reason)).collect();
+        assert_eq!(retryable, [true, true, false, true]);
+        assert!(ErrorKind::LicenseDenied.retryable() && !Error::invalid("").retryable());
     }
 
     #[test]

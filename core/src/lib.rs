@@ -36,6 +36,7 @@ mod fork;
 pub mod id;
 pub mod license;
 pub mod manager;
+mod plural;
 pub mod reason;
 pub mod request;
 mod ring;

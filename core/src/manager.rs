@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::config::{Config, Pool, PoolDifference, check_timeout, timeout_ms};
 use crate::engine::ask::Wait;
+use crate::engine::check_limit;
 use crate::engine::seat::Seat;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{DeadLetter, EventClass, GroupResolver};
@@ -223,22 +224,25 @@ impl Manager {
         self.0.engine().enter()?;
         self.0.engine().table.recount(self.0.engine().at(), self.0.engine().pool(pool)?)
     }
-    /// Those who wait for units of a pool after the first `skip`, of all processes, in the order of their turns.
+    /// Those who wait for units of a pool after the first `skip`, of all processes, in the order of their turns, at most `limit` (1 or
+    /// more).
     pub fn queue(&self, pool: &str, skip: usize, limit: usize) -> Result<Vec<Waiter>> {
         self.0.engine().queue(self.0.engine().pool(pool)?, skip, limit)
     }
-    /// Accounts of a pool after a position.
+    /// Accounts of a pool after a position, at most `limit` (1 or more).
     pub fn audit_records(&self, pool: &str, after: u64, limit: usize) -> Result<Vec<AuditRecord>> {
         self.0.engine().audit_records(pool, after, limit)
     }
-    /// Lifecycle log after a position.
+    /// Lifecycle log after a position, at most `limit` (1 or more).
     pub fn lifecycle(&self, after: u64, limit: usize) -> Result<Vec<LogEntry>> {
         self.0.engine().enter_closing().or_else(closed)?;
+        check_limit(limit)?;
         self.0.engine().table.lifecycle(after, limit)
     }
-    /// Dead letters after a position; on a table of several processes those of all.
+    /// Dead letters after a position, at most `limit` (1 or more); on a table of several processes those of all.
     pub fn dead_letters(&self, after: u64, limit: usize) -> Result<Vec<DeadLetter>> {
         self.0.engine().enter_closing().or_else(closed)?;
+        check_limit(limit)?;
         self.0.engine().dispatcher.dead_letters(after, limit)
     }
     /// Delivers a dead letter again (`None`: all); tells how many.

@@ -100,7 +100,8 @@ vocabulary! {
         StartRequest = 8 => "on_start_request",
         /// A request finished.
         EndRequest = 9 => "on_end_request",
-        /// No license unit for a new session.
+        /// A creation is refused for want of a license unit; `on_end` follows. A session that lives on is told nothing: who logs
+        /// in, trades, writes or takes a feature learns it by the answer, and administrators by the accounts.
         LicenseDenied = 10 => "on_license_denied",
         /// The process that a session was pinned to died.
         ContextLost = 11 => "on_context_lost",
@@ -152,6 +153,16 @@ vocabulary! {
         Excluded = 3 => "excluded",
         /// What is free is reserved for others.
         Reserved = 4 => "reserved",
+    }
+}
+
+impl DenyReason {
+    /// Whether the unit may be had later without a change by the caller.
+    pub const fn retryable(self) -> bool {
+        match self {
+            Self::PoolExhausted | Self::HolderLimit | Self::Reserved => true,
+            Self::Excluded => false,
+        }
     }
 }
 

@@ -14,6 +14,12 @@ use crate::ticket::Ticket;
 
 /// Most groups of one user.
 pub const MAX_GROUPS: usize = 256;
+/// The longest address of a client, in bytes.
+pub const MAX_ADDRESS: usize = 256;
+/// The longest user agent of a client, in bytes.
+pub const MAX_USER_AGENT: usize = 1024;
+/// The longest referrer of a client, in bytes.
+pub const MAX_REFERRER: usize = 2048;
 /// How often a feature is taken at once at most.
 const MAX_COUNT: u64 = 1000;
 

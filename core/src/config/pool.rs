@@ -104,7 +104,8 @@ pub struct Pool {
     /// counts for nothing, and what is no address counts as it is written. A login leaves them. Sessions without an address
     /// are not bounded. `None`, the default, is any number. Counts sessions that are created while it is set.
     pub anonymous_per_client: Option<u32>,
-    /// Whether a user at several clients is several holders, `user@client`. Default false.
+    /// Whether a user at several clients is several holders, `user@client`: a client is what it is for `anonymous_per_client`.
+    /// Default false.
     pub holder_per_client: bool,
     /// `on_pool_low` when fewer units than this are available. Default 0: never.
     pub low: u64,
@@ -230,10 +231,10 @@ impl Pool {
             return Err(self.wrong(format!("overdraft of {overdraft} units is over the bound of {MAX_CAPACITY}")));
         }
         if self.queue > MAX_QUEUE {
-            return Err(self.wrong(format!("a queue of {} is over the bound of {MAX_QUEUE}", self.queue)));
+            return Err(self.wrong(format!("queue {} is over the bound of {MAX_QUEUE}", self.queue)));
         }
         if let Some(recovered) = self.recovered.filter(|recovered| *recovered > self.capacity) {
-            return Err(self.wrong(format!("recovered {recovered} is more than its {} units", self.capacity)));
+            return Err(self.wrong(format!("recovered {recovered} is more than its capacity of {}", self.capacity)));
         }
         for (what, value) in [
             ("linger", Some(self.linger)),
@@ -259,7 +260,7 @@ impl Pool {
         }
         if apart > self.capacity {
             return Err(self.wrong(format!(
-                "{apart} units are set apart by reservations and break_glass, and there are {}",
+                "reservations and break_glass set {apart} apart, more than its capacity of {}",
                 self.capacity
             )));
         }
@@ -348,7 +349,7 @@ mod tests {
         };
         assert_eq!(apart(2, 1).check(), Ok(()));
         for (wrong, told) in [
-            (apart(3, 1), "4 units are set apart"),
+            (apart(3, 1), "set 4 apart"),
             (apart(0, 0), "needs units"),
             (Pool { break_glass: 1, ..pool.clone() }, "administrators"),
             (Pool { recovered: Some(4), ..pool.clone() }, "recovered 4"),

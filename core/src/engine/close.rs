@@ -8,6 +8,7 @@ use super::{CLOSED, CLOSING, Engine, OPEN};
 use crate::error::Result;
 use crate::event::current;
 use crate::event::dispatch_config::start_thread;
+use crate::plural::counted;
 use crate::reason::{EndLevel, EndReason, ThreadKind};
 use crate::session::{CloseReport, Filter};
 use crate::table::{EndSpec, Ended};
@@ -102,7 +103,7 @@ impl Engine {
         // A creation that had begun may still publish its session: it is looked for until there is none.
         while self.table.count() > 0 {
             if let Err(error) = self.end_all(&spec, &mut ended) {
-                log::error!(target: "libsession", "{} sessions could not be ended: {error}", self.table.count());
+                log::error!(target: "libsession", "{} could not be ended: {error}", counted(self.table.count(), "session"));
                 break;
             }
         }

@@ -13,11 +13,14 @@ use crate::event::{ClassRef, Event};
 use crate::manager::Then;
 use crate::reason::{EndReason, EventKind, LicenseClass, LockMode, ThreadKind, TouchKind};
 use crate::request::Request;
-use crate::session::{BeginOptions, Client, CreateOptions, Created, QueueOptions};
+use crate::session::{
+    BeginOptions, Client, CreateOptions, Created, MAX_ADDRESS, MAX_REFERRER, MAX_USER_AGENT, QueueOptions,
+};
 use crate::table::{Asking, ClassChange, Draft, NewSession, RequestKey};
 
 /// The bounds of a client's facts, in bytes.
-const FACTS: [(&str, usize); 3] = [("address", 256), ("user_agent", 1024), ("referrer", 2048)];
+const FACTS: [(&str, usize); 3] =
+    [("address", MAX_ADDRESS), ("user_agent", MAX_USER_AGENT), ("referrer", MAX_REFERRER)];
 
 /// A session that was made, and its first request if one was to begin.
 pub(super) type Made = (Created, Option<RequestKey>);

@@ -13,6 +13,7 @@ use crate::config::{Pool, TradeFailure, check_user};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::Token;
 use crate::license::back::Refusal;
+use crate::license::client::client_of;
 use crate::license::policy::Rank;
 use crate::manager::Then;
 use crate::reason::{DenyReason, EndLevel, EndReason, EventKind, LicenseClass, ThreadKind};
@@ -392,7 +393,7 @@ impl Want for Changing {
 /// The name of a user in the books of a pool.
 pub(super) fn name_in(pool: &Pool, user: &Arc<str>, client: Option<&str>) -> Arc<str> {
     Holder::booked_user(match client {
-        Some(client) if pool.holder_per_client => format!("{user}@{client}").into(),
+        Some(client) if pool.holder_per_client => format!("{user}@{}", client_of(client)).into(),
         _ => user.clone(),
     })
 }

@@ -8,6 +8,7 @@ use crate::clock::millis;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::ClassRef;
 use crate::id::SessionId;
+use crate::plural::times;
 use crate::reason::LazyUntil;
 use crate::session::{Explain, Feature, Filter, Page, Receipt, SessionInfo, Stats};
 use crate::sync::atomic::Ordering;
@@ -99,7 +100,11 @@ impl Engine {
         for feature in &info.features {
             let Feature { pool, count, holder, since_ms } = feature;
             let age = span(now.saturating_sub(*since_ms));
-            line(&mut text, "feature", &format!("pool {pool}, taken {count} times since {age}, charged to {holder}"));
+            line(
+                &mut text,
+                "feature",
+                &format!("pool {pool}, taken {} since {age}, charged to {holder}", times(*count)),
+            );
         }
         for request in &details.requests {
             let lock = request.lock.map_or("no", |lock| lock.name());

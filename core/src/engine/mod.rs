@@ -356,6 +356,11 @@ impl Drop for Engine {
     }
 }
 
+/// A limit of what has no bound above.
+pub(crate) fn check_limit(limit: usize) -> Result<()> {
+    if limit == 0 { Err(Error::invalid("limit 0 would tell nothing; it must be at least 1")) } else { Ok(()) }
+}
+
 /// A name for an error message.
 fn shorten(name: &str) -> String {
     match name.char_indices().nth(64) {

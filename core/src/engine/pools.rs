@@ -1,6 +1,6 @@
 //! License pools: their definitions, their marks, their accounts.
 
-use super::Engine;
+use super::{Engine, check_limit};
 use crate::config::{Pool, PoolDifference};
 use crate::error::{Error, ErrorKind, Result};
 use crate::license::{Accounts, AuditRecord};
@@ -96,11 +96,16 @@ impl Engine {
         if !(1..=MAX_PAGE).contains(&limit) {
             return Err(Error::invalid(format!("a page of {limit} accounts is not between 1 and {MAX_PAGE}")));
         }
-        Ok(Accounts::of(pool, after, &self.audit_records(pool, after, limit)?))
+        Ok(Accounts::of(pool, after, &self.records(pool, after, limit)?))
     }
 
     pub fn audit_records(&self, pool: &str, after: u64, limit: usize) -> Result<Vec<AuditRecord>> {
         self.enter()?;
+        check_limit(limit)?;
+        self.records(pool, after, limit)
+    }
+
+    fn records(&self, pool: &str, after: u64, limit: usize) -> Result<Vec<AuditRecord>> {
         let mut records = self.table.audit_records(self.pool(pool)?, after, limit)?;
         let at = self.at();
         for record in &mut records {

@@ -246,8 +246,8 @@ impl Want for Publishing {
 
 fn session_limit(application: Option<&str>, limit: u64) -> Error {
     let limit = match application {
-        None => format!("the manager's limit of {limit} sessions"),
-        Some(name) => format!("the limit of {limit} sessions of the application '{name}'"),
+        None => format!("the manager's limit of {limit}"),
+        Some(name) => format!("the limit of {limit} of the application '{name}'"),
     };
     Error::new(ErrorKind::SessionLimit, format!("{limit} is reached"))
 }

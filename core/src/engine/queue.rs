@@ -134,6 +134,7 @@ impl Engine {
     /// Those who wait for a pool after the first `skip`, in the order of their turns.
     pub fn queue(&self, pool: u32, skip: usize, limit: usize) -> Result<Vec<Waiter>> {
         self.enter()?;
+        super::check_limit(limit)?;
         let now = self.clock.now().ms;
         let span = |from: u64, to: u64| std::time::Duration::from_millis(to.saturating_sub(from));
         let waiting = self.table.queue(pool, skip, limit)?;

@@ -13,6 +13,7 @@ use crate::license::back::Ending;
 use crate::license::books::UserHolder;
 use crate::license::course;
 use crate::license::policy::linger;
+use crate::plural::{counted, times};
 use crate::reason::{Evict, LicenseClass};
 use crate::session::{Filter, SessionInfo, UnitExplain};
 use crate::table::{Details, Holder, PoolDefinition};
@@ -224,7 +225,7 @@ fn told(info: &SessionInfo, details: &Details, takes: u64, now: Millis) -> Strin
         span(now.saturating_sub(info.last_used_ms))
     );
     if takes > 0 {
-        let _ = write!(told, ", taken as a feature {takes} times");
+        let _ = write!(told, ", taken as a feature {}", times(takes));
     }
     let in_flight = info.in_flight > 0;
     if in_flight {
@@ -261,10 +262,18 @@ fn afterwards(lingers: &BTreeSet<Millis>) -> Option<String> {
 }
 
 fn units(holder: &HolderUsage, takes: u64) -> String {
-    let what = if takes > 0 { "sessions and features" } else { "sessions" };
-    let mut text = format!("{} for {} {what}", holder.units, holder.connections);
+    let sessions = holder.connections.saturating_sub(takes);
+    let named = [(sessions, "session"), (takes, "feature")].map(|(count, what)| (count, counted(count, what)));
+    let named: Vec<_> = named.into_iter().filter(|(count, _)| *count > 0).map(|(_, named)| named).collect();
+    let mut text = holder.units.to_string();
+    if !named.is_empty() {
+        let _ = write!(text, " for {}", named.join(" and "));
+    }
     if let Some(left) = holder.release_in {
-        let _ = write!(text, ", {} of them linger for {}", holder.lingering, span_of(left));
+        let whose =
+            if holder.lingering == holder.units { "which".to_owned() } else { format!("{} of them", holder.lingering) };
+        let lingers = if holder.lingering == 1 { "lingers" } else { "linger" };
+        let _ = write!(text, ", {whose} {lingers} for {}", span_of(left));
     }
     text
 }

@@ -1,4 +1,4 @@
-//! Which client an address is one of, where the sessions of one client are bounded.
+//! Which client an address is one of: where the sessions of one client are bounded, and where its users are holders of their own.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;

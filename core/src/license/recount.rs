@@ -11,6 +11,7 @@ use super::waiter::Waiter;
 use super::{policy, rules};
 use crate::clock::Millis;
 use crate::id::SessionId;
+use crate::plural::counted;
 use crate::table::{At, Charge, Holder, PoolDefinition, Taken};
 
 /// A session that is charged, for a recount.
@@ -232,7 +233,7 @@ pub(crate) fn recount<'a>(
             differences.push(if count == 0 {
                 format!("holder '{user}' is charged and has no session")
             } else {
-                format!("holder '{user}' has {count} sessions and is booked with {}", holder.connections)
+                format!("holder '{user}' has {} and is booked with {}", counted(count, "session"), holder.connections)
             });
         }
         lingering = lingering.saturating_add(holder.lingering);
@@ -251,25 +252,26 @@ pub(crate) fn recount<'a>(
     recounted = recounted.saturating_add(offered);
     for (user, count) in connections {
         let name = Holder::shown(user);
-        differences.push(format!("holder '{name}' has {count} sessions and is booked with 0"));
+        differences.push(format!("holder '{name}' has {} and is booked with 0", counted(count, "session")));
         recounted = recounted.saturating_add(rules::units(pool.rule, count, 0));
     }
     if recounted != totals.in_use {
-        differences
-            .push(format!("{} units are booked, {recounted} are held by live sessions or linger", totals.in_use));
+        let booked = counted(totals.in_use, "unit");
+        differences.push(format!("{booked} booked, {recounted} held by live sessions or lingering"));
     }
     if (waiting, offered) != (totals.waiting, totals.offered) {
         let (booked, aside) = (totals.waiting, totals.offered);
         differences.push(format!(
-            "{booked} are booked as waiting with {aside} units set aside, {waiting} wait with {offered}"
+            "{booked} booked as waiting with {} set aside, {waiting} there with {offered}",
+            counted(aside, "unit")
         ));
     }
     if lingering != totals.lingering {
-        differences.push(format!("{} units are booked as lingering, {lingering} do", totals.lingering));
+        differences.push(format!("{} booked as lingering, {lingering} there", counted(totals.lingering, "unit")));
     }
-    for (position, (booked, counted)) in totals.reserved.iter().zip(reserved).enumerate() {
-        if *booked != counted {
-            differences.push(format!("{booked} units of reservation {position} are booked, {counted} are held"));
+    for (position, (booked, held)) in totals.reserved.iter().zip(reserved).enumerate() {
+        if *booked != held {
+            differences.push(format!("{} of reservation {position} booked, {held} held", counted(*booked, "unit")));
         }
     }
     // A capacity that was lowered takes nothing from who has it: what counts is the one that the last unit was given under.
@@ -293,8 +295,8 @@ pub(crate) fn recount_clients<'a>(
     }
     let mut wrong: Vec<_> = counts.into_iter().filter(|(_, (counted, booked))| counted != booked).collect();
     wrong.sort_unstable();
-    let told = |(client, (counted, booked))| {
-        format!("client '{client}' has {counted} anonymous sessions and is booked with {booked}")
+    let told = |(client, (there, booked)): (_, (u64, _))| {
+        format!("client '{client}' has {} and is booked with {booked}", counted(there, "anonymous session"))
     };
     wrong.into_iter().map(told).collect()
 }
@@ -323,8 +325,8 @@ mod tests {
         let expected = [
             "holder 'ada' has 3 sessions and is booked with 2",
             "holder 'eve' is charged and has no session",
-            "holder 'bob' has 1 sessions and is booked with 0",
-            "1 units are booked, 4 are held by live sessions or linger",
+            "holder 'bob' has 1 session and is booked with 0",
+            "1 unit booked, 4 held by live sessions or lingering",
         ];
         assert_eq!(differences, expected);
     }
@@ -333,8 +335,8 @@ mod tests {
     fn a_recount_of_clients_tells_each_difference() {
         assert_eq!(recount_clients([("a", 2)], ["a", "a"]), [""; 0]);
         let expected = [
-            "client 'a' has 1 anonymous sessions and is booked with 2",
-            "client 'b' has 1 anonymous sessions and is booked with 0",
+            "client 'a' has 1 anonymous session and is booked with 2",
+            "client 'b' has 1 anonymous session and is booked with 0",
             "client 'c' has 0 anonymous sessions and is booked with 1",
         ];
         assert_eq!(recount_clients([("a", 2), ("c", 1)], ["b", "a"]), expected);

@@ -11,6 +11,7 @@ use super::queue;
 use super::rules;
 use crate::config::Pool;
 use crate::id::SessionId;
+use crate::plural::counted;
 use crate::table::{At, Holder, PoolInForce};
 
 /// New seats of old ones: 0 is nobody's in particular.
@@ -92,12 +93,13 @@ fn held_back<L: Ledger>(ledger: &mut L, from: &PoolInForce, to: &PoolInForce) ->
     });
     Ok(differs.map(|(user, held, units)| {
         format!(
-            "unit_rule {} with max_connections {} would charge '{user}' with {units} units for {} sessions, who has {}: what is \
+            "unit_rule {} with max_connections {} would charge '{user}' with {} for {}, who has {}: what is \
              held is not counted otherwise; change it when that holder has fewer sessions (usage tells), or with the \
              configuration while no process has the store open",
             new.unit_rule,
             new.max_connections,
-            held.connections,
+            counted(units, "unit"),
+            counted(held.connections, "session"),
             held.needed()
         )
     }))

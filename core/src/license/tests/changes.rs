@@ -53,7 +53,7 @@ fn a_rule_that_counts_what_is_held_otherwise_waits() {
     }
     for (other, told) in [
         (rule(UnitRule::Session, 2), "with 3 units for 3 sessions, who has 2"),
-        (rule(UnitRule::Staircase, 3), "with 1 units"),
+        (rule(UnitRule::Staircase, 3), "with 1 unit for 3 sessions"),
     ] {
         let why = till.define(1, other, &["ann", "bob"]).expect_err(told);
         assert!(why.contains(told) && why.contains("'ada'"), "{why}");

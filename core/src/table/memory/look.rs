@@ -210,11 +210,11 @@ impl MemoryTable {
     fn miscounted(&self, live: u64, applications: &[u64], counted: (u64, Vec<u64>)) -> Vec<String> {
         let mut wrong = Vec::new();
         if live != counted.0 {
-            wrong.push(format!("{} sessions are counted, {live} are live", counted.0));
+            wrong.push(format!("sessions: {} counted, {live} live", counted.0));
         }
         for (rule, (live, counted)) in self.config.applications.iter().zip(applications.iter().zip(&counted.1)) {
             if live != counted {
-                wrong.push(format!("application '{}': {counted} sessions are counted, {live} are live", rule.name));
+                wrong.push(format!("sessions of application '{}': {counted} counted, {live} live", rule.name));
             }
         }
         wrong

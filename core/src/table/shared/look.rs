@@ -234,14 +234,14 @@ impl SharedTable {
         let counters = &self.map.head().counters;
         let counted = counters.live.load(Acquire);
         if counted != live {
-            violations.push(format!("{counted} sessions are counted, {live} are live"));
+            violations.push(format!("sessions: {counted} counted, {live} live"));
         }
         for (number, rule) in self.config.applications.iter().enumerate() {
             let counted = counters.applications[number].load(Acquire);
             let live = applications.iter().find(|(other, _)| *other as usize == number).map_or(0, |(_, live)| *live);
             if counted != live {
                 let name = &rule.name;
-                violations.push(format!("application '{name}': {counted} sessions are counted, {live} are live"));
+                violations.push(format!("sessions of application '{name}': {counted} counted, {live} live"));
             }
         }
         self.done(writer, false)?;

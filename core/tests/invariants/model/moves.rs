@@ -186,7 +186,7 @@ impl Model {
 
     /// Who a pool charges for a session's user.
     fn holder(&self, pool: usize, number: usize, user: &str) -> Holder {
-        self.pools[pool].holder(user, self.sessions[number].address.as_deref())
+        self.pools[pool].holder(user, self.sessions[number].place.as_deref())
     }
 
     /// Moves a session to a user; one without a unit takes it if it logs in.

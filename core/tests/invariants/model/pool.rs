@@ -162,9 +162,9 @@ impl Pool {
     }
 
     /// Who is charged for a user at a client: the same user elsewhere may be somebody else.
-    pub fn holder(&self, user: &str, address: Option<&str>) -> Holder {
-        match address {
-            Some(address) if self.rules.holder_per_client => Holder::User(format!("{user}@{address}")),
+    pub fn holder(&self, user: &str, place: Option<&str>) -> Holder {
+        match place {
+            Some(place) if self.rules.holder_per_client => Holder::User(format!("{user}@{place}")),
             _ => Holder::User(user.to_owned()),
         }
     }

@@ -70,8 +70,8 @@ pub struct Session {
     pub lazily: bool,
     /// Takes its unit at this moment.
     pub lazy: Option<LazyUntil>,
-    /// Its client's address, as it was told at the creation.
-    pub address: Option<String>,
+    /// What its client is called in the names of holders.
+    pub place: Option<String>,
     /// The number of its client, if its pool bounds those.
     pub client: Option<usize>,
     /// Its idle timeout is that of anonymous sessions.

@@ -17,8 +17,14 @@ impl Play {
         };
         let anonymous = class == Some(LicenseClass::Anonymous);
         let lazy = class.filter(|class| *class == LicenseClass::Lazy).map(|_| self.model.lazy_until[application]);
-        let clients = [None, Some((0, "10.0.0.1")), Some((1, "2001:db8::1")), Some((1, "[2001:db8::2]:80"))];
-        let (client, address) = self.dice.pick(&clients).unzip();
+        let clients = [
+            None,
+            Some((0, "10.0.0.1", "10.0.0.1")),
+            Some((1, "2001:db8::1", "2001:db8::/64")),
+            Some((1, "[2001:db8::2]:80", "2001:db8::/64")),
+        ];
+        let place = self.dice.pick(&clients);
+        let (client, address) = place.map(|(client, address, _)| (client, address)).unzip();
         let own_idle = self.dice.roll(3) > 0;
         let idle = if self.dice.one_in(8) { 0 } else { 1000 * (1 + self.dice.roll(600)) };
         let absolute = if self.dice.one_in(2) { NEVER } else { 1000 * (1 + self.dice.roll(2000)) };
@@ -51,7 +57,7 @@ impl Play {
             anonymous,
             lazily: lazy.is_some(),
             lazy,
-            address: address.map(str::to_owned),
+            place: place.map(|(_, _, place)| place.to_owned()),
             client: client.filter(|_| anonymous && bounded),
             brief: anonymous && !own_idle,
             user: None,
