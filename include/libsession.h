@@ -940,6 +940,10 @@ typedef struct lses_application {
  */
 typedef struct lses_reservation {
   /**
+   * sizeof(lses_reservation): the same in all of a list.
+   */
+  size_t size;
+  /**
    * For whom: users by name, or "user:NAME", and groups as "group:NAME". Who is in several reservations has the first.
    */
   const struct lses_str *members;
@@ -952,9 +956,11 @@ typedef struct lses_reservation {
    */
   uint64_t units;
   /**
-   * Whether others may use the units: then only who used them is told in the accounts. 0: LSES_NO.
+   * Whether nobody else may use the units meanwhile. With LSES_NO they only count as used by their members, who are told so
+   * in the accounts, and who get them back: when they find no other unit, a session that has none of the reserved ones is
+   * evicted for them, whatever `evict` says. 0: LSES_YES.
    */
-  uint32_t soft;
+  uint32_t hard;
   /**
    * 0.
    */
@@ -1006,7 +1012,8 @@ typedef struct lses_pool {
    */
   uint32_t trade_failure;
   /**
-   * Whether a user at several clients is several holders, `user@client`. 0: LSES_NO.
+   * Whether a user at several clients is several holders, `user@client`: a client is what it is for `anonymous_per_client`. 0:
+   * LSES_NO.
    */
   uint32_t holder_per_client;
   /**
@@ -1089,7 +1096,8 @@ typedef struct lses_pool {
    */
   int64_t anonymous_per_client;
   /**
-   * Most who may wait for units of the pool; the next is refused at once. Default 0: nobody waits.
+   * Most who may wait for units of the pool, of all processes together: up to 1,000,000; the next is refused at once. Default 0:
+   * nobody waits.
    */
   int64_t queue;
   /**
@@ -1767,7 +1775,8 @@ typedef struct lses_event_class {
    */
   lses_event_fn on_end_request;
   /**
-   * No license unit for a new session.
+   * A creation is refused for want of a license unit; `on_end` follows. A session that lives on is told nothing: who logs in,
+   * trades, writes or takes a feature learns it by the answer, and administrators by the accounts.
    */
   lses_event_fn on_license_denied;
   /**
@@ -2028,7 +2037,8 @@ LSES_API const char *lses_status_name(lses_status status);
 LSES_API const char *lses_status_message(lses_status status);
 
 /**
- * 1 if the same call may succeed later without a change by the caller, else 0.
+ * 1 if the same call may succeed later without a change by the caller, else 0, as far as the status tells: who is kept out by
+ * the lists of a pool has LSES_E_LICENSE_DENIED, too, see lses_last_error_retryable().
  *
  * Threads: any. Never fails, does not block, may be called from a callback. Since 0.1.0.
  */
@@ -2079,6 +2089,14 @@ LSES_API uint32_t lses_last_error_deny_reason(void);
  * Threads: any; each has its own. Never fails, does not block, may be called from a callback. Since 0.1.0.
  */
 LSES_API int64_t lses_last_error_retry_after_ms(void);
+
+/**
+ * 1 if the same call may succeed later without a change by the caller, else 0, of this thread's last failure: as
+ * lses_status_retryable() says, but 0 of a license that is denied for LSES_DENY_REASON_EXCLUDED, which no time changes.
+ *
+ * Threads: any; each has its own. Never fails, does not block, may be called from a callback. Since 0.1.0.
+ */
+LSES_API int32_t lses_last_error_retryable(void);
 
 /**
  * The first subscripts in conflict as JSON list of texts, as many as fit into 1,023 bytes, if this thread's last
@@ -2541,7 +2559,7 @@ LSES_API lses_status lses_manager_audit(struct lses_manager *manager, const char
     struct lses_buf *out_json);
 
 /**
- * The accounts of a pool after position `after` (0: from the oldest that is kept), at most `limit`, as JSON list in a
+ * The accounts of a pool after position `after` (0: from the oldest that is kept), at most `limit` (1 or more), as JSON list in a
  * buffer to free: `[{"seq","at_ms" (engine time),"wall_ms" (the same as wall time, milliseconds since 1970,
  * as the clock goes now),"kind" ("grant","denial","trade","release","linger","reclaim","change","queue","offer",
  * "withdraw","leave"),"session_id","holder","before","after","reason","why" (null, or what made it possible: "lingering",
@@ -2827,7 +2845,7 @@ LSES_API lses_status lses_manager_explain(struct lses_manager *manager, const ch
 LSES_API lses_status lses_manager_check(struct lses_manager *manager, struct lses_buf *out_json);
 
 /**
- * The lifecycle log after position `after` (0: from the oldest that is kept), in the order of commits, at most `limit`
+ * The lifecycle log after position `after` (0: from the oldest that is kept), in the order of commits, at most `limit` (1 or more)
  * entries, as JSON list in a buffer to free: `[{"seq","at_ms","session_id","what","detail"}]`. The last `seq` is the next
  * call's `after`.
  *
@@ -2837,7 +2855,7 @@ LSES_API lses_status lses_manager_lifecycle(struct lses_manager *manager, uint64
     struct lses_buf *out_json);
 
 /**
- * Deliveries that did not succeed, after position `after` (0: from the oldest), at most `limit`, as JSON list in a buffer
+ * Deliveries that did not succeed, after position `after` (0: from the oldest), at most `limit` (1 or more), as JSON list in a buffer
  * to free: `[{"id","event_id","kind","session_id","class","namespace","application","reason","at_ms","attempts","error",
  * "completed_late","has_snapshot"}]`. The last `id` is the next call's `after`.
  *
@@ -3091,7 +3109,8 @@ LSES_API lses_status lses_request_license_holder(struct lses_request *request,
     struct lses_buf *out_license_holder);
 
 /**
- * Takes the lock again (LSES_LOCK_...). `timeout_ms`: 0 does not wait, LSES_UNSET is the manager's default.
+ * Takes the lock again (LSES_LOCK_...). `timeout_ms`: 0 does not wait, LSES_UNSET is the manager's default. A wait that is to be
+ * cancelled is one of lses_request_lock_async(), which takes a ticket.
  *
  * Threads: any; calls of one request take turns. Blocks, at most `timeout_ms`. May be called from a callback.
  * Errors: LSES_GONE, LSES_E_CLOSED, LSES_E_LOCK_TIMEOUT names the holder, LSES_E_INVALID. Since 0.1.0.
@@ -3582,7 +3601,7 @@ LSES_API lses_status lses_request_trade_with(struct lses_request *request,
     const struct lses_login_options *options);
 
 /**
- * Those who wait for units of a pool, after the first `skip` of them, at most `limit`, in the order of their turns, as JSON list in
+ * Those who wait for units of a pool, after the first `skip` of them, at most `limit` (1 or more), in the order of their turns, as JSON list in
  * a buffer to free: `[{"position" (from 1),"holder" (who is to be charged: a session id or a user),"session_id" (which waits, or
  * is to be made),"priority","waited_ms","left_ms","offered" (true: units are set aside for it),"process"}]`.
  *
@@ -3744,7 +3763,7 @@ LSES_API lses_status lses_request_logout_async(struct lses_request *request, int
   { sizeof(lses_pool), LSES_STR_NONE, 0, LSES_UNSET, LSES_UNSET, LSES_UNSET, LSES_UNSET, LSES_UNSET, 0, 0, 0, 0, \
     LSES_UNSET, LSES_UNSET, LSES_UNSET, LSES_UNSET, LSES_UNSET, LSES_UNSET, LSES_UNSET, LSES_UNSET, \
     NULL, 0, NULL, 0, NULL, 0, NULL, 0, LSES_UNSET, LSES_UNSET, 0, 0, LSES_UNSET, LSES_UNSET, LSES_UNSET }
-#define LSES_RESERVATION_INIT { NULL, 0, 0, 0, 0 }
+#define LSES_RESERVATION_INIT { sizeof(lses_reservation), NULL, 0, 0, 0, 0 }
 #define LSES_CREATE_OPTIONS_INIT \
   { sizeof(lses_create_options), LSES_STR_NONE, LSES_STR_NONE, LSES_STR_NONE, LSES_STR_NONE, LSES_STR_NONE, \
     LSES_UNSET, LSES_UNSET, 0, 0, LSES_UNSET, 0, NULL }

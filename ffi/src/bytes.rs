@@ -128,6 +128,23 @@ impl lses_str {
         unsafe { optional_text(self.data, self.len, what) }
     }
 
+    /// As [`owned`](Self::owned), of a client's fact: one that is over its bound is not read any further.
+    ///
+    /// # Safety
+    /// As [`bytes`].
+    pub(crate) unsafe fn fact(&self, what: &str, bound: usize) -> Result<Option<String>> {
+        let over = |told| Err(Error::invalid(format!("client.{what} of {told} is over the bound of {bound}")));
+        if self.len != NTS && self.len > bound {
+            return over(format!("{} bytes", self.len));
+        }
+        // SAFETY: the caller says that the text ends at a NUL.
+        if self.len == NTS && !self.data.is_null() && unsafe { libc::strnlen(self.data, bound + 1) } > bound {
+            return over(format!("{} bytes or more", bound + 1));
+        }
+        // SAFETY: as the caller says.
+        unsafe { self.owned(what) }
+    }
+
     /// As [`get`](Self::get), owned.
     ///
     /// # Safety

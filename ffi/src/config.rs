@@ -156,7 +156,12 @@ pub(crate) fn optional_count<N: TryFrom<i64>>(value: i64, what: &str) -> Result<
     if value == LSES_UNSET {
         return Ok(None);
     }
-    N::try_from(value).map(Some).map_err(|_| Error::invalid(format!("{what} {value} is out of bounds")))
+    let out_of_bounds = |_| {
+        // Positive ones are too large for 32 bits alone.
+        let bound = if value < 0 { "below 0".to_owned() } else { format!("over the bound of {}", u32::MAX) };
+        Error::invalid(format!("{what} {value} is {bound}"))
+    };
+    N::try_from(value).map(Some).map_err(out_of_bounds)
 }
 
 /// A list of texts of the host.

@@ -130,7 +130,8 @@ pub struct lses_event_class {
     pub on_start_request: lses_event_fn,
     /// A request finished.
     pub on_end_request: lses_event_fn,
-    /// No license unit for a new session.
+    /// A creation is refused for want of a license unit; `on_end` follows. A session that lives on is told nothing: who logs in,
+    /// trades, writes or takes a feature learns it by the answer, and administrators by the accounts.
     pub on_license_denied: lses_event_fn,
     /// The process that a session was pinned to died.
     pub on_context_lost: lses_event_fn,

@@ -7,7 +7,9 @@ use libsession_core::config::{Overdraft, Pool, Reservation, TradeFailure};
 use libsession_core::license::{Audit, AuditRecord, HolderUsage, Usage};
 use libsession_core::{AtSessionLimit, DenyReason, Error, Evict, Result, UnitRule};
 
-use crate::bytes::{LSES_UNSET, Out, Sized32, SizedOut, lses_buf, lses_str, member, ms, optional_member, read, text};
+use crate::bytes::{
+    LSES_UNSET, Out, Sized32, SizedOut, check_size, lses_buf, lses_str, member, ms, optional_member, read, text,
+};
 use crate::config::{choice, lses_config, optional_count, texts as text_list};
 use crate::guard::{done, guard};
 use crate::handle::{self, lock};
@@ -15,23 +17,37 @@ use crate::json::{self, int, list, map, opt_text, texts, uint};
 use crate::manager::{lses_manager, open};
 use crate::names::{LSES_TRADE_FAILURE_KEEP, LSES_TRADE_FAILURE_REFUSE};
 use crate::session::info_json;
-use crate::status::{LSES_OK, absent, lses_status};
+use crate::status::{LSES_OK, lses_status, nothing};
 
 /// Units of a pool that are set apart for some. Begin with LSES_RESERVATION_INIT.
 #[repr(C)]
 #[derive(Clone, Copy)]
 #[allow(non_camel_case_types)]
 pub struct lses_reservation {
+    /// sizeof(lses_reservation): the same in all of a list.
+    pub size: usize,
     /// For whom: users by name, or "user:NAME", and groups as "group:NAME". Who is in several reservations has the first.
     pub members: *const lses_str,
     /// How many: at least 1.
     pub member_count: usize,
     /// How many units: at least 1.
     pub units: u64,
-    /// Whether others may use the units: then only who used them is told in the accounts. 0: LSES_NO.
-    pub soft: u32,
+    /// Whether nobody else may use the units meanwhile. With LSES_NO they only count as used by their members, who are told so
+    /// in the accounts, and who get them back: when they find no other unit, a session that has none of the reserved ones is
+    /// evicted for them, whatever `evict` says. 0: LSES_YES.
+    pub hard: u32,
     /// 0.
     pub reserved: u32,
+}
+
+// SAFETY: repr(C), ends on 8 bytes without padding, and any bits are numbers or pointers.
+unsafe impl Sized32 for lses_reservation {
+    const NAME: &'static str = "lses_reservation";
+    const FIRST: usize = size_of::<Self>();
+
+    fn unset() -> Self {
+        Self { size: size_of::<Self>(), members: std::ptr::null(), member_count: 0, units: 0, hard: 0, reserved: 0 }
+    }
 }
 
 /// Most reservations that are read; the engine's own bound is lower.
@@ -62,7 +78,8 @@ pub struct lses_pool {
     pub unit_rule: u32,
     /// What becomes of a login whose license can't be traded (LSES_TRADE_FAILURE_...). 0: `keep`.
     pub trade_failure: u32,
-    /// Whether a user at several clients is several holders, `user@client`. 0: LSES_NO.
+    /// Whether a user at several clients is several holders, `user@client`: a client is what it is for `anonymous_per_client`. 0:
+    /// LSES_NO.
     pub holder_per_client: u32,
     /// Whether a unit that lingers (but not one within `min_hold_ms`) is given to somebody else when no other is free. 0:
     /// LSES_YES.
@@ -107,7 +124,8 @@ pub struct lses_pool {
     /// for nothing, and what is no address counts as it is written. A login leaves them. Sessions without an address are not
     /// bounded. 1 or more. Default: any number.
     pub anonymous_per_client: i64,
-    /// Most who may wait for units of the pool; the next is refused at once. Default 0: nobody waits.
+    /// Most who may wait for units of the pool, of all processes together: up to 1,000,000; the next is refused at once. Default 0:
+    /// nobody waits.
     pub queue: i64,
     /// Which sessions are ended, with reason `evicted`, for a unit that somebody needs and nothing else gives
     /// (LSES_EVICT_...): the longest idle first. Never one with a request in flight or within `min_hold_ms`, one of the same
@@ -244,15 +262,25 @@ impl lses_pool {
             let count = self.reservation_count;
             return Err(Error::invalid(format!("{count} reservations are over the bound of {MOST_RESERVATIONS}")));
         }
-        let read = |at| {
-            // SAFETY: the host passes so many reservations, whose texts are as the caller says.
-            let (members, units, soft) = unsafe {
-                let one = self.reservations.add(at).read_unaligned();
-                (text_list(one.members, one.member_count, "members of a reservation")?, one.units, one.soft)
+        if self.reservation_count == 0 {
+            return Ok(Vec::new());
+        }
+        // SAFETY: the host passes at least one, which begins with its size; that is how far apart they are.
+        let size = unsafe { self.reservations.cast::<usize>().read_unaligned() };
+        check_size::<lses_reservation>(size)?;
+        let read_one = |at| {
+            // SAFETY: the host passes so many reservations of this size, whose texts are as the caller says.
+            let (one, members) = unsafe {
+                let one = read(self.reservations.byte_add(at * size))?;
+                if one.size != size {
+                    let other = one.size;
+                    return Err(Error::invalid(format!("one reservation has the size {other}, the first one {size}")));
+                }
+                (one, text_list(one.members, one.member_count, "members of a reservation")?)
             };
-            Ok(Reservation { members, units, hard: !choice(soft, "soft")?.unwrap_or(false) })
+            Ok(Reservation { members, units: one.units, hard: choice(one.hard, "hard")?.unwrap_or(true) })
         };
-        (0..self.reservation_count).map(read).collect()
+        (0..self.reservation_count).map(read_one).collect()
     }
 }
 
@@ -443,7 +471,9 @@ pub unsafe extern "C" fn lses_manager_explain_unit(
         let out = Out::buf(out_json, "out_json")?;
         // SAFETY: the host passes texts with their lengths.
         let (pool, holder) = unsafe { (text(pool, pool_len, "pool")?, text(holder, holder_len, "holder")?) };
-        let Some(explain) = open(manager)?.core.explain_unit(pool, holder)? else { return Ok(absent()) };
+        let Some(explain) = open(manager)?.core.explain_unit(pool, holder)? else {
+            return Ok(nothing(&format!("holder '{holder}' has no unit of pool '{pool}'")));
+        };
         let explain = map([
             ("pool", explain.pool.as_ref().into()),
             ("holder", holder_json(&explain.holder)),
@@ -526,7 +556,7 @@ fn audit_json(audit: &Audit) -> json::Value {
     ])
 }
 
-/// The accounts of a pool after position `after` (0: from the oldest that is kept), at most `limit`, as JSON list in a
+/// The accounts of a pool after position `after` (0: from the oldest that is kept), at most `limit` (1 or more), as JSON list in a
 /// buffer to free: `[{"seq","at_ms" (engine time),"wall_ms" (the same as wall time, milliseconds since 1970,
 /// as the clock goes now),"kind" ("grant","denial","trade","release","linger","reclaim","change","queue","offer",
 /// "withdraw","leave"),"session_id","holder","before","after","reason","why" (null, or what made it possible: "lingering",

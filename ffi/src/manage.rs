@@ -234,7 +234,7 @@ pub unsafe extern "C" fn lses_manager_check(manager: *mut lses_manager, out_json
     })
 }
 
-/// The lifecycle log after position `after` (0: from the oldest that is kept), in the order of commits, at most `limit`
+/// The lifecycle log after position `after` (0: from the oldest that is kept), in the order of commits, at most `limit` (1 or more)
 /// entries, as JSON list in a buffer to free: `[{"seq","at_ms","session_id","what","detail"}]`. The last `seq` is the next
 /// call's `after`.
 ///
@@ -254,7 +254,7 @@ pub unsafe extern "C" fn lses_manager_lifecycle(
     })
 }
 
-/// Deliveries that did not succeed, after position `after` (0: from the oldest), at most `limit`, as JSON list in a buffer
+/// Deliveries that did not succeed, after position `after` (0: from the oldest), at most `limit` (1 or more), as JSON list in a buffer
 /// to free: `[{"id","event_id","kind","session_id","class","namespace","application","reason","at_ms","attempts","error",
 /// "completed_late","has_snapshot"}]`. The last `id` is the next call's `after`.
 ///

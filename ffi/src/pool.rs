@@ -9,7 +9,7 @@ use crate::bytes::{Out, lses_buf, optional_text, text};
 use crate::guard::{done, guard};
 use crate::json::{self, list, map};
 use crate::manager::{lses_manager, open};
-use crate::status::{LSES_OK, absent, lses_status};
+use crate::status::{LSES_OK, lses_status, nothing};
 
 /// The definition of a pool that is in force, on a table of several processes the same for all: a JSON object of its options
 /// in a buffer to free, named as in lses_pool: `{"capacity","unit_rule" (a word),"max_connections","max_sessions_per_holder",
@@ -155,7 +155,10 @@ pub unsafe extern "C" fn lses_manager_forget_high_water(
     guard(|| {
         // SAFETY: the host passes texts with their lengths.
         let (pool, reader) = unsafe { (text(pool, pool_len, "pool")?, text(reader, reader_len, "reader")?) };
-        Ok(if open(manager)?.core.forget_high_water(pool, reader)? { LSES_OK } else { absent() })
+        if open(manager)?.core.forget_high_water(pool, reader)? {
+            return Ok(LSES_OK);
+        }
+        Ok(nothing(&format!("reader '{reader}' has no high-water mark of pool '{pool}'")))
     })
 }
 

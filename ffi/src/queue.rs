@@ -223,7 +223,7 @@ pub(crate) unsafe fn trade(
     Ok((request, unsafe { read(options)?.to_core() }?))
 }
 
-/// Those who wait for units of a pool, after the first `skip` of them, at most `limit`, in the order of their turns, as JSON list in
+/// Those who wait for units of a pool, after the first `skip` of them, at most `limit` (1 or more), in the order of their turns, as JSON list in
 /// a buffer to free: `[{"position" (from 1),"holder" (who is to be charged: a session id or a user),"session_id" (which waits, or
 /// is to be made),"priority","waited_ms","left_ms","offered" (true: units are set aside for it),"process"}]`.
 ///

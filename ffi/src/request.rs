@@ -165,7 +165,8 @@ pub unsafe extern "C" fn lses_request_license_holder(
     })
 }
 
-/// Takes the lock again (LSES_LOCK_...). `timeout_ms`: 0 does not wait, LSES_UNSET is the manager's default.
+/// Takes the lock again (LSES_LOCK_...). `timeout_ms`: 0 does not wait, LSES_UNSET is the manager's default. A wait that is to be
+/// cancelled is one of lses_request_lock_async(), which takes a ticket.
 ///
 /// Threads: any; calls of one request take turns. Blocks, at most `timeout_ms`. May be called from a callback.
 /// Errors: LSES_GONE, LSES_E_CLOSED, LSES_E_LOCK_TIMEOUT names the holder, LSES_E_INVALID. Since 0.1.0.

@@ -88,9 +88,9 @@ impl lses_create_options {
             Ok(CreateOptions {
                 application: self.application.owned("application")?,
                 client: Client {
-                    address: self.address.owned("address")?,
-                    user_agent: self.user_agent.owned("user_agent")?,
-                    referrer: self.referrer.owned("referrer")?,
+                    address: self.address.fact("address", MAX_ADDRESS)?,
+                    user_agent: self.user_agent.fact("user_agent", MAX_USER_AGENT)?,
+                    referrer: self.referrer.fact("referrer", MAX_REFERRER)?,
                 },
                 data,
                 license_class: optional_member(LicenseClass::from_code, "license_class", self.license_class)?,

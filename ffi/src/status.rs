@@ -82,6 +82,7 @@ pub(crate) struct Failure {
     reason: u32,
     deny_reason: u32,
     retry_after_ms: i64,
+    retryable: bool,
     message: [u8; MESSAGE],
     keys: [u8; KEYS],
 }
@@ -92,6 +93,7 @@ impl Failure {
         reason: 0,
         deny_reason: 0,
         retry_after_ms: crate::bytes::LSES_UNSET,
+        retryable: false,
         message: [0; MESSAGE],
         keys: [0; KEYS],
     };
@@ -127,6 +129,7 @@ pub(crate) fn fail(error: &Error) -> lses_status {
         last.reason = error.reason().map_or(0, EndReason::code);
         last.deny_reason = error.deny_reason().map_or(0, DenyReason::code);
         last.retry_after_ms = error.retry_after().map_or(crate::bytes::LSES_UNSET, millis);
+        last.retryable = error.retryable();
         put(&mut last.message, error.message());
         put_keys(&mut last.keys, error.keys());
     });
@@ -142,6 +145,12 @@ pub(crate) fn gone(reason: EndReason) -> lses_status {
 /// Remembers the outcome `absent` and returns its status.
 pub(crate) fn absent() -> lses_status {
     outcome(LSES_ABSENT, 0, ErrorKind::Absent.description());
+    LSES_ABSENT
+}
+
+/// Remembers the outcome `absent` of something that is no session, and returns its status.
+pub(crate) fn nothing(what: &str) -> lses_status {
+    outcome(LSES_ABSENT, 0, what);
     LSES_ABSENT
 }
 
@@ -161,6 +170,7 @@ fn outcome(code: i32, reason: u32, message: &str) {
         last.reason = reason;
         last.deny_reason = 0;
         last.retry_after_ms = crate::bytes::LSES_UNSET;
+        last.retryable = false;
         put(&mut last.message, message);
         last.keys[0] = 0;
     });
@@ -279,7 +289,8 @@ pub extern "C" fn lses_status_message(status: lses_status) -> *const c_char {
     }
 }
 
-/// 1 if the same call may succeed later without a change by the caller, else 0.
+/// 1 if the same call may succeed later without a change by the caller, else 0, as far as the status tells: who is kept out by
+/// the lists of a pool has LSES_E_LICENSE_DENIED, too, see lses_last_error_retryable().
 ///
 /// Threads: any. Never fails, does not block, may be called from a callback. Since 0.1.0.
 #[unsafe(no_mangle)]
@@ -336,6 +347,15 @@ pub extern "C" fn lses_last_error_deny_reason() -> u32 {
 #[unsafe(no_mangle)]
 pub extern "C" fn lses_last_error_retry_after_ms() -> i64 {
     with(|last| last.retry_after_ms)
+}
+
+/// 1 if the same call may succeed later without a change by the caller, else 0, of this thread's last failure: as
+/// lses_status_retryable() says, but 0 of a license that is denied for LSES_DENY_REASON_EXCLUDED, which no time changes.
+///
+/// Threads: any; each has its own. Never fails, does not block, may be called from a callback. Since 0.1.0.
+#[unsafe(no_mangle)]
+pub extern "C" fn lses_last_error_retryable() -> i32 {
+    with(|last| last.retryable.into())
 }
 
 /// The first subscripts in conflict as JSON list of texts, as many as fit into 1,023 bytes, if this thread's last

@@ -145,7 +145,7 @@ class config {
       reserved.members = members.back().data();
       reserved.member_count = members.back().size();
       reserved.units = one.units;
-      reserved.soft = detail::choice(one.soft);
+      reserved.hard = detail::choice(one.hard);
       reservations.push_back(reserved);
     }
     auto administrators = detail::strs(it.administrators);

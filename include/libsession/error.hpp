@@ -27,6 +27,7 @@ struct failure {
   std::optional<end_reason> reason;
   std::optional<libsession::deny_reason> deny_reason;
   std::optional<milliseconds> retry_after;
+  bool retryable = false;  ///< Whether the same call may succeed later without a change by the caller.
   std::string keys;  ///< JSON list of the first subscripts in conflict, or "".
 
   static failure last(lses_status code) {
@@ -36,6 +37,7 @@ struct failure {
     if (auto reason = lses_last_error_reason()) it.reason = static_cast<end_reason>(reason);
     if (auto reason = lses_last_error_deny_reason()) it.deny_reason = static_cast<libsession::deny_reason>(reason);
     if (auto after = lses_last_error_retry_after_ms(); after != LSES_UNSET) it.retry_after = milliseconds(after);
+    it.retryable = lses_last_error_retryable() != 0;
     it.keys = lses_last_error_keys();
     return it;
   }
@@ -53,6 +55,7 @@ class error : public std::runtime_error {
   std::optional<libsession::deny_reason> deny_reason() const noexcept { return what_.deny_reason; }
   /// When the same call would get in if only time passed (lses_last_error_retry_after_ms()).
   std::optional<milliseconds> retry_after() const noexcept { return what_.retry_after; }
+  bool retryable() const noexcept { return what_.retryable; }
 
  private:
   failure what_;

@@ -41,7 +41,7 @@ struct application {
 struct reservation {
   std::vector<std::string> members;
   std::uint64_t units = 0;
-  bool soft = false;  ///< Whether others may use the units.
+  bool hard = true;  ///< Whether nobody else may use the units meanwhile.
 };
 
 /// A license pool; what is not given has the default of lses_pool.
@@ -53,7 +53,7 @@ struct pool {
   std::optional<std::int64_t> max_sessions_per_holder;
   std::optional<std::int64_t> anonymous_cap;
   std::optional<std::int64_t> anonymous_per_client;
-  std::optional<std::int64_t> queue;  ///< most who may wait for units
+  std::optional<std::int64_t> queue;  ///< most who may wait for units: up to 1,000,000
   std::optional<std::int64_t> low;
   std::optional<std::int64_t> audit_records;
   std::optional<bool> holder_per_client;

@@ -79,6 +79,22 @@ static void results_on_failure(void) {
   STATUS(LSES_E_INVALID, lses_manager_create(it.manager, &options, token, NULL));
   options.address.len = (size_t)1 << 63;
   STATUS(LSES_E_INVALID, lses_manager_create(it.manager, &options, token, NULL));
+  /* What is too long is not read: neither these bytes, which are no text, nor any behind the bound. */
+  char address[258];
+  memset(address, 0xff, sizeof address);
+  options.address.data = address;
+  options.address.len = 300;
+  STATUS(LSES_E_INVALID, lses_manager_create(it.manager, &options, token, NULL));
+  CHECK(strcmp(lses_last_error_message(), "client.address of 300 bytes is over the bound of 256") == 0);
+  options.address.len = LSES_NTS;
+  STATUS(LSES_E_INVALID, lses_manager_create(it.manager, &options, token, NULL));
+  CHECK(strcmp(lses_last_error_message(), "client.address of 257 bytes or more is over the bound of 256") == 0);
+  char id[LSES_ID_SIZE];
+  memset(address, 'x', 256);
+  address[256] = '\0';
+  options.user_agent = options.referrer = options.address;
+  OK(lses_manager_create(it.manager, &options, token, id));
+  OK(lses_manager_end(it.manager, id, LSES_NTS, NULL, NULL, NULL));
   OK(lses_manager_count(it.manager, &count));
   CHECK(count == 0);
   teardown(it);
@@ -340,6 +356,34 @@ static void pools_have_policies(void) {
   reserved.member_count = 1;
   reserved.units = 1;
   users.reservations = &reserved;
+  /* They grow, too: each begins with its size, the same in all of a list. */
+  lses_reservation several[2] = {reserved, reserved};
+  users.capacity = 2;
+  users.reservations = several;
+  users.reservation_count = 2;
+  several[0].size = 3;
+  STATUS(LSES_E_INVALID, lses_config_add_pool(config, &users));
+  CHECK(strstr(lses_last_error_message(), "lses_reservation.size is 3") != NULL);
+  several[0].size = sizeof reserved;
+  several[1].size = sizeof reserved + 8;
+  STATUS(LSES_E_INVALID, lses_config_add_pool(config, &users));
+  several[1].size = sizeof reserved;
+  several[1].hard = 7;
+  STATUS(LSES_E_INVALID, lses_config_add_pool(config, &users));
+  struct newer {
+    lses_reservation known;
+    uint64_t more;
+  } newer[2] = {{reserved, 0}, {reserved, 0}};
+  newer[0].known.size = newer[1].known.size = sizeof *newer;
+  newer[1].known.hard = LSES_NO;
+  users.name = lses_cstr("newer");
+  users.reservations = &newer->known;
+  OK(lses_config_add_pool(config, &users));
+  newer[1].more = 1;
+  STATUS(LSES_E_INVALID, lses_config_add_pool(config, &users));
+  users.name = lses_cstr("users");
+  users.reservations = &reserved;
+  users.reservation_count = 1;
   users.linger_ms = 1000;
   users.overdraft = 1;
   users.overdraft_percent = 10;
@@ -352,6 +396,19 @@ static void pools_have_policies(void) {
   old.name = lses_cstr("old");
   old.capacity = 1;
   OK(lses_config_add_pool(config, &old));
+  /* How many may wait has a bound. */
+  lses_config *crowded;
+  lses_manager *none;
+  OK(lses_config_new(&crowded));
+  old.queue = 1000001;
+  old.size = sizeof old;
+  OK(lses_config_add_pool(crowded, &old));
+  STATUS(LSES_E_INVALID, lses_manager_new(crowded, &none));
+  CHECK(strstr(lses_last_error_message(), "queue 1000001 is over the bound of 1000000") != NULL);
+  old.queue = -1;
+  STATUS(LSES_E_INVALID, lses_config_add_pool(crowded, &old));
+  CHECK(strcmp(lses_last_error_message(), "queue -1 is below 0") == 0);
+  lses_config_free(crowded);
   lses_application shop = LSES_APPLICATION_INIT;
   shop.name = lses_cstr("shop");
   shop.pool = lses_cstr("users");
@@ -377,6 +434,18 @@ static void pools_have_policies(void) {
   lses_manager *manager;
   OK(lses_manager_new(config, &manager));
   lses_config_free(config);
+  /* What is not there is told by its name. */
+  lses_buf json = LSES_BUF_INIT;
+  STATUS(LSES_ABSENT, lses_manager_explain_unit(manager, "users", LSES_NTS, "eve", LSES_NTS, &json));
+  CHECK(strcmp(lses_last_error_message(), "holder 'eve' has no unit of pool 'users'") == 0);
+  STATUS(LSES_ABSENT, lses_manager_forget_high_water(manager, "users", LSES_NTS, "daily", LSES_NTS));
+  CHECK(strcmp(lses_last_error_message(), "reader 'daily' has no high-water mark of pool 'users'") == 0);
+  /* A limit is 1 or more. */
+  STATUS(LSES_E_INVALID, lses_manager_audit_records(manager, "users", LSES_NTS, 0, 0, &json));
+  CHECK(strstr(lses_last_error_message(), "limit 0") != NULL);
+  STATUS(LSES_E_INVALID, lses_manager_queue(manager, "users", LSES_NTS, 0, 0, &json));
+  STATUS(LSES_E_INVALID, lses_manager_lifecycle(manager, 0, 0, &json));
+  STATUS(LSES_E_INVALID, lses_manager_dead_letters(manager, 0, 0, &json));
   char token[LSES_TOKEN_SIZE];
   OK(lses_manager_create(manager, NULL, token, NULL));
   STATUS(LSES_E_LICENSE_DENIED, lses_manager_create(manager, NULL, token, NULL));

@@ -107,7 +107,7 @@ static answer application(const words *words) {
 }
 
 /* UNITS:MEMBER,..., several of them with ';' between. */
-static const lses_reservation *reservations(const char *value, uint32_t soft, size_t *count) {
+static const lses_reservation *reservations(const char *value, uint32_t hard, size_t *count) {
   texts all = split(value, ';');
   lses_reservation *list = keep((all.count + 1) * sizeof *list);
   *count = 0;
@@ -117,7 +117,7 @@ static const lses_reservation *reservations(const char *value, uint32_t soft, si
     if (members == NULL) return NULL;
     one.units = strtoull(all.items[i], NULL, 10);
     one.members = names(members + 1, &one.member_count);
-    one.soft = soft;
+    one.hard = hard;
     list[(*count)++] = one;
   }
   return list;
@@ -138,8 +138,8 @@ static answer pool(const words *words) {
     else if (IS("trade_failure"))
       pool.trade_failure = strcmp(value, "refuse") == 0 ? LSES_TRADE_FAILURE_REFUSE : LSES_TRADE_FAILURE_KEEP;
     else if (IS("reclaim")) pool.reclaim = yes(value) ? LSES_YES : LSES_NO;
-    else if (IS("reserve")) pool.reservations = reservations(value, LSES_NO, &pool.reservation_count);
-    else if (IS("reserve_soft")) pool.reservations = reservations(value, LSES_YES, &pool.reservation_count);
+    else if (IS("reserve")) pool.reservations = reservations(value, LSES_YES, &pool.reservation_count);
+    else if (IS("reserve_soft")) pool.reservations = reservations(value, LSES_NO, &pool.reservation_count);
     else if (IS("administrators")) pool.administrators = names(value, &pool.administrator_count);
     else if (IS("include")) pool.include = names(value, &pool.include_count);
     else if (IS("exclude")) pool.exclude = names(value, &pool.exclude_count);
