@@ -57,7 +57,7 @@ export class SessionError extends Error {
   readonly retryAfterMs: number | null
   /** The first subscripts in conflict (`conflict`). */
   readonly keys: string[]
-  /** Whether the same call may succeed later. */
+  /** Whether the same call may succeed later: not where a license is denied for a reason that no time changes (`excluded`). */
   readonly retryable: boolean
 }
 
@@ -172,7 +172,10 @@ export interface Reservation {
   members: string[]
   /** 1 up to the capacity. */
   units: number
-  /** Whether nobody else may use them meanwhile. Default true. */
+  /**
+   * Whether nobody else may use them meanwhile. Otherwise they only count as used by their members, who get them back: when they
+   * find no other unit, a session that has none of the reserved ones is evicted for them, whatever `evict` says. Default true.
+   */
   hard?: boolean
 }
 
@@ -257,7 +260,7 @@ export interface PoolOptions {
    * what is no address counts as it is written. A login leaves them. Sessions without an address are not bounded.
    */
   anonymousPerClient?: number
-  /** A user at several clients is several holders. */
+  /** A user at several clients is several holders, `user@client`: a client is what it is for `anonymousPerClient`. */
   holderPerClient?: boolean
   /** `onPoolLow` when fewer units than this are available. */
   low?: number
@@ -312,8 +315,9 @@ export interface PoolOptions {
   exclude?: string[]
   /** What becomes of a login whose license can't be traded. Default `keep`. */
   tradeFailure?: 'keep' | 'refuse'
+  /** How many audit records are kept. Default 10,000. */
   auditRecords?: number
-  /** Most who may wait for units of the pool (`waitMs`); the next is refused at once. Default 0: nobody waits. */
+  /** Most who may wait for units of the pool (`waitMs`): up to 1,000,000; the next is refused at once. Default 0: nobody waits. */
   queue?: number
 }
 
@@ -553,6 +557,7 @@ export interface Paced extends PromiseLike<Progress>, AsyncIterable<Progress> {
 
 /** Where to begin, and how many sessions one step looks at. */
 export interface PageOptions { cursor?: number; limit?: number }
+/** What follows a position (0, the default: from the oldest that is kept), at most `limit` (1 or more, default 1,000). */
 export interface AfterOptions { after?: number; limit?: number }
 
 export interface CloseReport {
@@ -775,6 +780,10 @@ export interface Callbacks {
   onLogout?: Callback
   onStartRequest?: Callback
   onEndRequest?: Callback
+  /**
+   * A creation is refused for want of a license unit; `onEnd` follows. A session that lives on is told nothing: who logs in, trades,
+   * writes or takes a feature learns it by the answer, and administrators by the accounts.
+   */
   onLicenseDenied?: Callback
   onContextLost?: Callback
   onPoolLow?: Callback
@@ -964,7 +973,10 @@ export class Manager implements Disposable, AsyncDisposable {
    * sessions.
    */
   explainUnit(pool: string, holder: string): UnitExplain | null
-  /** Those who wait for units of a pool, after the first `skip` (default 0), at most `limit` (default 1,000), as they are served. */
+  /**
+   * Those who wait for units of a pool, after the first `skip` (default 0), at most `limit` (1 or more, default
+   * 1,000), as they are served.
+   */
   queue(pool: string, page?: { skip?: number; limit?: number }): Waiter[]
   pools(): string[]
   /** The definition of a pool that is in force: on a table of several processes the same for all. */

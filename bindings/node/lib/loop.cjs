@@ -7,7 +7,6 @@ const native = require('../native.cjs')
 const { SessionError, shown, textOf } = require('./errors.cjs')
 const { ASYNCHRONOUS, CALL, Event, KIND, TABLE, VERDICT } = require('./event.cjs')
 const { inOurWords } = require('./options.cjs')
-const words = require('./words.cjs')
 
 // Taken at load: fake timers of a test must not stop what the engine does.
 const hrtime = process.hrtime.bigint
@@ -35,8 +34,7 @@ const running = []
 let exiting = false
 let rest = []
 
-const connection = native.connect(drain, decide, (kind, message, reason, retryAfterMs, keys) => {
-  const retryable = words.retryable.has(kind)
+const connection = native.connect(drain, decide, (kind, message, reason, retryAfterMs, keys, retryable) => {
   const told = kind === 'invalid' ? inOurWords(message) : message
   return new SessionError(kind, told, { reason: reason ?? null, retryAfterMs: retryAfterMs ?? null, keys, retryable })
 })

@@ -227,13 +227,18 @@ const feature = { count: big, groups: list(text) }
 const eventClass = { namespace: text, deadlineMs: ms, compatVeto: flag }
 
 const snake = (word) => word.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
-const named = [application, pool, manager, create, wait, filter, eventClass].flatMap((checks) => Object.keys(checks))
+const named = [application, pool, manager, create, queue, wait, filter, eventClass].flatMap((checks) => Object.keys(checks))
 /** How the engine calls an option of several words, with its unit or without, and how it is called here. */
 const called = new Map(named.flatMap((name) => [[snake(name), name], [snake(name).replace(/_ms$/, ''), name]]).filter(([theirs]) => theirs.includes('_')))
 
+/** The durations of one word without its unit: in a sentence the word may mean something else, so only where one begins with it. */
+const single = new Map([...named, 'timeoutMs'].filter((name) => /^[a-z]+Ms$/.test(name)).map((name) => [name.slice(0, -2), name]))
+
 /** A message of the engine, in which options have the names of here; what is quoted stays. */
 const inOurWords = (message) =>
-  message.replace(/'[^']*'|"[^"]*"|\b[a-z]+(?:_[a-z]+)+\b/g, (word) => called.get(word) ?? word)
+  message
+    .replace(/'[^']*'|"[^"]*"|\b[a-z]+(?:_[a-z]+)+\b/g, (word) => called.get(word) ?? word)
+    .replace(/^(the )?([a-z]+)(?= of )/, (all, the = '', word) => (single.has(word) ? the + single.get(word) : all))
 
 module.exports = {
   inOurWords,

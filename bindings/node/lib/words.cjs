@@ -45,5 +45,4 @@ module.exports = {
   applicationTimeouts: vocabulary(lists.applicationTimeouts),
   denyReasons: vocabulary(lists.denyReasons),
   errorKinds: vocabulary(lists.errorKinds),
-  retryable: new Set(lists.errorKinds.filter((kind) => kind.flag).map((kind) => kind.name)),
 }

@@ -8,8 +8,8 @@ use napi::bindgen_prelude::{FnArgs, Unknown};
 
 use crate::isolate::{self, Isolate};
 
-/// What the JavaScript function that makes a `SessionError` takes: kind, message, reason, retry-after, keys.
-pub type ErrorArgs = FnArgs<(String, String, Option<String>, Option<f64>, Vec<String>)>;
+/// What the JavaScript function that makes a `SessionError` takes: kind, message, reason, retry-after, keys, retryable.
+pub type ErrorArgs = FnArgs<(String, String, Option<String>, Option<f64>, Vec<String>, bool)>;
 
 fn arguments(error: &Error) -> ErrorArgs {
     let reason = error.reason().map(|reason| reason.name()).or(error.deny_reason().map(|deny| deny.name()));
@@ -19,6 +19,7 @@ fn arguments(error: &Error) -> ErrorArgs {
         reason.map(str::to_string),
         error.retry_after().map(crate::value::ms),
         error.keys().to_vec(),
+        error.retryable(),
     ))
 }
 

@@ -49,7 +49,7 @@ pub fn words() -> Words {
     Words {
         error_kinds: ErrorKind::ALL
             .iter()
-            .map(|kind| Word { name: kind.name().into(), code: kind.code(), flag: kind.retryable() })
+            .map(|kind| Word { name: kind.name().into(), code: kind.code(), flag: false })
             .collect(),
         event_kinds: EventKind::ALL
             .iter()

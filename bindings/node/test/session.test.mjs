@@ -270,6 +270,16 @@ test('errors are errors: a class, a code, a stack that names the caller', () => 
   manager[Symbol.dispose]()
 })
 
+test('who is kept out need not come again', () => {
+  const manager = open({ pools: { users: { capacity: 1, exclude: ['eve'] } } })
+  const session = manager.beginNew()
+  session.login('eve')
+  assert.throws(() => session.trade(), kind('license_denied', { reason: 'excluded', retryable: false }))
+  assert.throws(() => manager.create(), kind('license_denied', { reason: 'pool_exhausted', retryable: true }))
+  session.finish()
+  manager[Symbol.dispose]()
+})
+
 test('what is attached is let go after the end', async () => {
   const manager = shop({ classes: { audit: { onEnd: () => void story.push('on_end') } } })
   const story = []

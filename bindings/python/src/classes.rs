@@ -6,7 +6,7 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 
 use crate::guard::attached;
-use crate::options::required_text;
+use crate::options::{argument, required_text};
 use crate::session::Session;
 
 /// A Python object that lives as long as its session.
@@ -22,20 +22,35 @@ fn object(py: Python<'_>, kept: Kept) -> Option<Py<PyAny>> {
 impl Session {
     /// Puts an event class to the front of the session's list, once.
     #[pyo3(signature = (name, namespace=None))]
-    fn event_class_add(&self, py: Python<'_>, name: &str, namespace: Option<&str>) -> PyResult<()> {
-        attached(py, || self.request.event_class_add(name, namespace))
+    fn event_class_add(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = argument::name)] name: String,
+        #[pyo3(from_py_with = argument::namespace_or_none)] namespace: Option<String>,
+    ) -> PyResult<()> {
+        attached(py, || self.request.event_class_add(&name, namespace.as_deref()))
     }
 
     /// Removes an event class, without a name all of the namespace; tells whether it was there.
     #[pyo3(signature = (name=None, namespace=None))]
-    fn event_class_remove(&self, py: Python<'_>, name: Option<&str>, namespace: Option<&str>) -> PyResult<bool> {
-        attached(py, || self.request.event_class_remove(name, namespace))
+    fn event_class_remove(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = argument::name_or_none)] name: Option<String>,
+        #[pyo3(from_py_with = argument::namespace_or_none)] namespace: Option<String>,
+    ) -> PyResult<bool> {
+        attached(py, || self.request.event_class_remove(name.as_deref(), namespace.as_deref()))
     }
 
     /// Whether the session lists an event class.
     #[pyo3(signature = (name, namespace=None))]
-    fn event_class_exists(&self, py: Python<'_>, name: &str, namespace: Option<&str>) -> PyResult<bool> {
-        attached(py, || self.request.event_class_exists(name, namespace))
+    fn event_class_exists(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = argument::name)] name: String,
+        #[pyo3(from_py_with = argument::namespace_or_none)] namespace: Option<String>,
+    ) -> PyResult<bool> {
+        attached(py, || self.request.event_class_exists(&name, namespace.as_deref()))
     }
 
     /// The session's event classes as (namespace, name), first called first.
@@ -64,18 +79,31 @@ impl Session {
     }
 
     /// Keeps an object with the session, in this process; returns the one before.
-    fn attach(&self, py: Python<'_>, name: &str, object: Py<PyAny>) -> PyResult<Option<Py<PyAny>>> {
-        let kept = attached(py, || self.request.attach(name, Arc::new(Attachment(object))))?;
+    fn attach(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = argument::name)] name: String,
+        object: Py<PyAny>,
+    ) -> PyResult<Option<Py<PyAny>>> {
+        let kept = attached(py, || self.request.attach(&name, Arc::new(Attachment(object))))?;
         Ok(self::object(py, kept))
     }
 
     /// The object under this name, or None.
-    fn attachment(&self, py: Python<'_>, name: &str) -> PyResult<Option<Py<PyAny>>> {
-        Ok(object(py, attached(py, || self.request.attachment(name))?))
+    fn attachment(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = argument::name)] name: String,
+    ) -> PyResult<Option<Py<PyAny>>> {
+        Ok(object(py, attached(py, || self.request.attachment(&name))?))
     }
 
     /// Takes the object away from the session.
-    fn detach(&self, py: Python<'_>, name: &str) -> PyResult<Option<Py<PyAny>>> {
-        Ok(object(py, attached(py, || self.request.detach(name))?))
+    fn detach(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = argument::name)] name: String,
+    ) -> PyResult<Option<Py<PyAny>>> {
+        Ok(object(py, attached(py, || self.request.detach(&name))?))
     }
 }

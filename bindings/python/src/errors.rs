@@ -33,7 +33,7 @@ pub fn build<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'py, PyAny>>
         None => py.import("libsession._errors")?.getattr("SessionError")?,
     };
     let message = error.message();
-    match error.kind() {
+    let exception = match error.kind() {
         ErrorKind::Gone => {
             let reason = error.reason().map(|reason| word(py, "EndReason", reason.name())).transpose()?;
             class.call1((message, reason))
@@ -44,7 +44,11 @@ pub fn build<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'py, PyAny>>
         }
         ErrorKind::Conflict => class.call1((message, PyTuple::new(py, error.keys())?)),
         _ => class.call1((message,)),
+    }?;
+    if error.retryable() != error.kind().retryable() {
+        exception.setattr("retryable", error.retryable())?;
     }
+    Ok(exception)
 }
 
 /// The text of an exception as callbacks' failures are recorded: its class and message, or the message alone of a

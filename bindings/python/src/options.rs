@@ -83,7 +83,7 @@ macro_rules! arguments {
 pub mod argument {
     use pyo3::prelude::*;
 
-    use super::{count, required_text};
+    use super::{count, required_text, text};
 
     arguments! {
         /// The name of a pool.
@@ -108,6 +108,16 @@ pub mod argument {
         skip: usize = count,
         /// How many at most.
         max: usize = count,
+    }
+
+    /// A name, or None.
+    pub fn name_or_none(object: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
+        text("name", Some(object))
+    }
+
+    /// A namespace, or None.
+    pub fn namespace_or_none(object: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
+        text("namespace", Some(object))
     }
 }
 

@@ -103,7 +103,7 @@ def test_a_panic_is_an_error_and_the_next_call_works(capfd: pytest.CaptureFixtur
         ({"pools": {"p": ls.Pool(capacity=1, anonymous_per_client=0)}}, "anonymous_per_client"),
         ({"pools": {"p": ls.Pool(capacity=1, overdraft="10 %")}}, "10 %"),
         ({"pools": {"p": ls.Pool(capacity=1, linger=-1)}}, "linger"),
-        ({"pools": {"p": ls.Pool(capacity=1, reservations=[ls.Reservation(2, ["ann"])])}}, "2 units"),
+        ({"pools": {"p": ls.Pool(capacity=1, reservations=[ls.Reservation(2, ["ann"])])}}, "set 2 apart"),
         ({"pools": {"p": ls.Pool(capacity=1, break_glass=1)}}, "administrators"),
         ({"pools": {"p": ls.Pool(capacity=1, trade_failure="shout")}}, "shout"),  # type: ignore[arg-type]
         ({"pools": {"p": {"capacity": 1}}}, "the pool 'p' is a Pool, not a dict"),
@@ -285,6 +285,10 @@ def test_arguments_of_looking_are_checked() -> None:
         calls: list[tuple[Callable[[], object], str]] = [
             (lambda: manager.audit_records("users", after=-1), "after is a whole number from 0 to .*, not -1"),
             (lambda: manager.audit_records("users", limit=-1), "limit is a whole number"),
+            (lambda: manager.audit_records("users", limit=0), "limit 0 would tell nothing; it must be at least 1"),
+            (lambda: manager.queue("users", limit=0), "limit 0"),
+            (lambda: manager.lifecycle(limit=0), "limit 0"),
+            (lambda: manager.dead_letters(limit=0), "limit 0"),
             (lambda: manager.export_accounts("users", limit=-1), "limit is a whole number"),
             (lambda: list(manager.export_accounts("users", after=-1)), "after is a whole number"),
             (lambda: manager.lifecycle(after=2**64), "after is a whole number"),
@@ -308,6 +312,49 @@ def test_arguments_of_looking_are_checked() -> None:
                 call()
         assert list(manager.export_accounts("users", limit=0)) == []
         assert manager.count() == 1
+
+
+def test_names_of_session_calls_are_checked(manager: ls.Manager) -> None:
+    with manager.begin_new("shop") as session:
+        calls: list[tuple[Callable[[], object], str]] = [
+            (lambda: session.event_class_add("\ud800"), "name is no UTF-8 text"),
+            (lambda: session.event_class_add("x", "\ud800"), "namespace is no UTF-8 text"),
+            (lambda: session.event_class_add(5), "name is a str, not <class 'int'>"),  # type: ignore[arg-type]
+            (lambda: session.event_class_remove("\ud800"), "name is no UTF-8 text"),
+            (lambda: session.event_class_remove(None, namespace="\ud800"), "namespace is no UTF-8 text"),
+            (lambda: session.event_class_exists("\ud800"), "name is no UTF-8 text"),
+            (lambda: setattr(session, "event_class", "\ud800"), "event_class is no UTF-8 text"),
+            (lambda: session.attach("\ud800", object()), "name is no UTF-8 text"),
+            (lambda: session.attachment("\ud800"), "name is no UTF-8 text"),
+            (lambda: session.detach("\ud800"), "name is no UTF-8 text"),
+            (lambda: session.login("\ud800"), "user is no UTF-8 text"),
+            (lambda: session.take_feature("\ud800"), "pool is no UTF-8 text"),
+            (lambda: session.return_feature("\ud800"), "pool is no UTF-8 text"),
+            (lambda: session.end(note="\ud800"), "note is no UTF-8 text"),
+            (lambda: session.get("\ud800"), "lone surrogate"),
+            (lambda: manager.begin(session.token, application="\ud800"), "application is no UTF-8 text"),
+            (lambda: ls.Manager(pools={"\ud800": ls.Pool(capacity=1)}), "UTF-8"),
+            (lambda: ls.Manager(applications={"\ud800": ls.Application()}), "UTF-8"),
+            (lambda: ls.Manager(store="\ud800"), "UTF-8"),
+        ]
+        for call, named in calls:
+            with pytest.raises(ls.Invalid, match=named):
+                call()
+
+
+def test_who_is_kept_out_need_not_come_again() -> None:
+    pools = {"users": ls.Pool(capacity=1, exclude=["eve"], unit_rule="user")}
+    with ls.Manager(pools=pools) as manager, manager.begin_new() as session:
+        trade = session.login("eve").trade_denied
+        with pytest.raises(ls.LicenseDenied) as excluded:
+            session.trade()
+        with pytest.raises(ls.LicenseDenied) as exhausted:
+            manager.create()
+        assert (excluded.value.reason, excluded.value.retryable) == (ls.DenyReason.EXCLUDED, False)
+        assert (exhausted.value.reason, exhausted.value.retryable) == (ls.DenyReason.POOL_EXHAUSTED, True)
+        assert ls.LicenseDenied.retryable and trade is not None
+        copy = pickle.loads(pickle.dumps(excluded.value))
+        assert (copy.reason, copy.retryable) == (ls.DenyReason.EXCLUDED, False)
 
 
 def test_an_unknown_option_is_refused() -> None:

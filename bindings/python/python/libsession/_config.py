@@ -80,7 +80,8 @@ class Reservation:
     members: Sequence[str]
     """For whom: users by name, or `user:NAME`, and groups as `group:NAME`. Who is in several reservations has the first."""
     hard: bool = True
-    """Whether nobody else may use them meanwhile. Otherwise only who used them is told in the accounts."""
+    """Whether nobody else may use them meanwhile. Otherwise they only count as used by their members, who get them back: when they
+    find no other unit, a session that has none of the reserved ones is evicted for them, whatever `evict` says."""
 
 
 _DURATIONS = (
@@ -114,7 +115,7 @@ class Pool:
     for nothing, and what is no address counts as it is written. A login leaves them. Sessions without an address are not
     bounded. None is any number."""
     holder_per_client: bool = False
-    """Whether a user at several clients is several holders, `user@client`."""
+    """Whether a user at several clients is several holders, `user@client`: a client is what it is for `anonymous_per_client`."""
     low: int = 0
     """`on_pool_low` when fewer units than this are available; 0 is never."""
     recovered: int | None = None
@@ -163,7 +164,7 @@ class Pool:
     trade_failure: Literal["keep", "refuse"] = "keep"
     """What becomes of a login whose license can't be traded."""
     queue: int = 0
-    """Most who may wait for units of the pool (`wait=`); the next is refused at once. 0: nobody waits."""
+    """Most who may wait for units of the pool (`wait=`): up to 1,000,000; the next is refused at once. 0: nobody waits."""
     audit_records: int = 10_000
     """How many audit records are kept."""
 

@@ -15,8 +15,9 @@ class SessionError(Exception):
     """The word of the error kind, the same in every language."""
     code: ClassVar[int] = 0
     """Its stable number; a C status is its negation."""
-    retryable: ClassVar[bool] = False
-    """Whether the same call may succeed later without a change by the caller."""
+    retryable: bool = False
+    """Whether the same call may succeed later without a change by the caller: not where a license is denied for a reason that no
+    time changes (`excluded`)."""
 
     def __init__(self, message: str = "", *details: object) -> None:
         super().__init__(message, *details)

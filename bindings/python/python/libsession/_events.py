@@ -136,7 +136,11 @@ class EventClass:
         return self.on(EventKind.END_REQUEST, callback)
 
     def on_license_denied(self, callback: _C) -> _C:
-        """No license unit for a new session."""
+        """A creation is refused for want of a license unit; `on_end` follows.
+
+        A session that lives on is told nothing: who logs in, trades, writes or takes a feature learns it by the answer, and
+        administrators by the accounts.
+        """
         return self.on(EventKind.LICENSE_DENIED, callback)
 
     def on_context_lost(self, callback: _C) -> _C:

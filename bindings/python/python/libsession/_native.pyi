@@ -703,7 +703,8 @@ class Manager:
         """The use of a license pool. Raises `Invalid` for an unknown one."""
 
     def queue(self, pool: str, *, skip: int = 0, limit: int = 1000) -> list[Waiter]:
-        """Those who wait for units of a pool, after the first `skip`, at most `limit`, in the order of their turns.
+        """Those who wait for units of a pool, after the first `skip`, at most `limit` (1 or more), in the order of their
+        turns.
 
         Raises `Invalid` for an unknown pool.
         """
@@ -740,13 +741,13 @@ class Manager:
         """A recount of a pool from first principles beside its counters."""
 
     def audit_records(self, pool: str, *, after: int = 0, limit: int = 1000) -> list[AuditRecord]:
-        """Accounts of a pool after a position."""
+        """Accounts of a pool after a position, at most `limit` (1 or more)."""
 
     def lifecycle(self, *, after: int = 0, limit: int = 1000) -> list[LogEntry]:
-        """The lifecycle log after a position."""
+        """The lifecycle log after a position, at most `limit` (1 or more)."""
 
     def dead_letters(self, *, after: int = 0, limit: int = 1000) -> list[DeadLetter]:
-        """Deliveries that did not succeed, after a position."""
+        """Deliveries that did not succeed, after a position, at most `limit` (1 or more)."""
 
     def redeliver(self, id: int | None = None) -> int:
         """Delivers a dead letter again, without an id all; tells how many."""
