@@ -256,6 +256,14 @@ class Story:
             explained = self.get(self.node, "holder", user="lea")
             say(self.node.name, "the administrator asks who holds lea's unit:", explained.get("holder", {}).get("units") == 1)
             quote(explained.get("text", ""))
+            asked = subprocess.run(
+                [sys.executable, "-m", "libsession", self.store, "licenses", "users"],
+                capture_output=True, text=True, timeout=60,
+            )
+            users = "gus", "lea", "max", "ned", "ola", "pia"
+            told = asked.returncode == 0 and all(user in asked.stdout for user in users)
+            say("(shell)", "the same from outside of all servers: python -m libsession STORE licenses users", told)
+            quote(asked.stdout + asked.stderr)
             began = time.monotonic()
             self.admin.ask(self.node, "POST", "/admin/end", id=self.browsers["lea"].id)
             self.served(self.python, rob, waits[0], began, "the administrator ended lea's session at another server")
@@ -386,6 +394,7 @@ def main():
                 print("\nThe servers are yours: log in at one, and look at the others. Ctrl-C stops them.", flush=True)
                 for server in servers:
                     print(f"  {server.name:<7} {server.url}", flush=True)
+                print(f"Who asks the store itself: {sys.executable} -m libsession {directory}/store licenses", flush=True)
                 signal.pause()
         except KeyboardInterrupt:
             print(flush=True)
