@@ -123,6 +123,10 @@ impl Clerk {
                 Ok("ok".into())
             }
             ["refused", count, how @ ..] => self.refused(&manager, count.parse().expect("a number"), *how == ["aloud"]),
+            ["denied", what, token, count, how @ ..] => {
+                let count = count.parse().expect("a number");
+                self.denied(&manager, what, token, count, *how == ["aloud"])
+            }
             ["register", class, manner @ ..] => self.register(&manager, class, manner),
             ["begin", ..] | ["finish", ..] | ["put", ..] | ["hold", ..] => self.request(&manager, words),
             ["explain", ..]
@@ -149,6 +153,31 @@ impl Clerk {
                 Err(_) if aloud => drop(self.teller.tell("* refused")),
                 Err(_) => {}
                 Ok(created) => return Err(Refusal(format!("error made {}", created.id))),
+            }
+        }
+        Ok("ok".into())
+    }
+
+    /// Asks so many times for what a session that is there can't have.
+    fn denied(&self, manager: &Manager, what: &str, token: &str, count: usize, aloud: bool) -> Answer {
+        for number in 0..count {
+            let asked = match what {
+                "request" => begin(manager, token).map(drop),
+                "login" => begin(manager, token)?.login("ada").map(drop),
+                "take" => begin(manager, token)?.take_feature("users", FeatureOptions::default()).map(drop),
+                _ => {
+                    let request = begin(manager, token)?;
+                    request.set(&path("n"), Value::Int(number as i64))?;
+                    let saved = request.save();
+                    request.discard()?;
+                    saved
+                }
+            };
+            match asked {
+                Err(error) if error.kind() != ErrorKind::LicenseDenied => return Err(error.into()),
+                Err(_) if aloud => drop(self.teller.tell("* refused")),
+                Err(_) => {}
+                Ok(()) => return Err(Refusal(format!("error {what} was granted"))),
             }
         }
         Ok("ok".into())
@@ -310,6 +339,10 @@ fn session(manager: &Manager, words: &[&str]) -> Answer {
         }
         _ => return Err(Refusal(format!("error unknown {}", words.join(" ")))),
     })
+}
+
+fn begin(manager: &Manager, token: &str) -> Result<Request> {
+    manager.begin(token, BeginOptions::default()).and_then(Begin::live)
 }
 
 /// How an end is meant: waiting so many milliseconds for its callbacks, if there is a number.

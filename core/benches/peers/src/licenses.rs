@@ -6,7 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use libsession_core::{Application, Config, CreateOptions, LicenseClass, Pool, QueueOptions};
+use libsession_core::{
+    Application, BeginOptions, Config, CreateOptions, FeatureOptions, LazyUntil, LicenseClass, Pool, QueueOptions,
+    Subscript, Value,
+};
 
 use crate::measure::{cpu_ns, median, per_step, process_ns};
 use crate::ours::Ours;
@@ -61,6 +64,9 @@ pub fn refusals(report: &mut Report, rounds: usize) {
     refusal(report, rounds);
     refusal_shared(report, 1, rounds);
     refusal_shared(report, 10_000, rounds);
+    for what in [Refused::Begin, Refused::Write, Refused::Login, Refused::Feature] {
+        other_refusal_shared(report, what, rounds);
+    }
 }
 
 fn unit(report: &mut Report, rounds: usize) {
@@ -129,6 +135,66 @@ fn refusal_shared(report: &mut Report, sessions: u64, rounds: usize) {
     }
     let what = format!("the same, shared table, {}", crate::size(sessions as usize));
     report.at_most(GROUP, what, median(&mut results), "ns", 10_000.0);
+}
+
+/// What else a full pool refuses.
+#[derive(Clone, Copy, PartialEq)]
+enum Refused {
+    Begin,
+    Write,
+    Login,
+    Feature,
+}
+
+/// The same of a session that is there, on the table of several processes.
+fn other_refusal_shared(report: &mut Report, what: Refused, rounds: usize) {
+    let dir = Scratch::new();
+    let until = match what {
+        Refused::Begin => LazyUntil::SecondRequest,
+        Refused::Write => LazyUntil::FirstWrite,
+        Refused::Login | Refused::Feature => LazyUntil::Login,
+    };
+    let shop = Application::new("shop").idle_timeout(Some(LONG)).pool("main").license_class(LicenseClass::Lazy);
+    let config = Config { store: format!("file:{}", dir.path().display()), ..Config::new() };
+    let ours = Ours::open(config.application(Application { lazy_until: until, ..shop }).pool(Pool::new("main", 1)));
+    let named = CreateOptions { license_class: Some(LicenseClass::Named), ..CreateOptions::default() };
+    ours.manager.create(named).expect("the only unit");
+    let token = ours.create().token.reveal();
+    let begin = || ours.manager.begin(&token, BeginOptions::default()).map(|begun| begun.live().expect("a session"));
+    if what == Refused::Begin {
+        begin().expect("the first request").finish().expect("finished");
+    }
+    let request = (what != Refused::Begin).then(|| begin().expect("a request"));
+    let refused = |number: i64| match (what, &request) {
+        (Refused::Write, Some(request)) => {
+            request.set(&[Subscript::from("n")], Value::Int(number)).expect("a write");
+            let refused = request.save().is_err();
+            request.discard().expect("dropped");
+            refused
+        }
+        (Refused::Login, Some(request)) => request.login("ada").is_err(),
+        (Refused::Feature, Some(request)) => request.take_feature("main", FeatureOptions::default()).is_err(),
+        _ => begin().is_err(),
+    };
+    let mut results = Vec::new();
+    for _ in 0..rounds {
+        results.push(per_step(REFUSED_SHARED, || {
+            (0..REFUSED_SHARED).for_each(|number| assert!(refused(number as i64)));
+        }));
+    }
+    let name = match what {
+        Refused::Begin => "a lazy session's second request",
+        Refused::Write => "its first write",
+        Refused::Login => "its login",
+        Refused::Feature => "a feature",
+    };
+    report.at_most(
+        GROUP,
+        format!("refused by a full pool, shared table: {name}"),
+        median(&mut results),
+        "ns",
+        10_000.0,
+    );
 }
 
 fn queue(report: &mut Report) {

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering::{AcqRel, Relaxed};
 
 use super::books::SessionRow;
 use super::crowd::Evicted;
+use super::denials::Refusable;
 use super::due::extensions_used;
 use super::layout::flags;
 use super::licensed::Taker;
@@ -14,7 +15,7 @@ use crate::clock::{Millis, NEVER};
 use crate::deadline;
 use crate::error::{Error, Result};
 use crate::license::ledger::{self, Demand};
-use crate::reason::{LicenseClass, ThreadKind};
+use crate::reason::{DenyReason, LicenseClass, ThreadKind};
 use crate::table::grave::{MAX_REPLACED, Replaced};
 use crate::table::slot::IN_FLIGHT;
 use crate::table::*;
@@ -148,9 +149,12 @@ impl SharedTable {
         change: &HolderChange,
     ) -> Found<std::result::Result<HolderChanged, ChangeRefused>> {
         let sync = change.rotate.is_some() || !change.trade_only;
-        self.change(at, session, sync, |writer, held, mut row| {
+        self.change(at, session, false, |writer, held, mut row| {
             if row.user != change.expected {
                 return Ok(Err(ChangeRefused::Changed));
+            }
+            if let Some(reason) = self.refuse_holder(writer, at, session, &row, change) {
+                return Ok(Err(ChangeRefused::License(reason)));
             }
             let from = row.charge.clone();
             let lazy = row.lazy.filter(|_| change.user.is_some() && !change.trade_only);
@@ -229,7 +233,14 @@ impl SharedTable {
             });
             self.evict(writer, at, evicted, &refused);
             if let Some(refused) = refused? {
+                let pool = row.pool().filter(|_| matches!(refused, ChangeRefused::License(_)));
+                if let Some(pool) = pool {
+                    self.is_full(pool);
+                }
                 return Ok(Err(refused));
+            }
+            if sync {
+                writer.must_sync();
             }
             if let Some(lazy) = lazy {
                 self.took_unit(at, held, lazy.pool);
@@ -251,6 +262,31 @@ impl SharedTable {
             }
             Ok(Ok(HolderChanged { token, trade_denied }))
         })
+    }
+
+    /// Refuses a login or a trade for want of a unit, if that is all there is to do.
+    fn refuse_holder(
+        &self,
+        writer: &Writer<'_>,
+        at: At,
+        session: SessionRef,
+        row: &SessionRow,
+        change: &HolderChange,
+    ) -> Option<DenyReason> {
+        let (from, lazy) = (row.charge.as_ref(), row.lazy);
+        let to = match (from, lazy) {
+            (Some(from), _) => Some(from.with_holder(&change.holder)).filter(|to| to.holder != from.holder),
+            (None, Some(lazy)) if change.user.is_some() && !change.trade_only => {
+                let (class, holder) = (LicenseClass::Lazy, change.holder.clone());
+                Some(Charge { pool: lazy.pool, class, holder, client: None })
+            }
+            _ => None,
+        }?;
+        let demand = Demand::asking(&to, change.rank, change.asking);
+        let refusable = Refusable { from, revision: Some(change.revision), ..Refusable::new(demand) };
+        // What the user changes in spite of is one step with that.
+        let told = |reason| change.asking.ends_with(reason) && !(from.is_some() && change.keeps(reason));
+        self.refuse_at_once(writer, at, session.id, &refusable, told)
     }
 
     pub(super) fn grant(

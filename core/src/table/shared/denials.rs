@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::fence;
 
 use super::books::{self, Denied};
-use super::layout::{DENIALS, Denials};
+use super::layout::{DENIALS, Denials, NAME};
 use super::{SharedTable, Writer};
 use crate::clock::Millis;
 use crate::error::Result;
@@ -61,18 +61,32 @@ impl Denials {
         entry.keep_log.store(denied.keep_log as u64, Relaxed);
         entry.pool.store(denied.pool, Relaxed);
         entry.reason.store(denied.reason.code(), Relaxed);
+        let name = denied.user.as_deref().unwrap_or("").as_bytes();
+        for (word, bytes) in self.names[number as usize % DENIALS].iter().zip(name.chunks(8)) {
+            let mut all = [0; 8];
+            all[..bytes.len()].copy_from_slice(bytes);
+            word.store(u64::from_le_bytes(all), Relaxed);
+        }
+        entry.named.store(name.len() as u32, Relaxed);
         // From here on it is there.
         self.noted.store(number + 1, Release);
     }
 
     fn get(&self, number: u64) -> Denied {
         let entry = &self.ring[number as usize % DENIALS];
+        let named = (entry.named.load(Relaxed) as usize).min(NAME);
+        let user = (named > 0).then(|| {
+            let words = self.names[number as usize % DENIALS].iter().take(named.div_ceil(8));
+            let name: Vec<u8> = words.flat_map(|word| word.load(Relaxed).to_le_bytes()).take(named).collect();
+            String::from_utf8_lossy(&name).into()
+        });
         let mut session = [0; 16];
         session[..8].copy_from_slice(&entry.session[0].load(Relaxed).to_le_bytes());
         session[8..].copy_from_slice(&entry.session[1].load(Relaxed).to_le_bytes());
         Denied {
             at: entry.at.load(Relaxed),
             session: SessionId(session),
+            user,
             pool: entry.pool.load(Relaxed),
             in_use: entry.in_use.load(Relaxed),
             reason: DenyReason::from_code(entry.reason.load(Relaxed)).unwrap_or(DenyReason::PoolExhausted),
@@ -184,33 +198,64 @@ impl SharedTable {
         })
     }
 
-    /// Refuses a session for want of a unit, if that is all there is to do; `None`: it goes the long way.
+    /// Refuses a creation for want of a unit, if that is all there is to do; `None`: it goes the long way.
     pub(super) fn deny_at_once(
         &self,
-        _writer: &Writer<'_>,
+        writer: &Writer<'_>,
         at: At,
         draft: &Draft,
         new: &NewSession,
     ) -> Option<DenyReason> {
         let charge = new.charge.as_ref()?;
-        let mut full = self.local.full.lock();
-        let known = full.get_mut(&charge.pool)?;
-        let denied = self.deny(known, at, draft, new, charge);
-        if denied.is_none() {
-            full.remove(&charge.pool);
-        }
-        denied
-    }
-
-    fn deny(&self, known: &mut Known, at: At, draft: &Draft, new: &NewSession, charge: &Charge) -> Option<DenyReason> {
-        let head = self.map.head();
-        let (counters, denials) = (&head.counters, &head.denials);
+        let counters = &self.map.head().counters;
         let place = Place::from_locator(draft.session.place);
         let fresh = self.map.slot(place.index)?.hot.state() == State::new(place.generation, FREE);
         let limited = counters.live.load(Acquire) >= self.config.max_sessions
             || counters.applications[new.application as usize].load(Acquire)
                 >= self.application(new.application).max_sessions;
-        if !fresh || limited || !denials.has_room() {
+        if !fresh || limited {
+            return None;
+        }
+        let refusable =
+            Refusable { logged: true, ..Refusable::new(Demand::asking(charge, Rank::Ordinary, new.asking)) };
+        self.refuse_at_once(writer, at, draft.session.id, &refusable, |reason| new.asking.ends_with(reason))
+    }
+
+    /// Refuses what a session asks for, if that is all there is to do, and a reason that is `told`; `None`: it goes the long
+    /// way.
+    pub(super) fn refuse_at_once(
+        &self,
+        _writer: &Writer<'_>,
+        at: At,
+        session: SessionId,
+        refusable: &Refusable<'_>,
+        told: impl FnOnce(DenyReason) -> bool,
+    ) -> Option<DenyReason> {
+        let pool = refusable.demand.charge.pool;
+        let mut full = self.local.full.lock();
+        let known = full.get_mut(&pool)?;
+        let denied = self.refuse(known, at, session, refusable, told);
+        if denied.is_none() {
+            full.remove(&pool);
+        }
+        denied
+    }
+
+    fn refuse(
+        &self,
+        known: &mut Known,
+        at: At,
+        session: SessionId,
+        &Refusable { demand, from, revision, logged }: &Refusable<'_>,
+        told: impl FnOnce(DenyReason) -> bool,
+    ) -> Option<DenyReason> {
+        let (head, charge) = (self.map.head(), demand.charge);
+        let denials = &head.denials;
+        let user = match &charge.holder {
+            Holder::User(user) => Some(user),
+            Holder::Session | Holder::Taker(_) => None,
+        };
+        if !denials.has_room() || user.is_some_and(|user| user.is_empty() || user.len() > NAME) {
             return None;
         }
         // Whoever commits has the writer's word: while the number of commits stands, the books do.
@@ -220,35 +265,41 @@ impl SharedTable {
             known.as_of = Some(commits);
         }
         let defined = self.seen(charge.pool);
-        if defined.revision != known.totals.revision || defined.rules.may_evict() {
+        if defined.revision != known.totals.revision
+            || revision.is_some_and(|revision| revision != defined.revision)
+            || defined.rules.may_evict()
+        {
             return None;
         }
-        let (session, demand) = (draft.session.id, Demand::asking(charge, Rank::Ordinary, new.asking));
-        let mut glimpse = Glimpse { totals: known.totals.clone(), recorded: false };
-        let verdict = ledger::acquire(&mut glimpse, &defined.rules, at, session, demand, &mut Victims::none());
+        let mut glimpse = Glimpse { table: self, charge, totals: known.totals.clone(), recorded: false };
+        let verdict = match from {
+            None => ledger::acquire(&mut glimpse, &defined.rules, at, session, demand, &mut Victims::none()),
+            Some(from) => ledger::trade(&mut glimpse, &defined.rules, at, session, from, demand, &mut Victims::none()),
+        };
         let Ok(Err(reason)) = verdict else { return None };
         let denied = Totals { denials: known.totals.denials.saturating_add(1), ..known.totals.clone() };
         let keep = defined.rules.audit_records;
-        if glimpse.totals != denied || glimpse.recorded != (keep > 0) || !new.asking.ends_with(reason) {
+        if glimpse.totals != denied || glimpse.recorded != (keep > 0) || !told(reason) {
             return None;
         }
         denials.note(&Denied {
             at: at.now.ms,
             session,
+            user: user.cloned(),
             pool: charge.pool,
             in_use: denied.in_use,
             reason,
             keep,
-            keep_log: self.config.lifecycle_log,
+            keep_log: if logged { self.config.lifecycle_log } else { 0 },
         });
         Some(reason)
     }
 
     /// A session was refused the long way: the next may be refused at once.
-    pub(super) fn is_full(&self, charge: &Charge) {
+    pub(super) fn is_full(&self, pool: u32) {
         // Who wants each change on the disk before it returns has it in the books.
-        if !self.durable() && charge.holder == Holder::Session {
-            self.local.full.lock().insert(charge.pool, Known { as_of: None, totals: Totals::default() });
+        if !self.durable() {
+            self.local.full.lock().insert(pool, Known { as_of: None, totals: Totals::default() });
         }
     }
 
@@ -270,13 +321,32 @@ impl SharedTable {
     }
 }
 
+/// What may be refused without a transaction.
+pub(super) struct Refusable<'a> {
+    pub demand: Demand<'a>,
+    /// What the session holds, and would give for it.
+    pub from: Option<&'a Charge>,
+    /// The definition of the pool that this was worked out from; `None` if it does not matter.
+    pub revision: Option<u64>,
+    /// Whether the lifecycle log tells it.
+    pub logged: bool,
+}
+
+impl<'a> Refusable<'a> {
+    pub fn new(demand: Demand<'a>) -> Self {
+        Self { demand, from: None, revision: None, logged: false }
+    }
+}
+
 /// What is kept of so many follows this number.
 fn first_kept(last: u64, new: usize, keep: usize) -> u64 {
     last.saturating_add(new as u64).saturating_sub(keep as u64)
 }
 
-/// The counters of a pool and nothing else: enough for a step that comes to nothing.
-struct Glimpse {
+/// The counters of a pool, and its holders to look at: enough for a step that comes to nothing.
+struct Glimpse<'a> {
+    table: &'a SharedTable,
+    charge: &'a Charge,
     totals: Totals,
     recorded: bool,
 }
@@ -284,7 +354,7 @@ struct Glimpse {
 /// The step needs more than the counters, or changes more.
 struct More;
 
-impl Ledger for Glimpse {
+impl Ledger for Glimpse<'_> {
     type Error = More;
 
     fn totals(&mut self) -> &mut Totals {
@@ -304,15 +374,15 @@ impl Ledger for Glimpse {
         let AuditEntry { at: _, kind, session: _, holder, before, after, reason, why } = *entry;
         let in_use = self.totals.in_use;
         let plain = (kind, why, before, after) == (AuditKind::Denial, AuditWhy::Nothing, in_use, in_use);
-        if self.recorded || !plain || reason.is_none() || *holder != Holder::Session {
+        if self.recorded || !plain || reason.is_none() || *holder != self.charge.holder {
             return Err(More);
         }
         self.recorded = true;
         Ok(())
     }
 
-    fn holder(&mut self, _: &Arc<str>) -> Result<Option<UserHolder>, More> {
-        Err(More)
+    fn holder(&mut self, user: &Arc<str>) -> Result<Option<UserHolder>, More> {
+        self.table.books.glance(|pages| pages.holder(self.charge.pool, user)).map_err(|_| More)
     }
 
     fn set_holder(&mut self, _: &Arc<str>, _: Option<UserHolder>) -> Result<(), More> {

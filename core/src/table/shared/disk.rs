@@ -56,7 +56,8 @@ impl SharedTable {
     pub(super) fn sync(&self, wanted: bool) -> Result<()> {
         let writing = &self.map.head().writing;
         if !wanted {
-            if self.options.threads && writing.committed.load(Relaxed) > writing.synced.load(Relaxed) {
+            let behind = writing.committed.load(Relaxed) > writing.synced.load(Relaxed);
+            if self.options.threads && (behind || self.map.head().denials.pending()) {
                 self.keeper_is_due();
             }
             return Ok(());

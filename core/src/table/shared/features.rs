@@ -1,6 +1,7 @@
 //! Features: units of pools that a session takes beside its license. Each step is one transaction of the books.
 
 use super::books::SessionRow;
+use super::denials::Refusable;
 use super::visit::Held;
 use super::{SharedTable, Writer, books};
 use crate::error::Result;
@@ -21,8 +22,14 @@ impl SharedTable {
             let wanted = Taken { pool: take.pool, count: take.count, holder: holder.clone(), since: at.now.ms };
             takes::add(&mut row.rare.takes, place, take, holder, at.now.ms);
             let charge = wanted.charge();
+            let demand = Demand { count: take.count, ..Demand::asking(&charge, take.rank, take.asking) };
+            let refusable = Refusable { revision: Some(take.revision), ..Refusable::new(demand) };
+            let denied =
+                self.refuse_at_once(writer, at, session.id, &refusable, |reason| take.asking.ends_with(reason));
+            if let Some(reason) = denied {
+                return Ok(Err(TakeRefused::License(reason)));
+            }
             let verdict = writer.commit(|ledger| {
-                let demand = Demand { count: take.count, ..Demand::asking(&charge, take.rank, take.asking) };
                 let verdict = self.with_pool(ledger, take.pool, |pool, defined| {
                     if defined.revision != take.revision {
                         return Ok(Err(TakeRefused::Redefined));
@@ -35,6 +42,9 @@ impl SharedTable {
                 }
                 Ok(verdict)
             })?;
+            if matches!(verdict, Err(TakeRefused::License(_))) {
+                self.is_full(take.pool);
+            }
             if verdict.is_ok() {
                 self.trace(held, || {
                     format!("{} ms: took {} of {}", at.now.ms, take.count, self.config.pools[take.pool as usize].name)

@@ -10,13 +10,15 @@ use crate::table::slot::Slot;
 /// The first bytes of the head: "lses.hot".
 pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"lses.hot");
 /// The version of this layout.
-pub(super) const LAYOUT: u32 = 5;
+pub(super) const LAYOUT: u32 = 6;
 /// Most processes (managers) at once. Participants are numbered from 1; 0 is nobody.
 pub(super) const PARTICIPANTS: usize = 1024;
 /// Arrivals that are remembered.
 pub(super) const ARRIVALS: usize = 4096;
 /// Denials that wait for a transaction that takes them into the accounts: so many at most cost whoever writes next little.
 pub(super) const DENIALS: usize = 256;
+/// Bytes of a name that is kept with a denial: of who has a longer one each is written at once.
+pub(super) const NAME: usize = 128;
 /// Most applications.
 pub(super) const APPLICATIONS: usize = 256;
 /// Room for counts of ends by reason.
@@ -119,6 +121,8 @@ pub(super) struct Denials {
     pub written: AtomicU64,
     /// The last of them, each at its number.
     pub ring: [Denial; DENIALS],
+    /// Whom each of them names.
+    pub names: [Named; DENIALS],
 }
 
 /// A session that was refused for want of a unit.
@@ -135,7 +139,12 @@ pub(super) struct Denial {
     pub keep_log: AtomicU64,
     pub pool: AtomicU32,
     pub reason: AtomicU32,
+    /// Bytes of the user's name in the books; 0 for a session that is its own holder.
+    pub named: AtomicU32,
 }
+
+/// The name of a user who was refused.
+pub(super) type Named = [AtomicU64; NAME / 8];
 
 /// Numbers handed out of a growing file.
 #[repr(C, align(128))]

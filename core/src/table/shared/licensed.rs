@@ -2,6 +2,7 @@
 
 use super::books::{self, SessionRow};
 use super::crowd::Evicted;
+use super::denials::Refusable;
 use super::layout::flags;
 use super::visit::{Held, charged};
 use super::{SharedTable, Writer};
@@ -66,6 +67,9 @@ impl SharedTable {
     ) -> Result<std::result::Result<(), (u32, DenyReason)>> {
         let mut row = self.row(held)?;
         let pool = row.pool().unwrap_or(0);
+        if let Some(reason) = self.refuse_own_unit(writer, at, &row, held) {
+            return Ok(Err((pool, reason)));
+        }
         // What the slot knows of requests the row learns by this.
         row.had_request = held.has(flags::HAD_REQUEST);
         let mut evicted = Evicted::default();
@@ -79,10 +83,26 @@ impl SharedTable {
         });
         self.evict(writer, at, evicted, &verdict);
         let verdict = verdict?;
-        if verdict.is_ok() {
-            self.took_unit(at, held, pool);
+        match verdict {
+            Ok(()) => self.took_unit(at, held, pool),
+            Err(_) => self.is_full(pool),
         }
         Ok(verdict.map_err(|reason| (pool, reason)))
+    }
+
+    /// Refuses a lazy session its unit, if that is all there is to do.
+    pub(super) fn refuse_own_unit(
+        &self,
+        writer: &Writer<'_>,
+        at: At,
+        row: &SessionRow,
+        held: &Held<'_>,
+    ) -> Option<DenyReason> {
+        let charge = Charge { pool: row.lazy?.pool, class: LicenseClass::Lazy, holder: Holder::Session, client: None };
+        let Taker { holder: _, rank, revision, asking } = Taker::itself();
+        let demand = Demand::asking(&charge, rank, asking);
+        let refusable = Refusable { revision, ..Refusable::new(demand) };
+        self.refuse_at_once(writer, at, held.id(), &refusable, |reason| asking.ends_with(reason))
     }
 
     /// Has a held slot know that its session took its unit: after the commit.

@@ -140,7 +140,7 @@ impl SharedTable {
         self.evict(writer, at, evicted, &refused);
         if let Some(reason) = refused? {
             if let Some(charge) = &row.charge {
-                self.is_full(charge);
+                self.is_full(charge.pool);
             }
             return Ok(Err(Refused::License(reason)));
         }

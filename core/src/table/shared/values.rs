@@ -81,6 +81,11 @@ impl SharedTable {
         // The first write of a session that takes its unit by it.
         let mut taker = if held.has(flags::LAZY_WRITE) { Some(self.row(held)?) } else { None };
         let pool = taker.as_ref().and_then(SessionRow::pool).unwrap_or(0);
+        if let Some(row) = &taker
+            && let Some(reason) = self.refuse_own_unit(writer, at, row, held)
+        {
+            return Err(Error::license_denied(&self.config.pools[pool as usize].name, reason, None));
+        }
         // Until the commit is known the books are to be asked.
         held.slot.tail.version.store(0, Release);
         let mut evicted = Evicted::default();
@@ -103,6 +108,7 @@ impl SharedTable {
         });
         self.evict(writer, at, evicted, &refused);
         if let Some(reason) = refused? {
+            self.is_full(pool);
             return Err(Error::license_denied(&self.config.pools[pool as usize].name, reason, None));
         }
         if taker.is_some() {

@@ -1,5 +1,7 @@
 //! Denials that were noted first, taken into the accounts, the pools' counters and the lifecycle log.
 
+use std::sync::Arc;
+
 use rusqlite::params;
 
 use super::sessions::number;
@@ -17,12 +19,14 @@ use crate::table::Holder;
 /// What the log says of it.
 const REFUSED: &str = "refused";
 
-/// A session that was refused for want of a unit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a session was refused for want of a unit.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::table) struct Denied {
     /// Engine time.
     pub at: Millis,
     pub session: SessionId,
+    /// The user who was to hold it, by the name in the books; `None`: the session itself.
+    pub user: Option<Arc<str>>,
     pub pool: u32,
     /// The units in use then.
     pub in_use: u64,
@@ -58,12 +62,16 @@ impl Denied {
             wall_ms: 0,
             kind: AuditKind::Denial,
             session_id: self.session,
-            holder: holder_name(self.session, &Holder::Session),
+            holder: holder_name(self.session, &self.holder()),
             before: self.in_use,
             after: self.in_use,
             reason: Some(self.reason),
             why: AuditWhy::Nothing,
         }
+    }
+
+    fn holder(&self) -> Holder {
+        self.user.clone().map_or(Holder::Session, Holder::User)
     }
 
     /// As it is in the lifecycle log.
@@ -119,7 +127,7 @@ impl Ledger<'_> {
                     at: denied.at,
                     kind: AuditKind::Denial,
                     session: denied.session,
-                    holder: &Holder::Session,
+                    holder: &denied.holder(),
                     before: denied.in_use,
                     after: denied.in_use,
                     reason: Some(denied.reason),

@@ -1,10 +1,12 @@
 use super::*;
 use crate::clock::Now;
 use crate::config::{Overdraft, Pool};
+use crate::data::Writes;
 use crate::data::{Quotas, Tree};
 use crate::dice::Dice;
+use crate::id::Token;
 use crate::license::AuditKind;
-use crate::reason::{EndLevel, EndReason, LicenseClass, ThreadKind};
+use crate::reason::{EndLevel, EndReason, LazyUntil, LicenseClass, LockMode, ThreadKind, TouchKind};
 use crate::session::Client;
 use crate::store::Durability;
 use crate::table::shared::SharedOptions;
@@ -54,10 +56,54 @@ fn at(ms: Millis) -> At {
     At { now: Now { ms, suspended: 0 }, wall: 1000 + ms.cast_signed() }
 }
 
-fn create_in(table: &SharedTable, ms: Millis, pool: u32) -> std::result::Result<SessionRef, SessionId> {
+/// A session that takes its unit of a pool at its second request, if not at a login.
+fn create_lazy(table: &SharedTable, ms: Millis, pool: u32) -> (SessionRef, Token) {
     let draft = table.draft().expect("a draft");
+    let lazy = Some(Lazy { pool, until: LazyUntil::SecondRequest });
+    let mut new = NewSession { charge: None, lazy, ..new(0) };
+    assert!(table.create(at(ms), &draft, &mut new).expect("an answer").is_ok());
+    (draft.session, draft.token)
+}
+
+fn log_in(
+    table: &SharedTable,
+    ms: Millis,
+    session: SessionRef,
+    pool: u32,
+    user: (Option<&str>, &str),
+    keep: bool,
+) -> String {
+    let change = HolderChange {
+        user: Some(user.1.into()),
+        expected: user.0.map(Into::into),
+        holder: Holder::User(user.1.into()),
+        rank: Rank::Ordinary,
+        revision: table.pool(pool).expect("a pool").revision,
+        keep_on_denial: keep,
+        rotate: None,
+        trade_only: false,
+        idle: 0,
+        asking: Asking::default(),
+    };
+    format!("{:?}", table.change_holder(at(ms), session, &change))
+}
+
+fn take(table: &SharedTable, ms: Millis, session: SessionRef, pool: u32, user: Option<&str>, count: u64) -> String {
+    let take = Take {
+        pool,
+        count,
+        expected: user.map(Into::into),
+        holder: user.map(Into::into),
+        rank: Rank::Ordinary,
+        revision: table.pool(pool).expect("a pool").revision,
+        asking: Asking::default(),
+    };
+    format!("{:?}", table.take_feature(at(ms), session, &take))
+}
+
+fn new(pool: u32) -> NewSession {
     let charge = Charge { pool, class: LicenseClass::Named, holder: Holder::Session, client: None };
-    let mut new = NewSession {
+    NewSession {
         application: 0,
         client: Client::default(),
         data: Tree::default(),
@@ -69,7 +115,12 @@ fn create_in(table: &SharedTable, ms: Millis, pool: u32) -> std::result::Result<
         brief: false,
         begin: None,
         asking: Asking::default(),
-    };
+    }
+}
+
+fn create_in(table: &SharedTable, ms: Millis, pool: u32) -> std::result::Result<SessionRef, SessionId> {
+    let draft = table.draft().expect("a draft");
+    let mut new = new(pool);
     match table.create(at(ms), &draft, &mut new).expect("an answer") {
         Ok(_) => Ok(draft.session),
         Err(Refused::License(DenyReason::PoolExhausted)) => {
@@ -327,6 +378,61 @@ fn a_pool_that_grows_is_seen_to_have_room() {
     assert!(here.check(at(9)).expect("checked").is_empty());
 }
 
+/// One session at each of two stores.
+struct Guest {
+    sessions: [SessionRef; 2],
+    pool: u32,
+    user: Option<String>,
+}
+
+#[test]
+fn whatever_a_full_pool_refuses_waits_to_be_written() {
+    let dir = Dir::new();
+    let (here, there) = (open(&dir, plain(1)), open(&dir, plain(1)));
+    create(&here, 0).expect("a unit");
+    let (session, token) = create_lazy(&here, 1, 0);
+    let spec = BeginSpec { touch: TouchKind::Activity, lock: LockMode::Shared, process: 1 };
+    let Found::Live(Began::Request { key, .. }) = here.begin(at(1), &token, &spec) else { panic!("no request") };
+    assert!(matches!(here.finish(at(1), &key, &Writes::default()), Found::Live(_)));
+    let long = "x".repeat(NAME + 1);
+    let denied = "Live(Err(License(PoolExhausted)))".to_owned();
+    let mut wanted = Vec::new();
+    for round in 0..3 {
+        for (number, holder) in [None, Some("ada"), None, Some("bob"), Some(&*long)].into_iter().enumerate() {
+            let before = waiting(&here);
+            let answer = match number {
+                0 => match here.begin(at(2), &token, &spec) {
+                    Found::Live(Began::Unlicensed(0, DenyReason::PoolExhausted)) => denied.clone(),
+                    other => panic!("{other:?}"),
+                },
+                2 => take(&here, 2, session, 0, None, 2),
+                _ => log_in(&here, 2, session, 0, (None, holder.unwrap_or("")), true),
+            };
+            assert_eq!(answer, denied);
+            wanted.push(holder.map(str::to_owned));
+            let noted = waiting(&here) - before.min(waiting(&here));
+            // The first one goes the long way, and one whose name is too long does, and writes all.
+            let expected = u64::from(!(number == 4 || round == 0 && number == 0));
+            assert_eq!(noted, expected, "{round} {number}");
+        }
+    }
+    for table in [&here, &there] {
+        let records = table.audit_records(0, 0, 1000).expect("accounts");
+        let records = records.iter().filter(|record| record.kind == AuditKind::Denial);
+        let told: Vec<_> = records
+            .map(|record| {
+                assert_eq!((record.session_id, record.before, record.after), (session.id, 1, 1));
+                let own = *record.holder == *session.id.to_string();
+                (!own).then(|| record.holder.to_string())
+            })
+            .collect();
+        assert_eq!(told, wanted);
+        assert!(table.lifecycle(0, 1000).expect("the log").iter().all(|entry| entry.what != "refused"));
+        here.write_denials().expect("written");
+    }
+    assert!(here.check(at(3)).expect("checked").is_empty());
+}
+
 #[test]
 fn the_books_are_those_of_who_has_each_denial_written_at_once() {
     for seed in 1..25 {
@@ -348,12 +454,37 @@ fn the_books_are_those_of_who_has_each_denial_written_at_once() {
         let mut ms = 0;
         for _ in 0..120 {
             ms += dice(3);
-            let (which, what, number) = (dice(2) as usize, dice(12), dice(2) as u32);
+            let (which, what, number) = (dice(2) as usize, dice(18), dice(2) as u32);
             if what == 0 && !live.is_empty() {
-                let sessions: [SessionRef; 2] = live.swap_remove(dice(live.len() as u64) as usize);
+                let Guest { sessions, .. } = live.swap_remove(dice(live.len() as u64) as usize);
                 for (tables, session) in tables.iter().zip(sessions) {
                     end(&tables[which], ms, session);
                 }
+                continue;
+            }
+            if (2..8).contains(&what) && !live.is_empty() {
+                let (guest, keep, count) = (dice(live.len() as u64) as usize, dice(2) == 0, 1 + dice(2));
+                let name = format!("user {}", dice(4));
+                let Guest { sessions, pool, user } = &mut live[guest];
+                let answers = [0, 1].map(|side: usize| match what {
+                    2..5 => log_in(&tables[side][which], ms, sessions[side], *pool, (user.as_deref(), &name), keep),
+                    _ => take(&tables[side][which], ms, sessions[side], number, user.as_deref(), count),
+                });
+                assert_eq!(answers[0], answers[1], "seed {seed}");
+                if what < 5 && answers[0].starts_with("Live(Ok") {
+                    *user = Some(name);
+                }
+                continue;
+            }
+            if what == 8 {
+                let mut sessions =
+                    [0, 1].map(|side: usize| create_lazy(&tables[side][which], ms, number).0).into_iter();
+                let sessions = [0, 1].map(|side: usize| {
+                    let session = sessions.next().expect("two");
+                    ids[side].push(session.id);
+                    session
+                });
+                live.push(Guest { sessions, pool: number, user: None });
                 continue;
             }
             if what == 1 {
@@ -368,7 +499,7 @@ fn the_books_are_those_of_who_has_each_denial_written_at_once() {
                 made
             });
             match made {
-                [Ok(one), Ok(other)] => live.push([one, other]),
+                [Ok(one), Ok(other)] => live.push(Guest { sessions: [one, other], pool: number, user: None }),
                 [Err(_), Err(_)] => {}
                 other => panic!("seed {seed}: {other:?}"),
             }
@@ -380,7 +511,8 @@ fn the_books_are_those_of_who_has_each_denial_written_at_once() {
                 let records = tables[side][1].audit_records(number, 0, 1000).expect("accounts");
                 let told = records.iter().map(|record| {
                     let said = (record.seq, record.at_ms, record.kind, record.before, record.after);
-                    (said, record.reason, record.why, whose(side, &record.session_id))
+                    let user = record.holder.starts_with("user").then(|| record.holder.clone());
+                    (said, user, record.reason, record.why, whose(side, &record.session_id))
                 });
                 let usage = tables[side][0].usage(at(ms), number).expect("usage");
                 (told.collect::<Vec<_>>(), (usage.in_use, usage.denials, usage.high_water, usage.overdrawn))
