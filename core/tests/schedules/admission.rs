@@ -87,7 +87,7 @@ fn units_come_and_go_where_no_records_are_kept() {
 fn nothing_to_be_written() {
     let shop = Shop::without_records(4);
     let first = shop.session().id;
-    let comers = [(); 2].map(|()| shop.thread(|shop| drop(shop.session())));
+    let comers = [(); 2].map(|()| shop.thread(|shop| _ = shop.session()));
     let sampler = sampler(&shop, 1, |usage| usage.in_use <= 3);
     let audit = shop.thread(|shop| assert!(shop.audit("main").expect("an audit").differences.is_empty()));
     shop.ends(first);
