@@ -4,13 +4,14 @@
 #include <semaphore.h>
 
 static sem_t go_on;
-static int begun;
+static int begun, over;
 
 /* Holds up the callbacks of an end until the test lets them go on. */
 static int32_t on_end(void *user_data, const lses_event *event) {
   (void)user_data, (void)event;
   __atomic_fetch_add(&begun, 1, __ATOMIC_SEQ_CST);
   while (sem_wait(&go_on) != 0) continue;
+  __atomic_fetch_add(&over, 1, __ATOMIC_SEQ_CST);
   return 0;
 }
 
@@ -52,7 +53,7 @@ static lses_manager *watched(uint64_t capacity, lses_event_class watch) {
 static lses_event_class holds_up(void) {
   lses_event_class watch = LSES_EVENT_CLASS_INIT;
   watch.on_end = on_end;
-  begun = 0;
+  begun = over = 0;
   return watch;
 }
 
@@ -178,6 +179,7 @@ static void a_wait_for_the_callbacks_blocks_nobody(void) {
   WAIT_FOR(__atomic_load_n(&anywhere.turn, __ATOMIC_ACQUIRE) != 0);
   CHECK(anywhere.count == 1 && anywhere.status == LSES_OK && has(&anywhere, "on_end"));
   CHECK(!pthread_equal(anywhere.thread, pthread_self()));
+  WAIT_FOR(__atomic_load_n(&over, __ATOMIC_SEQ_CST) == 3);
   loop_free(it);
   shut(manager);
 }
@@ -221,6 +223,8 @@ static void whoever_goes_first_each_is_told_once(void) {
     WAIT_FOR(__atomic_load_n(&anywhere.turn, __ATOMIC_ACQUIRE) != 0);
     CHECK(anywhere.count == 1 && anywhere.status == LSES_OK);
     if (how >= 2) sem_post(&go_on), sem_post(&go_on);
+    /* Those that were given up, too: what is posted next is for others. */
+    WAIT_FOR(__atomic_load_n(&over, __ATOMIC_SEQ_CST) == 2);
     if (how != 3) shut(manager);
   }
 }

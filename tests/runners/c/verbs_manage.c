@@ -214,6 +214,8 @@ answer do_words(char **items, size_t count) {
   if (setup_line(items, count, &out)) return out;
   words words = sorted_words(items + 1, count - 1);
   const char *verb = items[0];
+  /* What was told of the verb before, of an end that was an answer too, is none of this one's. */
+  told_failure(&out);
   if (manage_verb(verb, items + 1, count - 1, &words, &out) || session_verb(verb, &words, &out) ||
       request_verb(verb, &words, &out) || look_verb(verb, &words, &out) || pool_verb(verb, &words, &out) ||
       queue_verb(verb, &words, &out))
