@@ -239,7 +239,7 @@ test('a pool has policies', async () => {
   assert.deepEqual(whys, [['grant', null], ['trade', 'reserved'], ['linger', null], ['release', 'lingered']])
   for (const [wrong, told] of [
     [{ overdraft: '10 %' }, /10 %/],
-    [{ reservations: [{ units: 2 , members: ['ann'] }] }, /2 units/],
+    [{ reservations: [{ units: 2 , members: ['ann'] }] }, /set 2 apart/],
     [{ reservations: [{ units: 1 }] }, /members/],
     [{ breakGlass: 1 }, /administrators/],
   ]) {
